@@ -1,0 +1,123 @@
+// What one decision costs. Prints one number on a line: nanoseconds, bytes or a ratio; `run.py` pairs
+// these with the peers' and reports the ratios.
+import Glibc
+import Synchronization
+import Weir
+
+let arguments = CommandLine.arguments
+let usage = "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS"
+
+/// Nanoseconds of the monotonic clock.
+func nanoseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}
+
+/// The next of a xorshift sequence, the same that the Go peer uses, so both take the same keys in the same order.
+func next(_ state: inout UInt64) -> UInt64 {
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return state
+}
+
+func key(_ index: Int) -> String {
+    let digits = String(index)
+    return "client-" + String(repeating: "0", count: 8 - digits.utf8.count) + digits
+}
+
+/// A limit that allows everything, so that the sum of `allowed` proves the work.
+func makeLimiter(capacity: Int) throws -> Limiter {
+    let limit = try Limit("bench", Rate(1_000_000_000, per: 1_000_000))
+    return Limiter(limit, store: MemoryStore(capacity: capacity))
+}
+
+@inline(never)
+func decide(_ limiter: Limiter, _ keys: [String], _ operations: Int, seed: UInt64) -> Int {
+    var state = seed
+    var allowed = 0
+    let mask = UInt64(keys.count)
+    for _ in 0..<operations {
+        let index = Int((next(&state) >> 11) % mask)
+        if limiter.decide(keys[index]).allowed { allowed += 1 }
+    }
+    return allowed
+}
+
+func residentBytes() -> Int {
+    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var size = 0
+    var resident = 0
+    withUnsafeMutablePointer(to: &size) { first in
+        withUnsafeMutablePointer(to: &resident) { second in
+            _ = withVaList([first, second]) { vfscanf(file, "%ld %ld", $0) }
+        }
+    }
+    return resident * Int(sysconf(Int32(_SC_PAGESIZE)))
+}
+
+/// How much faster two threads do the work than one.
+func speedup(_ operations: Int, _ work: @escaping @Sendable (Int) -> Void) -> Double {
+    func elapsed(threads: Int) -> Double {
+        let start = nanoseconds()
+        var handles: [pthread_t] = []
+        for thread in 0..<threads {
+            var handle = pthread_t()
+            let box = Unmanaged.passRetained(Box { work(thread) })
+            pthread_create(
+                &handle, nil,
+                {
+                    Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().body(); return nil
+                }, box.toOpaque())
+            handles.append(handle)
+        }
+        for handle in handles { pthread_join(handle, nil) }
+        return Double(nanoseconds() - start)
+    }
+    let one = elapsed(threads: 1)
+    let two = elapsed(threads: 2)
+    return 2 * one / two
+}
+
+final class Box {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
+
+switch (arguments.dropFirst().first, arguments.dropFirst(2).compactMap { Int($0) }) {
+case ("keys", let numbers) where numbers.count == 2:
+    let keys = (0..<numbers[0]).map(key)
+    let limiter = try makeLimiter(capacity: max(1_000_000, numbers[0]))
+    for key in keys { _ = limiter.decide(key) }
+    let start = nanoseconds()
+    let allowed = decide(limiter, keys, numbers[1], seed: 88_172_645_463_325_252)
+    let elapsed = nanoseconds() - start
+    guard allowed == numbers[1] else { fatalError("\(allowed) of \(numbers[1]) allowed") }
+    print(Double(elapsed) / Double(numbers[1]))
+case ("memory", let numbers) where numbers.count == 1:
+    // Active keys: an hour passes before any of them has recovered.
+    let limit = try Limit("bench", Rate(1, per: 3_600_000_000))
+    let limiter = Limiter(limit, store: MemoryStore(capacity: numbers[0]))
+    let before = residentBytes()
+    for index in 0..<numbers[0] { _ = limiter.decide(key(index)) }
+    let after = residentBytes()
+    guard limiter.store.statistics.keys == numbers[0] else { fatalError("keys were dropped") }
+    print(Double(after - before) / Double(numbers[0]))
+case ("threads", let numbers) where numbers.count == 2:
+    let all = (0..<numbers[0]).map(key)
+    let halves = [Array(all[..<(all.count / 2)]), Array(all[(all.count / 2)...])]
+    let limiter = try makeLimiter(capacity: 1_000_000)
+    print(speedup(numbers[1]) { _ = decide(limiter, halves[$0], numbers[1], seed: 99 + UInt64($0)) })
+case ("spin", let numbers) where numbers.count == 1:
+    print(
+        speedup(numbers[0]) { thread in
+            var state = UInt64(88_172_645 + thread)
+            for _ in 0..<numbers[0] { _ = next(&state) }
+            if state == 0 { print("never") }
+        })
+default:
+    print(usage)
+    exit(64)
+}

@@ -1,0 +1,50 @@
+/// At most n requests in flight for a key. Each holds a permit, named by the sequence of its charge,
+/// until it is given back.
+///
+/// It has no time: no `resetAfter`, no `retryAfter`, no debt and no penalty.
+struct Concurrency: LimitAlgorithm {
+    struct Permit: Equatable {
+        var sequence: UInt64
+        var cost: Int64
+    }
+
+    struct State: Equatable {
+        var permits: [Permit] = []
+        var held: Int64 = 0
+    }
+
+    static var fresh: State { State() }
+
+    private let count: Int64
+
+    init(_ numbers: LimitNumbers) {
+        count = numbers.count
+    }
+
+    func settle(_ state: inout State, at now: Timestamp) {}
+
+    func admission(_ state: State, at now: Timestamp, cost: Int64) -> Admission {
+        cost == 0 || state.held + cost <= count ? .allowed(delay: 0) : .denied(retryAfter: nil)
+    }
+
+    func charge(_ state: inout State, at now: Timestamp, cost: Int64, sequence: UInt64) {
+        state.permits.append(Permit(sequence: sequence, cost: cost))
+        state.held += cost
+    }
+
+    func penalize(_ state: inout State, at now: Timestamp, cost: Int64) {}
+
+    func debit(_ state: inout State, at now: Timestamp, cost: Int64) {}
+
+    func refund(_ state: inout State, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
+        guard let index = state.permits.firstIndex(where: { $0.sequence == receipt.sequence }) else { return false }
+        state.held -= state.permits[index].cost
+        state.permits.swapAt(index, state.permits.count - 1)
+        state.permits.removeLast()
+        return true
+    }
+
+    func standing(_ state: State, at now: Timestamp) -> Standing {
+        Standing(remaining: max(0, count - state.held), resetAfter: nil)
+    }
+}

@@ -1,0 +1,83 @@
+/// A queue drained at n for each period, without a burst: a request takes as many slots as it costs
+/// and is delayed to the first of them, or denied when it would wait longer than `max_wait`.
+///
+/// The state is the first free slot. Scheduled slots are P/n apart, exactly, each rounded up to a
+/// tick when it is told; no request is released before its slot.
+///
+/// Its capacity, for cost, debt and penalty, is n slots. What admission alone can queue is
+/// `max_wait` and one capacity; only further than that is debt, so that a peek is never denied
+/// because of requests that were admitted.
+struct LeakyBucket: LimitAlgorithm {
+    static var fresh: ArrivalTime { .fresh }
+
+    private let count: Int64
+    /// The distance between two slots, in units of 1/n tick.
+    private let slot: Int128
+    /// n slots.
+    private let full: Int128
+    private let maxWait: Timestamp
+    /// `max_wait` in units of 1/n tick.
+    private let longestWait: Int128
+
+    init(_ numbers: LimitNumbers) {
+        count = numbers.count
+        slot = Int128(numbers.period)
+        full = Int128(numbers.count) * slot
+        maxWait = numbers.maxWait
+        longestWait = Int128(numbers.maxWait) * Int128(numbers.count)
+    }
+
+    func settle(_ state: inout ArrivalTime, at now: Timestamp) {
+        state.convert(to: count)
+        let furthest = max(2 * full, longestWait + full)
+        if state.ahead(of: now) > furthest { state.set(ahead: furthest, of: now) }
+    }
+
+    func admission(_ state: ArrivalTime, at now: Timestamp, cost: Int64) -> Admission {
+        let wait = state.ahead(of: now)
+        if cost > count { return .denied(retryAfter: nil) }
+        if cost == 0 {
+            let debt = wait - full - longestWait
+            return debt > 0 ? .denied(retryAfter: debt.dividedRoundingUp(by: Int128(count))) : .allowed(delay: 0)
+        }
+        if wait <= longestWait {
+            return .allowed(delay: Timestamp(clamping: wait.dividedRoundingUp(by: Int128(count))))
+        }
+        return .denied(retryAfter: (wait - longestWait).dividedRoundingUp(by: Int128(count)))
+    }
+
+    func charge(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, sequence: UInt64) {
+        state.set(ahead: state.ahead(of: now) + Int128(cost) * slot, of: now)
+    }
+
+    func penalize(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) {
+        add(cost, to: &state, at: now, upTo: full)
+    }
+
+    func debit(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) {
+        add(cost, to: &state, at: now, upTo: 2 * full)
+    }
+
+    /// Only the last in the queue can be given back: others already hold the slots behind any other.
+    func refund(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
+        let start = state.scaled - Int128(cost) * slot
+        guard start >= 0, start.dividedRoundingUp(by: Int128(count)) == Int128(receipt.time) + Int128(receipt.delay)
+        else { return false }
+        let used = state.ahead(of: now)
+        state.scaled = start
+        return used > 0
+    }
+
+    func standing(_ state: ArrivalTime, at now: Timestamp) -> Standing {
+        let wait = state.ahead(of: now)
+        return Standing(
+            remaining: wait <= longestWait ? (longestWait - wait).dividedRoundingDown(by: slot) + 1 : 0,
+            resetAfter: wait.dividedRoundingUp(by: Int128(count))
+        )
+    }
+
+    private func add(_ cost: Int64, to state: inout ArrivalTime, at now: Timestamp, upTo most: Int128) {
+        let used = state.ahead(of: now)
+        state.set(ahead: max(used, min(used + Int128(cost) * slot, most)), of: now)
+    }
+}

@@ -1,0 +1,117 @@
+/// The admitted costs of the last period. An entry made at s no longer counts at s + P.
+///
+/// ≤ n in any period, exactly. Memory grows with n: 16 bytes for each instant at which something was admitted.
+struct SlidingLog: LimitAlgorithm {
+    struct Entry: Equatable {
+        var time: Timestamp
+        var cost: Int64
+    }
+
+    struct State: Equatable {
+        /// Oldest first, at rising times; those before `first` have expired.
+        var entries: [Entry] = []
+        var first = 0
+        /// The costs of all that count.
+        var used: Int64 = 0
+        /// When the last entry stops counting.
+        var expires: Timestamp = 0
+
+        var live: ArraySlice<Entry> { entries[first...] }
+
+        mutating func append(_ cost: Int64, at now: Timestamp, for period: Timestamp) {
+            used += cost
+            expires = now + period
+            if first < entries.count, entries[entries.count - 1].time == now {
+                entries[entries.count - 1].cost += cost
+            } else {
+                entries.append(Entry(time: now, cost: cost))
+            }
+        }
+
+        /// Removes what has expired, moving the rest only when half of the array is dead.
+        mutating func dropExpired(before start: Timestamp) {
+            while first < entries.count, entries[first].time <= start {
+                used -= entries[first].cost
+                first += 1
+            }
+            if first == entries.count {
+                entries.removeAll(keepingCapacity: entries.capacity <= 64)
+                first = 0
+            } else if first > 16, first > entries.count / 2 {
+                // A new array, so that a burst's memory is given back when the burst has passed.
+                entries = Array(entries[first...])
+                first = 0
+            }
+        }
+    }
+
+    static var fresh: State { State() }
+
+    private let count: Int64
+    private let period: Timestamp
+
+    init(_ numbers: LimitNumbers) {
+        count = numbers.count
+        period = numbers.period
+    }
+
+    func settle(_ state: inout State, at now: Timestamp) {
+        if let last = state.live.last, last.time > now { pullBack(&state, to: now) }
+        state.dropExpired(before: now - period)
+    }
+
+    func admission(_ state: State, at now: Timestamp, cost: Int64) -> Admission {
+        if state.used + cost <= count { return .allowed(delay: 0) }
+        if cost > count { return .denied(retryAfter: nil) }
+        var excess = state.used + cost - count
+        for entry in state.live {
+            excess -= entry.cost
+            if excess <= 0 { return .denied(retryAfter: Ticks(entry.time + period - now)) }
+        }
+        return .denied(retryAfter: nil)
+    }
+
+    func charge(_ state: inout State, at now: Timestamp, cost: Int64, sequence: UInt64) {
+        add(cost, to: &state, at: now, upTo: 2 * count)
+    }
+
+    func penalize(_ state: inout State, at now: Timestamp, cost: Int64) {
+        add(cost, to: &state, at: now, upTo: count)
+    }
+
+    func debit(_ state: inout State, at now: Timestamp, cost: Int64) {
+        add(cost, to: &state, at: now, upTo: 2 * count)
+    }
+
+    func refund(_ state: inout State, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
+        guard let index = state.live.firstIndex(where: { $0.time == receipt.time }) else { return false }
+        let back = min(cost, state.entries[index].cost)
+        state.entries[index].cost -= back
+        state.used -= back
+        if state.entries[index].cost == 0 { state.entries.remove(at: index) }
+        return true
+    }
+
+    func standing(_ state: State, at now: Timestamp) -> Standing {
+        Standing(
+            remaining: max(0, count - state.used),
+            resetAfter: state.live.last.map { Ticks($0.time + period - now) } ?? 0
+        )
+    }
+
+    private func add(_ cost: Int64, to state: inout State, at now: Timestamp, upTo most: Int64) {
+        let added = min(cost, most - state.used)
+        if added > 0 { state.append(added, at: now, for: period) }
+    }
+
+    /// After the clock went back: what lies ahead counts from now, as one entry.
+    private func pullBack(_ state: inout State, to now: Timestamp) {
+        var ahead: Int64 = 0
+        while let last = state.live.last, last.time > now {
+            ahead += last.cost
+            state.entries.removeLast()
+        }
+        state.used -= ahead
+        state.append(ahead, at: now, for: period)
+    }
+}

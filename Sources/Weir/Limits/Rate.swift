@@ -1,0 +1,62 @@
+/// How many units may be spent in a period, and how many at once.
+public struct Rate: Sendable, Hashable {
+    /// Units for each period, 1 to 10^9.
+    public let count: Int64
+    /// The period in microseconds, 1 to 366 days.
+    public let period: Timestamp
+    /// How many units a full token bucket holds, 1 to 10^9. Other algorithms don't use it.
+    public let burst: Int64
+
+    /// The largest count, burst and cost.
+    public static let largestCount: Int64 = 1_000_000_000
+    /// The longest period: 366 days, in microseconds.
+    public static let longestPeriod: Timestamp = 366 * 86_400_000_000
+
+    /// A rate of `count` units for each `period` microseconds.
+    ///
+    /// - Parameters:
+    ///   - count: 1 to 10^9.
+    ///   - period: microseconds, 1 to 366 days.
+    ///   - burst: 1 to 10^9; `count` when nil.
+    /// - Throws: ``LimitError`` that names the number which is out of range.
+    public init(_ count: Int64, per period: Timestamp, burst: Int64? = nil) throws(LimitError) {
+        guard count >= 1, count <= Self.largestCount else {
+            throw LimitError("a rate's count must be 1 to 1000000000, not \(count)")
+        }
+        guard period >= 1, period <= Self.longestPeriod else {
+            throw LimitError("a rate's period must be 1 microsecond to 366 days, not \(period) microseconds")
+        }
+        let burst = burst ?? count
+        guard burst >= 1, burst <= Self.largestCount else {
+            throw LimitError("a burst must be 1 to 1000000000, not \(burst)")
+        }
+        self.count = count
+        self.period = period
+        self.burst = burst
+    }
+
+    private init(unchecked count: Int64, period: Timestamp, burst: Int64) {
+        self.count = count
+        self.period = period
+        self.burst = burst
+    }
+
+    /// This rate with its count and burst multiplied by a factor, rounded down, at least 1.
+    ///
+    /// - Parameters:
+    ///   - numerator: at least 0 and at most `denominator`.
+    ///   - denominator: 1 to 10^9.
+    package func scaled(by numerator: Int64, over denominator: Int64) -> Rate {
+        func scale(_ value: Int64) -> Int64 { Swift.max(1, value * numerator / denominator) }
+        return Rate(unchecked: scale(count), period: period, burst: scale(burst))
+    }
+}
+
+/// Why a limit can't be made of the numbers it was given. The message is fit to be shown.
+public struct LimitError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let description: String
+
+    package init(_ description: String) {
+        self.description = description
+    }
+}

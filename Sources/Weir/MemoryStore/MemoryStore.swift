@@ -1,0 +1,407 @@
+import Synchronization
+
+/// Counters in this process's memory: exact under any concurrency, bounded, and swept a little at a time.
+///
+/// Keys are spread over segments, each with a lock of its own; several limits of one request lock
+/// their segments in one order, so they are decided together. At most `capacity` keys are held.
+/// When it is reached, keys that have recovered are dropped; active keys never are, and newcomers
+/// share one budget for each limit until there is room.
+///
+/// A key is known by a 64-bit keyed hash: with 10 million keys, the odds that any two of them share
+/// a budget are 3 in a million.
+public final class MemoryStore: Store, @unchecked Sendable {
+    // Sendable, because a segment is touched only while its lock is held; the pointer never changes.
+    private let segments: UnsafeMutablePointer<Segment>
+    private let segmentCount: Int
+    private let mask: UInt64
+    private let clock: any TickClock
+    /// Whether to read the system's clock without asking who `clock` is.
+    private let usesSystemClock: Bool
+
+    public let keyHasher: KeyHasher
+    /// The most keys held, apart from one shared key for each limit.
+    public let capacity: Int
+
+    private let held = Atomic<Int>(0)
+    private let dropped = Atomic<UInt64>(0)
+    private let shared = Atomic<UInt64>(0)
+    /// Where the sweep of other segments goes on when the table is full, or in ``maintain(segments:)``.
+    private let hand = Atomic<Int>(0)
+
+    /// - Parameters:
+    ///   - capacity: the most keys held, at least 1. A key takes 30 to 40 bytes (a sliding log, 16
+    ///     more for each instant in its period).
+    ///   - clock: the system's unless given.
+    ///   - keyHasher: secrets of its own unless given.
+    public init(capacity: Int = 1_000_000, clock: any TickClock = SystemClock(), keyHasher: KeyHasher = KeyHasher()) {
+        self.capacity = max(1, capacity)
+        self.keyHasher = keyHasher
+        self.clock = clock
+        usesSystemClock = clock is SystemClock
+        var count = 64
+        while count < 8192, count * 2048 < self.capacity { count *= 2 }
+        segmentCount = count
+        mask = UInt64(count - 1)
+        segments = .allocate(capacity: count)
+        for index in 0..<count { (segments + index).initialize(to: Segment()) }
+    }
+
+    deinit {
+        segments.deinitialize(count: segmentCount)
+        segments.deallocate()
+    }
+
+    // MARK: Deciding
+
+    public func decide(_ charge: Charge) -> StoreAnswer<Decision> {
+        .decided(decideNow(charge))
+    }
+
+    /// Decides one charge, at once.
+    public func decideNow(_ charge: Charge) -> Decision {
+        let fingerprint = Self.fingerprint(of: charge.key)
+        let segment = segment(of: fingerprint)
+        segment.pointee.lock()
+        let now = now()
+        let decision = visit(segment, fingerprint, charge.numbers, at: now, DecideAlone(charge: charge))
+        paceSweeper(segment, at: now)
+        segment.pointee.unlock()
+        if let decision { return decision }
+        return decideShared(charge)
+    }
+
+    private func decideShared(_ charge: Charge) -> Decision {
+        var decisions: [Decision] = []
+        decideTogether([charge], into: &decisions)
+        return decisions[0]
+    }
+
+    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<[Decision]>? {
+        decisions.removeAll(keepingCapacity: true)
+        if charges.count == 1 {
+            decisions.append(decideNow(charges[0]))
+        } else if !charges.isEmpty {
+            decideTogether(charges, into: &decisions)
+        }
+        return nil
+    }
+
+    /// Locks all that the charges touch, asks each limit, then charges all or none.
+    private func decideTogether(_ charges: [Charge], into decisions: inout [Decision]) {
+        withUnsafeTemporaryAllocation(of: Participant.self, capacity: charges.count) { participants in
+            for (index, charge) in charges.enumerated() {
+                participants.initializeElement(
+                    at: index, to: Participant(fingerprint: Self.fingerprint(of: charge.key)))
+            }
+            withUnsafeTemporaryAllocation(of: Int.self, capacity: charges.count) { order in
+                while true {
+                    let locks = lockAll(participants, order)
+                    let now = now()
+                    let complete = ask(charges, participants, at: now)
+                    if complete { conclude(charges, participants, at: now, into: &decisions) }
+                    for index in locks { segments[order[index]].unlock() }
+                    // Else a newcomer found no room: it takes its limit's shared key, and all are asked again.
+                    if complete { return }
+                }
+            }
+        }
+    }
+
+    /// What the decision over several limits remembers of each.
+    private struct Participant {
+        var fingerprint: UInt64
+        var isShared = false
+        var admission = Admission.allowed(delay: 0)
+    }
+
+    /// Locks the segments of all participants, in rising order so that no two calls can wait for each other.
+    /// - Returns: which part of `order` holds their numbers.
+    private func lockAll(
+        _ participants: UnsafeMutableBufferPointer<Participant>, _ order: UnsafeMutableBufferPointer<Int>
+    ) -> Range<Int> {
+        var count = 0
+        for participant in participants {
+            let segment = Int(participant.fingerprint & mask)
+            var place = count
+            while place > 0, order[place - 1] > segment { place -= 1 }
+            if place > 0, order[place - 1] == segment { continue }
+            var index = count
+            while index > place {
+                order[index] = order[index - 1]
+                index -= 1
+            }
+            order[place] = segment
+            count += 1
+        }
+        for index in 0..<count { segments[order[index]].lock() }
+        return 0..<count
+    }
+
+    /// Asks every limit without charging. Returns false when one has no room for its key.
+    private func ask(
+        _ charges: [Charge], _ participants: UnsafeMutableBufferPointer<Participant>, at now: Timestamp
+    ) -> Bool {
+        var complete = true
+        for (index, charge) in charges.enumerated() {
+            let participant = participants[index]
+            let admission = visit(
+                segment(of: participant.fingerprint), participant.fingerprint, charge.numbers, at: now,
+                evenIfFull: participant.isShared, Ask(cost: charge.cost)
+            )
+            if let admission {
+                participants[index].admission = admission
+            } else {
+                participants[index] = Participant(fingerprint: Self.sharedFingerprint(of: charge.key), isShared: true)
+                complete = false
+            }
+        }
+        return complete
+    }
+
+    /// Charges all, or none. A shadow limit is charged iff it and all that are not shadow limits allow.
+    private func conclude(
+        _ charges: [Charge], _ participants: UnsafeMutableBufferPointer<Participant>, at now: Timestamp,
+        into decisions: inout [Decision]
+    ) {
+        var passes = true
+        for (index, charge) in charges.enumerated() where !charge.isShadow {
+            passes = passes && participants[index].admission.isAllowed
+        }
+        for (index, charge) in charges.enumerated() {
+            let participant = participants[index]
+            let decision = visit(
+                segment(of: participant.fingerprint), participant.fingerprint, charge.numbers, at: now,
+                evenIfFull: true, Conclude(charge: charge, passes: passes)
+            )
+            if let decision { decisions.append(decision) }
+            if participant.isShared { shared.wrappingAdd(1, ordering: .relaxed) }
+        }
+    }
+
+    // MARK: Adjusting
+
+    public func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
+        .decided(applyNow(adjustment))
+    }
+
+    /// Applies a change at once. Returns whether anything was changed.
+    @discardableResult
+    public func applyNow(_ adjustment: Adjustment) -> Bool {
+        switch adjustment {
+        case .refund(let charge, let receipt):
+            // A key that found no room was charged to its limit's shared key.
+            return refund(charge, receipt, Self.fingerprint(of: charge.key))
+                || refund(charge, receipt, Self.sharedFingerprint(of: charge.key))
+        case .debit(let charge):
+            let debit = Debit(cost: charge.cost)
+            let own = withLocked(Self.fingerprint(of: charge.key)) { segment, fingerprint, now in
+                visit(segment, fingerprint, charge.numbers, at: now, debit)
+            }
+            if let own { return own }
+            return withLocked(Self.sharedFingerprint(of: charge.key)) { segment, fingerprint, now in
+                visit(segment, fingerprint, charge.numbers, at: now, evenIfFull: true, debit) ?? false
+            }
+        case .reset(_, let key):
+            return withLocked(Self.fingerprint(of: key)) { segment, fingerprint, _ in
+                let sequence = segment.pointee.sequence
+                segment.pointee.annexed().receipts.voidAll(of: fingerprint, upTo: sequence)
+                guard let index = segment.pointee.table.find(fingerprint) else { return false }
+                segment.pointee.remove(at: index)
+                held.wrappingSubtract(1, ordering: .relaxed)
+                return true
+            }
+        }
+    }
+
+    private func refund(_ charge: Charge, _ receipt: Receipt, _ fingerprint: UInt64) -> Bool {
+        withLocked(fingerprint) { segment, fingerprint, now in
+            guard segment.pointee.table.find(fingerprint) != nil else { return false }
+            let isOnce =
+                charge.numbers.algorithm == .concurrency
+                || segment.pointee.annexed().receipts.spend(receipt.sequence, of: fingerprint)
+            guard isOnce else { return false }
+            return visit(segment, fingerprint, charge.numbers, at: now, Refund(cost: charge.cost, receipt: receipt))
+                ?? false
+        }
+    }
+
+    private func withLocked<Result>(
+        _ fingerprint: UInt64, _ body: (UnsafeMutablePointer<Segment>, UInt64, Timestamp) -> Result
+    ) -> Result {
+        let segment = segment(of: fingerprint)
+        segment.pointee.lock()
+        defer { segment.pointee.unlock() }
+        return body(segment, fingerprint, now())
+    }
+
+    // MARK: Finding and keeping
+
+    @inline(__always)
+    private func now() -> Timestamp {
+        // The lock is held, so the times of one key never go back while the clock doesn't.
+        (usesSystemClock ? SystemClock().now() : clock.now()).clampedToRange
+    }
+
+    @inline(__always)
+    private static func fingerprint(of key: Key) -> UInt64 {
+        // 0 marks an empty slot.
+        key.low == 0 ? 1 : key.low
+    }
+
+    private static func sharedFingerprint(of key: Key) -> UInt64 {
+        // `high` is the limit's seed, which is secret and the same for all of the limit's keys.
+        let product = (key.high | 1).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
+        return (product.high ^ product.low) | 1
+    }
+
+    @inline(__always)
+    private func segment(of fingerprint: UInt64) -> UnsafeMutablePointer<Segment> {
+        segments + Int(truncatingIfNeeded: fingerprint & mask)
+    }
+
+    /// Lets a visitor see and change a key's settled state. Returns nil when the key is new and there is no room.
+    @inline(__always)
+    private func visit<Visitor: StateVisitor>(
+        _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ numbers: LimitNumbers, at now: Timestamp,
+        evenIfFull: Bool = false, _ visitor: Visitor
+    ) -> Visitor.Output? {
+        switch numbers.algorithm.kind {
+        case .tokenBucket:
+            visit(segment, fingerprint, TokenBucket(numbers), at: now, evenIfFull, visitor)
+        case .fixedWindow:
+            visit(segment, fingerprint, FixedWindow(numbers), at: now, evenIfFull, visitor)
+        case .slidingLog:
+            visit(segment, fingerprint, SlidingLog(numbers), at: now, evenIfFull, visitor)
+        case .slidingWindow:
+            visit(segment, fingerprint, SlidingWindow(numbers), at: now, evenIfFull, visitor)
+        case .leakyBucket:
+            visit(segment, fingerprint, LeakyBucket(numbers), at: now, evenIfFull, visitor)
+        case .concurrency:
+            visit(segment, fingerprint, Concurrency(numbers), at: now, evenIfFull, visitor)
+        }
+    }
+
+    @inline(__always)
+    private func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
+        _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ algorithm: A, at now: Timestamp,
+        _ evenIfFull: Bool, _ visitor: Visitor
+    ) -> Visitor.Output? where A.State: StoredState {
+        segment.pointee.sequence &+= 1
+        let sequence = segment.pointee.sequence
+        if let index = segment.pointee.table.find(fingerprint) {
+            let cell = segment.pointee.table.cell(at: index)
+            var state = A.State.load(from: cell, segment.pointee.annex)
+            algorithm.settle(&state, at: now)
+            let result = visitor.visit(algorithm, &state, at: now, sequence: sequence)
+            segment.pointee.table.set(state.save(over: cell, segment.pointee.annexed()), at: index)
+            return result
+        }
+        guard evenIfFull || held.load(ordering: .relaxed) < capacity || dropRecovered(near: segment, at: now) else {
+            return nil
+        }
+        var state = A.fresh
+        algorithm.settle(&state, at: now)
+        let result = visitor.visit(algorithm, &state, at: now, sequence: sequence)
+        if visitor.mayCharge { insert(state, fingerprint, segment, at: now) }
+        return result
+    }
+
+    @inline(never)
+    private func insert(
+        _ state: consuming some StoredState, _ fingerprint: UInt64, _ segment: UnsafeMutablePointer<Segment>,
+        at now: Timestamp
+    ) {
+        let cell = state.save(over: nil, segment.pointee.annexed())
+        guard !cell.isRecovered(at: now) else {
+            segment.pointee.annex?.remove(cell)
+            return
+        }
+        let recovered = segment.pointee.makeRoom(at: now)
+        segment.pointee.table.insert(fingerprint, cell)
+        held.wrappingAdd(1 - recovered, ordering: .relaxed)
+        if recovered > 0 { dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed) }
+    }
+
+    // MARK: Staying bounded
+
+    /// Every 64th call looks at 64 slots, so that the keys of quiet clients go without a sweep of all.
+    @inline(__always)
+    private func paceSweeper(_ segment: UnsafeMutablePointer<Segment>, at now: Timestamp) {
+        if segment.pointee.sequence & 63 == 0 { sweep(segment, 64, at: now) }
+    }
+
+    @inline(never)
+    @discardableResult
+    private func sweep(_ segment: UnsafeMutablePointer<Segment>, _ slots: Int, at now: Timestamp) -> Int {
+        let recovered = segment.pointee.sweep(slots, at: now)
+        if recovered > 0 {
+            held.wrappingSubtract(recovered, ordering: .relaxed)
+            dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed)
+        }
+        return recovered
+    }
+
+    /// When the table is full: looks for keys that have recovered, in this segment and then in others, at up to
+    /// 4,096 slots. Returns whether there is room now.
+    @inline(never)
+    private func dropRecovered(near segment: UnsafeMutablePointer<Segment>, at now: Timestamp) -> Bool {
+        var slots = 4096
+        var recovered = sweep(segment, slots, at: now)
+        slots -= segment.pointee.table.size
+        for _ in 0..<segmentCount where recovered == 0 && slots > 0 {
+            let other = nextInHand()
+            // Another's lock is only tried: waiting for it while holding one could wait for ever.
+            guard other != segment, other.pointee.tryLock() else { continue }
+            recovered += sweep(other, slots, at: now)
+            slots -= max(1, other.pointee.table.size)
+            other.pointee.unlock()
+        }
+        return recovered > 0 && held.load(ordering: .relaxed) < capacity
+    }
+
+    private func nextInHand() -> UnsafeMutablePointer<Segment> {
+        segment(of: UInt64(truncatingIfNeeded: hand.wrappingAdd(1, ordering: .relaxed).oldValue))
+    }
+
+    /// Drops what has recovered in some segments and gives back their memory, going on where the last call ended.
+    ///
+    /// A server calls this from a timer, so that memory is given back after an attack even when
+    /// nobody calls; each segment is locked for some microseconds.
+    public func maintain(segments count: Int = 16) {
+        for _ in 0..<max(0, min(count, segmentCount)) {
+            let segment = nextInHand()
+            segment.pointee.lock()
+            sweep(segment, segment.pointee.table.size, at: now())
+            segment.pointee.unlock()
+        }
+    }
+
+    /// What the store holds. A snapshot while others write: each number is right, their sum may be a moment old.
+    public struct Statistics: Sendable, Hashable {
+        /// Keys held now.
+        public var keys: Int
+        /// Keys dropped since the start because they had recovered.
+        public var dropped: UInt64
+        /// Decisions made on a shared budget because there was no room for the key.
+        public var shared: UInt64
+    }
+
+    /// The memory of all tables, in bytes.
+    public var bytes: Int {
+        var sum = segmentCount * MemoryLayout<Segment>.stride
+        for index in 0..<segmentCount {
+            segments[index].lock()
+            sum += segments[index].table.bytes
+            segments[index].unlock()
+        }
+        return sum
+    }
+
+    public var statistics: Statistics {
+        Statistics(
+            keys: held.load(ordering: .relaxed),
+            dropped: dropped.load(ordering: .relaxed),
+            shared: shared.load(ordering: .relaxed)
+        )
+    }
+}

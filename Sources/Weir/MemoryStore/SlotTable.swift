@@ -1,0 +1,167 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A fingerprint of a key, and its state.
+struct Slot {
+    /// 0 marks an empty slot.
+    var fingerprint: UInt64
+    var cell: Cell
+}
+
+/// An open-addressed table of 24-byte slots: linear probing, removal by moving back what follows, and
+/// sizes that grow by a quarter, so that a key costs at most 24 / 0.64 bytes.
+///
+/// It uses raw memory because a slot must be found, read and written without a bounds check, a
+/// reference count or an allocation, and because large tables are mapped from the system, which
+/// takes the memory back at once. Whoever uses it must hold the segment's lock, and an index is
+/// valid until the next insertion, removal or resize.
+struct SlotTable {
+    private(set) var slots: UnsafeMutablePointer<Slot>?
+    /// How many slots there are; 0 or at least ``smallest``.
+    private(set) var size = 0
+    private(set) var count = 0
+
+    static let smallest = 8
+    /// Tables of this many bytes or more are mapped, not taken from the heap, which would keep them.
+    private static let mappedFrom = 16_384
+
+    func deallocate() {
+        Self.release(slots, size: size)
+    }
+
+    var bytes: Int { Self.byteCount(size) }
+
+    /// Whether one more key wants a larger table: above four fifths, probes grow long.
+    @inline(__always)
+    var isCrowded: Bool { (count + 1) * 5 > size * 4 }
+
+    /// Whether less than a third is used.
+    var isSparse: Bool { size > Self.smallest && count * 3 < size }
+
+    @inline(__always)
+    private func home(_ fingerprint: UInt64) -> Int {
+        Int(truncatingIfNeeded: fingerprint.multipliedFullWidth(by: UInt64(truncatingIfNeeded: size)).high)
+    }
+
+    @inline(__always)
+    private func next(_ index: Int) -> Int {
+        index &+ 1 == size ? 0 : index &+ 1
+    }
+
+    /// The slot of a key, or nil.
+    @inline(__always)
+    func find(_ fingerprint: UInt64) -> Int? {
+        guard let slots else { return nil }
+        var index = home(fingerprint)
+        while true {
+            let found = slots[index].fingerprint
+            if found == fingerprint { return index }
+            if found == 0 { return nil }
+            index = next(index)
+        }
+    }
+
+    @inline(__always)
+    subscript(index: Int) -> Slot? {
+        guard let slots, slots[index].fingerprint != 0 else { return nil }
+        return slots[index]
+    }
+
+    @inline(__always)
+    func cell(at index: Int) -> Cell {
+        // The caller has the index from `find`, so there are slots.
+        slots.unsafelyUnwrapped[index].cell
+    }
+
+    @inline(__always)
+    func set(_ cell: Cell, at index: Int) {
+        slots.unsafelyUnwrapped[index].cell = cell
+    }
+
+    /// Adds a key that is not there. The caller has made sure that the table is not crowded.
+    mutating func insert(_ fingerprint: UInt64, _ cell: Cell) {
+        Self.place(Slot(fingerprint: fingerprint, cell: cell), in: slots.unsafelyUnwrapped, home: home, next: next)
+        count += 1
+    }
+
+    /// Removes the key in a slot, moving back those that had to probe past it.
+    mutating func remove(at index: Int) {
+        guard let slots else { return }
+        var hole = index
+        var probe = next(index)
+        while slots[probe].fingerprint != 0 {
+            let home = home(slots[probe].fingerprint)
+            // A key may fill the hole unless its home lies behind it, between the hole and the key.
+            let stays = hole <= probe ? (home > hole && home <= probe) : (home > hole || home <= probe)
+            if !stays {
+                slots[hole] = slots[probe]
+                hole = probe
+            }
+            probe = next(probe)
+        }
+        slots[hole].fingerprint = 0
+        count -= 1
+    }
+
+    /// Makes room for one more key.
+    mutating func grow() {
+        resize(to: max(Self.smallest, size + size / 4 + 1))
+    }
+
+    /// Gives back what a table of this many keys doesn't need.
+    mutating func shrink() {
+        resize(to: count == 0 ? 0 : max(Self.smallest, count * 3 / 2))
+    }
+
+    private mutating func resize(to newSize: Int) {
+        let old = self
+        slots = Self.allocate(newSize)
+        size = newSize
+        if let slots, let oldSlots = old.slots {
+            for index in 0..<old.size where oldSlots[index].fingerprint != 0 {
+                Self.place(oldSlots[index], in: slots, home: home, next: next)
+            }
+        }
+        old.deallocate()
+    }
+
+    @inline(__always)
+    private static func place(
+        _ slot: Slot, in slots: UnsafeMutablePointer<Slot>, home: (UInt64) -> Int, next: (Int) -> Int
+    ) {
+        var index = home(slot.fingerprint)
+        while slots[index].fingerprint != 0 { index = next(index) }
+        slots[index] = slot
+    }
+
+    private static func byteCount(_ size: Int) -> Int { size * MemoryLayout<Slot>.stride }
+
+    private static func allocate(_ size: Int) -> UnsafeMutablePointer<Slot>? {
+        guard size > 0 else { return nil }
+        let bytes = byteCount(size)
+        let memory: UnsafeMutableRawPointer
+        if bytes >= mappedFrom {
+            let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            guard let mapped, mapped != MAP_FAILED else {
+                // As when the heap is exhausted, there is no going on without memory.
+                fatalError("out of memory for the counters of rate limits")
+            }
+            memory = mapped
+        } else {
+            memory = .allocate(byteCount: bytes, alignment: MemoryLayout<Slot>.alignment)
+            memset(memory, 0, bytes)
+        }
+        return memory.bindMemory(to: Slot.self, capacity: size)
+    }
+
+    private static func release(_ slots: UnsafeMutablePointer<Slot>?, size: Int) {
+        guard let slots else { return }
+        let bytes = byteCount(size)
+        if bytes >= mappedFrom { munmap(slots, bytes) } else { UnsafeMutableRawPointer(slots).deallocate() }
+    }
+}

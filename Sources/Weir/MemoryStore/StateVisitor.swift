@@ -1,0 +1,122 @@
+/// Something to do with one key's settled state, whatever its algorithm.
+protocol StateVisitor {
+    associatedtype Output
+
+    /// Whether a key that isn't there must be kept afterwards.
+    var mayCharge: Bool { get }
+
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Output
+}
+
+/// Decides a request that has only this limit.
+struct DecideAlone: StateVisitor {
+    typealias Output = Decision
+
+    let charge: Charge
+
+    var mayCharge: Bool { charge.cost > 0 }
+
+    @inline(__always)
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Decision {
+        Conclude(charge: charge, passes: true).visit(algorithm, &state, at: now, sequence: sequence)
+    }
+}
+
+/// Whether one of several limits allows. Charges nothing.
+struct Ask: StateVisitor {
+    typealias Output = Admission
+
+    let cost: Int64
+
+    var mayCharge: Bool { false }
+
+    @inline(__always)
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Admission {
+        algorithm.admission(state, at: now, cost: cost)
+    }
+}
+
+/// The end of a decision: charges when all limits allow, and says what is left.
+struct Conclude: StateVisitor {
+    typealias Output = Decision
+
+    let charge: Charge
+    /// Whether all limits that are not shadow limits allow.
+    let passes: Bool
+
+    var mayCharge: Bool { charge.cost > 0 }
+
+    @inline(__always)
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Decision {
+        var admission = algorithm.admission(state, at: now, cost: charge.cost)
+        var charged: UInt64?
+        switch admission {
+        case .allowed:
+            if passes, charge.cost > 0 {
+                algorithm.charge(&state, at: now, cost: charge.cost, sequence: sequence)
+                charged = sequence
+            }
+        case .denied:
+            if charge.countsDenied, charge.cost > 0 {
+                algorithm.penalize(&state, at: now, cost: charge.cost)
+                admission = algorithm.admission(state, at: now, cost: charge.cost)
+            }
+        }
+        let standing = algorithm.standing(state, at: now)
+        var decision = Decision(
+            allowed: true,
+            limit: charge.numbers.count,
+            remaining: standing.remaining,
+            resetAfter: standing.resetAfter,
+            time: now,
+            charged: charged
+        )
+        switch admission {
+        case .allowed(let delay):
+            decision.delay = delay
+        case .denied(let retryAfter):
+            decision.allowed = false
+            decision.retryAfter = retryAfter
+        }
+        return decision
+    }
+}
+
+struct Debit: StateVisitor {
+    typealias Output = Bool
+
+    let cost: Int64
+
+    var mayCharge: Bool { cost > 0 }
+
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Bool {
+        let before = algorithm.standing(state, at: now)
+        algorithm.debit(&state, at: now, cost: cost)
+        return algorithm.standing(state, at: now) != before
+    }
+}
+
+struct Refund: StateVisitor {
+    typealias Output = Bool
+
+    let cost: Int64
+    let receipt: Receipt
+
+    var mayCharge: Bool { false }
+
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Bool {
+        algorithm.refund(&state, at: now, cost: cost, receipt: receipt)
+    }
+}

@@ -1,0 +1,97 @@
+/// Whose budget is spent: a keyed hash of a limit's identity and the values of its key's dimensions.
+///
+/// No store sees the values themselves.
+public struct Key: Sendable, Hashable {
+    /// The upper 64 of the 128 bits that name the state. In a process's own keys it is the limit's seed,
+    /// by which a full table finds the budget that the limit's newcomers share.
+    public let high: UInt64
+    /// The lower 64 bits.
+    public let low: UInt64
+    /// A hash of the first dimension alone, so that one client's limits can share a cluster slot.
+    public let partition: UInt64
+
+    public init(high: UInt64, low: UInt64, partition: UInt64) {
+        self.high = high
+        self.low = low
+        self.partition = partition
+    }
+}
+
+/// Turns key values into ``Key``s, by secrets that whoever chooses the values does not know,
+/// so that nobody can aim values at one place in a table.
+///
+/// A folded 64 × 64 → 128 bit multiplication over 16 bytes at a time, as in wyhash, with all of its
+/// constants secret and random.
+public struct KeyHasher: Sendable {
+    private let a: UInt64
+    private let b: UInt64
+    private let c: UInt64
+    private let d: UInt64
+
+    /// Secrets of this process alone, from the system's random number generator.
+    public init() {
+        var generator = SystemRandomNumberGenerator()
+        self.init(using: &generator)
+    }
+
+    /// Secrets from a generator of the caller's.
+    public init(using generator: inout some RandomNumberGenerator) {
+        // An even factor would lose the top bit of what it multiplies.
+        a = generator.next() | 1
+        b = generator.next() | 1
+        c = generator.next() | 1
+        d = generator.next() | 1
+    }
+
+    /// The key of one string dimension under a limit whose identity was hashed by ``seed(for:)``.
+    public func key(_ value: String, seed: UInt64) -> Key {
+        let hash = hash(value, seed: seed)
+        return Key(high: seed, low: hash, partition: hash)
+    }
+
+    /// Where the keys of one limit start: a hash of ``Limit/identity`` and the key's dimensions.
+    public func seed(for identity: String) -> UInt64 {
+        hash(identity, seed: 0)
+    }
+
+    /// Continues a key with one more dimension. The length goes in too, so `ab`+`c` is not `a`+`bc`.
+    @inline(__always)
+    package func hash(_ value: String, seed: UInt64) -> UInt64 {
+        var value = value
+        return value.withUTF8 { hash(UnsafeRawBufferPointer($0), seed: seed) }
+    }
+
+    @inline(__always)
+    package func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
+        let count = bytes.count
+        var state = seed ^ a
+        var first: UInt64 = 0
+        var second: UInt64 = 0
+        if count >= 8 {
+            var offset = 0
+            while count - offset > 16 {
+                state = Self.fold(
+                    bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self) ^ b,
+                    bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self) ^ state
+                )
+                offset += 16
+            }
+            // The last 16 bytes overlap what came before, so there is no tail to loop over.
+            first = bytes.loadUnaligned(fromByteOffset: max(0, count - 16), as: UInt64.self)
+            second = bytes.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+        } else if count >= 4 {
+            first = UInt64(bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
+            second = UInt64(bytes.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self))
+        } else if count > 0 {
+            first = UInt64(bytes[0]) << 16 | UInt64(bytes[count / 2]) << 8 | UInt64(bytes[count - 1])
+        }
+        state = Self.fold(first ^ b ^ UInt64(truncatingIfNeeded: count), second ^ state)
+        return Self.fold(state ^ c, d ^ UInt64(truncatingIfNeeded: count))
+    }
+
+    @inline(__always)
+    private static func fold(_ left: UInt64, _ right: UInt64) -> UInt64 {
+        let product = left.multipliedFullWidth(by: right)
+        return product.high ^ product.low
+    }
+}

@@ -1,0 +1,58 @@
+import Synchronization
+public import Weir
+
+/// A store that injects a fault: it answers only when it is told to, as a server at the end of a slow line would.
+///
+/// What it answers is decided when it is released, by the store that it stands before.
+public final class SlowStore: Store {
+    private let store: any Store
+    private let waiting = Mutex<[@Sendable () -> Void]>([])
+
+    public init(before store: any Store) {
+        self.store = store
+    }
+
+    public var keyHasher: KeyHasher { store.keyHasher }
+
+    /// How many calls wait for an answer.
+    public var waitingCount: Int { waiting.withLock { $0.count } }
+
+    /// Answers all that wait, in the order in which they came.
+    public func release() {
+        let ready = waiting.withLock { waiting in
+            let ready = waiting
+            waiting = []
+            return ready
+        }
+        for answer in ready { answer() }
+    }
+
+    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<[Decision]>? {
+        hold { [store] answer in
+            var decisions: [Decision] = []
+            if let pending = store.decide(charges, into: &decisions) {
+                pending.whenComplete { answer.complete($0) }
+            } else {
+                answer.complete(decisions)
+            }
+        }
+    }
+
+    public func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
+        .pending(
+            hold { [store] answer in
+                switch store.apply(adjustment) {
+                case .decided(let value): answer.complete(value)
+                case .pending(let pending): pending.whenComplete { answer.complete($0) }
+                }
+            })
+    }
+
+    private func hold<Value: Sendable>(
+        _ body: @escaping @Sendable (PendingAnswer<Value>) -> Void
+    ) -> PendingAnswer<Value> {
+        let answer = PendingAnswer<Value>()
+        waiting.withLock { $0.append { body(answer) } }
+        return answer
+    }
+}

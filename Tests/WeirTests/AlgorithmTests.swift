@@ -1,0 +1,174 @@
+import Testing
+import Weir
+import WeirTesting
+
+/// A generator whose whole sequence follows from its seed, so that a failing seed replays the failure.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(_ seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+
+    mutating func next() -> UInt64 {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return state &* 0x2545_F491_4F6C_DD1D
+    }
+}
+
+@Suite("Algorithms against a naive exact oracle")
+struct AlgorithmTests {
+    static let sequences = 10_000
+
+    @Test("every field of every decision is what the oracle says", arguments: Algorithm.all)
+    func agreesWithTheOracle(_ algorithm: Algorithm) throws {
+        let first = UInt64.random(in: 0...UInt64.max / 2)
+        for seed in first..<(first + UInt64(Self.sequences)) {
+            if let difference = try difference(algorithm, seed: seed) {
+                Issue.record("seed \(seed): \(difference)")
+                return
+            }
+        }
+    }
+
+    /// Puts one random sequence through the store and the oracle. Returns where they differ.
+    private func difference(_ algorithm: Algorithm, seed: UInt64) throws -> String? {
+        var random = SeededGenerator(seed)
+        let limit = try randomLimit(algorithm, &random)
+        let clock = ManualClock(at: Timestamp.random(in: 0...3_000_000_000_000_000, using: &random))
+        let limiter = Limiter(limit, store: MemoryStore(capacity: 64, clock: clock))
+        var oracle = Oracle(limit)
+        for step in 0..<24 {
+            clock.advance(by: randomStep(limit, at: clock.now(), &random))
+            let cost = randomCost(limit, &random)
+            let now = clock.now()
+            let decision = limiter.decide("key", cost: cost)
+            let verdict = oracle.decide(at: now, cost: cost)
+            let place = "\(limit.numbers) step \(step) cost \(cost) at \(now): \(decision)"
+            guard decision.allowed == verdict.allowed else { return "\(place); allowed is \(verdict.allowed)" }
+            guard decision.delay == verdict.delay else { return "\(place); delay is \(verdict.delay)" }
+            let most: Int64 = 100
+            let remaining = oracle.remaining(at: now, most: most)
+            guard min(decision.remaining, most) == remaining else { return "\(place); remaining is \(remaining)" }
+            guard algorithm != .concurrency else { continue }
+            guard let reset = decision.resetAfter.map(Timestamp.init(_:)), oracle.isReset(at: now + reset),
+                reset == 0 || !oracle.isReset(at: now + reset - 1)
+            else { return "\(place); resetAfter is wrong" }
+            if decision.allowed || cost > limit.numbers.capacity {
+                guard decision.retryAfter == nil else { return "\(place); retryAfter should be nil" }
+            } else {
+                guard let wait = decision.retryAfter.map(Timestamp.init(_:)), wait > 0,
+                    oracle.judge(at: now + wait, cost: cost).allowed,
+                    !oracle.judge(at: now + wait - 1, cost: cost).allowed
+                else { return "\(place); retryAfter is wrong" }
+            }
+        }
+        return nil
+    }
+
+    private func randomLimit(_ algorithm: Algorithm, _ random: inout SeededGenerator) throws -> Limit {
+        let count = Int64.random(in: 1...12, using: &random)
+        if algorithm == .concurrency { return try Limit("random", concurrency: count) }
+        // Short and odd periods meet every boundary; long ones meet the remainders.
+        let period = [
+            Int64.random(in: 1...20, using: &random), Int64.random(in: 1...1000, using: &random), 1_000_000, 60_000_000,
+        ].randomElement(using: &random)!
+        return try Limit(
+            "random", Rate(count, per: period, burst: Int64.random(in: 1...15, using: &random)), algorithm: algorithm,
+            maxWait: Int64.random(in: 0...min(60_000_000, 3 * period), using: &random),
+            alignment: Bool.random(using: &random) ? .epoch : .firstRequest)
+    }
+
+    /// Often no time at all, often to just before, at or after a window's end, sometimes far.
+    private func randomStep(_ limit: Limit, at now: Timestamp, _ random: inout SeededGenerator) -> Timestamp {
+        let period = max(1, limit.numbers.period)
+        switch Int.random(in: 0..<6, using: &random) {
+        case 0, 1: return 0
+        case 2: return Int64.random(in: 0...max(1, period / limit.numbers.count), using: &random)
+        case 3: return max(0, period - now % period + Int64.random(in: -1...1, using: &random))
+        case 4: return Int64.random(in: 0...period, using: &random)
+        default: return Int64.random(in: 0...3 * period, using: &random)
+        }
+    }
+
+    private func randomCost(_ limit: Limit, _ random: inout SeededGenerator) -> Int64 {
+        Bool.random(using: &random) ? 1 : Int64.random(in: 0...limit.numbers.capacity + 1, using: &random)
+    }
+
+    @Test(
+        "the largest and smallest numbers of every algorithm meet every other without a trap", arguments: Algorithm.all)
+    func extremes(_ algorithm: Algorithm) throws {
+        let largest = Rate.largestCount
+        for count in [1, 7, largest] {
+            for period in [1, 1_000_003, Rate.longestPeriod] {
+                for burst in [1, largest] {
+                    try meetExtremes(algorithm, count, period, burst)
+                }
+            }
+        }
+    }
+
+    private func meetExtremes(_ algorithm: Algorithm, _ count: Int64, _ period: Timestamp, _ burst: Int64) throws {
+        let limit =
+            algorithm == .concurrency
+            ? try Limit("extreme", concurrency: count)
+            : try Limit("extreme", Rate(count, per: period, burst: burst), algorithm: algorithm, maxWait: 60_000_000)
+        for start in [0, 1, Timestamp.latest - 1, .latest, 1_790_000_000_000_001] {
+            let clock = ManualClock(at: start)
+            let limiter = Limiter(limit, store: MemoryStore(capacity: 8, clock: clock))
+            for cost in [Rate.largestCount, 1, 0, Rate.largestCount, .max, .min, -1, count, burst] {
+                for time in [start, 0, .latest, .max, .min, start] {
+                    clock.set(to: time)
+                    let decision = limiter.decide("key", cost: cost)
+                    #expect(decision.remaining >= 0)
+                    #expect((decision.retryAfter ?? 1) > 0)
+                    limiter.debit("key", cost: cost)
+                    if let receipt = decision.receipt { limiter.refund(receipt, "key", cost: cost) }
+                }
+            }
+        }
+    }
+
+    @Test("a bucket of 10^9 that refills once a year says exactly when it is full")
+    func wideSpans() throws {
+        let limit = try Limit("wide", Rate(1, per: Rate.longestPeriod, burst: Rate.largestCount))
+        let limiter = Limiter(limit, store: MemoryStore(clock: ManualClock()))
+        let decision = limiter.decide("key", cost: Rate.largestCount)
+        #expect(decision.resetAfter == Ticks(Rate.longestPeriod) * Ticks(Rate.largestCount))
+        #expect(limiter.decide("key").retryAfter == Ticks(Rate.longestPeriod))
+    }
+
+    @Test("a rate that doesn't divide evenly keeps its remainder: no drift over a million requests")
+    func noDrift() throws {
+        let clock = ManualClock(at: 0)
+        let limit = try Limit("drift", Rate(7, per: 1_000_000, burst: 2))
+        let limiter = Limiter(limit, store: MemoryStore(clock: clock))
+        _ = limiter.decide("key")
+        // The k-th token is back at k × 1,000,000 ÷ 7 microseconds, rounded up, for ever.
+        for number in 1...1_000_000 as ClosedRange<Int64> {
+            guard limiter.decide("key").allowed else {
+                Issue.record("request \(number) is denied at its instant")
+                return
+            }
+            let due = (number * 1_000_000 + 6) / 7
+            guard limiter.decide("key").retryAfter == Ticks(due - clock.now()) else {
+                Issue.record("retry-after of request \(number) has drifted")
+                return
+            }
+            clock.set(to: due)
+        }
+    }
+
+    @Test("a limit's numbers out of range are errors that name them")
+    func badNumbers() {
+        #expect(throws: LimitError.self) { try Rate(0, per: 1) }
+        #expect(throws: LimitError.self) { try Rate(1_000_000_001, per: 1) }
+        #expect(throws: LimitError.self) { try Rate(1, per: 0) }
+        #expect(throws: LimitError.self) { try Rate(1, per: Rate.longestPeriod + 1) }
+        #expect(throws: LimitError.self) { try Rate(1, per: 1, burst: 0) }
+        #expect(throws: LimitError.self) { try Limit("a b", .perMinute(1)) }
+        #expect(throws: LimitError.self) { try Limit("", .perMinute(1)) }
+        #expect(throws: LimitError.self) { try Limit("x", concurrency: 0) }
+        #expect(throws: LimitError.self) { try Limit("x", .perMinute(1), algorithm: .leakyBucket, maxWait: 60_000_001) }
+    }
+}

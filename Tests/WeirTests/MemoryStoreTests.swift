@@ -1,0 +1,191 @@
+import Foundation
+import Synchronization
+import Testing
+import Weir
+import WeirTesting
+
+@Suite("The memory store")
+struct MemoryStoreTests {
+    @Test("conforms", arguments: StoreConformance.cases)
+    func conforms(_ rule: StoreConformance.Case) async throws {
+        let clock = ManualClock()
+        try await rule.run(on: MemoryStore(clock: clock), clock)
+    }
+
+    /// Runs a body on so many threads at once.
+    private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+        let group = DispatchGroup()
+        for index in 0..<count {
+            group.enter()
+            let thread = Thread {
+                body(index)
+                group.leave()
+            }
+            thread.start()
+        }
+        group.wait()
+    }
+
+    @Test("64 threads on one key admit exactly the limit", arguments: Algorithm.all)
+    func exactUnderConcurrency(_ algorithm: Algorithm) throws {
+        let count: Int64 = 1000
+        let limit =
+            algorithm == .concurrency
+            ? try Limit("hot", concurrency: count)
+            : try Limit("hot", Rate(count, per: 86_400_000_000), algorithm: algorithm, maxWait: 0)
+        let limiter = Limiter(limit, store: MemoryStore(clock: ManualClock()))
+        let admitted = Atomic<Int64>(0)
+        onThreads(64) { _ in
+            for _ in 0..<50 where limiter.decide("key").allowed {
+                admitted.wrappingAdd(1, ordering: .relaxed)
+            }
+        }
+        // A leaky bucket that may not delay has room for one at an instant.
+        #expect(admitted.load(ordering: .relaxed) == (algorithm == .leakyBucket ? 1 : count))
+    }
+
+    @Test("several limits stay all-or-nothing when many threads decide over them in different orders")
+    func togetherUnderConcurrency() throws {
+        let store = MemoryStore(clock: ManualClock())
+        let limits = try (0..<4).map { try Limit("limit-\($0)", Rate(500 + Int64($0) * 100, per: 86_400_000_000)) }
+        let hasher = store.keyHasher
+        let charges = limits.map { Charge($0.numbers, key: hasher.key("k", seed: hasher.seed(for: $0.identity))) }
+        let admitted = Atomic<Int64>(0)
+        onThreads(16) { thread in
+            let mine = thread.isMultiple(of: 2) ? charges : charges.reversed()
+            var decisions: [Decision] = []
+            for _ in 0..<100 {
+                _ = store.decide(mine, into: &decisions)
+                if decisions.allSatisfy(\.allowed) { admitted.wrappingAdd(1, ordering: .relaxed) }
+            }
+        }
+        #expect(admitted.load(ordering: .relaxed) == 500)
+        for (index, charge) in charges.enumerated() {
+            var peek = charge
+            peek.cost = 0
+            #expect(store.decideNow(peek).remaining == Int64(index) * 100)
+        }
+    }
+
+    @Test("threads that refund and debit leave the sum right")
+    func adjustmentsUnderConcurrency() throws {
+        let limiter = Limiter(
+            try Limit("sum", Rate(100_000, per: 86_400_000_000), algorithm: .fixedWindow),
+            store: MemoryStore(clock: ManualClock()))
+        onThreads(8) { _ in
+            for _ in 0..<200 {
+                if let receipt = limiter.decide("key", cost: 5).receipt { limiter.refund(receipt, "key", cost: 5) }
+                limiter.debit("key", cost: 2)
+            }
+        }
+        #expect(limiter.decide("key", cost: 0).remaining == 100_000 - 8 * 200 * 2)
+    }
+
+    @Test("holds no more keys than its capacity, and active keys are never forgotten for newcomers")
+    func bounded() throws {
+        let clock = ManualClock()
+        let store = MemoryStore(capacity: 1000, clock: clock)
+        let limiter = Limiter(try Limit("bounded", .perMinute(2)), store: store)
+        for index in 0..<1000 { _ = limiter.decide("active-\(index)", cost: 2) }
+        #expect(store.statistics.keys == 1000)
+        var admitted = 0
+        for index in 0..<5000 where limiter.decide("newcomer-\(index)").allowed { admitted += 1 }
+        #expect(admitted == 2, "newcomers share one budget")
+        #expect(store.statistics.keys <= 1001)
+        #expect(store.statistics.shared == 5000)
+        for index in 0..<1000 { #expect(!limiter.decide("active-\(index)").allowed) }
+    }
+
+    @Test("keys that have recovered make room for newcomers")
+    func recoveredKeysGo() throws {
+        let clock = ManualClock()
+        let store = MemoryStore(capacity: 1000, clock: clock)
+        for algorithm in Algorithm.all where algorithm != .concurrency {
+            let limiter = Limiter(try Limit("r", .perMinute(5), algorithm: algorithm), store: store)
+            for index in 0..<1000 { _ = limiter.decide("old-\(index)") }
+            clock.advance(by: 120_000_000)
+            var admitted = 0
+            for index in 0..<1000 where limiter.decide("new-\(index)").allowed { admitted += 1 }
+            #expect(admitted == 1000, "\(algorithm)")
+            clock.advance(by: 120_000_000)
+        }
+    }
+
+    @Test("a flood of random keys leaves no memory behind once they have recovered")
+    func memoryIsGivenBack() throws {
+        let clock = ManualClock()
+        let store = MemoryStore(capacity: 200_000, clock: clock)
+        let limiter = Limiter(try Limit("flood", .perMinute(5)), store: store)
+        for index in 0..<200_000 { _ = limiter.decide("random-\(index)") }
+        let full = store.bytes
+        #expect(full > 200_000 * 24)
+        clock.advance(by: 60_000_000)
+        store.maintain(segments: 8192)
+        #expect(store.statistics.keys == 0)
+        #expect(store.bytes < full / 100)
+    }
+
+    @Test("ordinary traffic sweeps recovered keys without anybody calling maintain")
+    func trafficSweeps() throws {
+        let clock = ManualClock()
+        let store = MemoryStore(capacity: 100_000, clock: clock)
+        let limiter = Limiter(try Limit("flood", .perMinute(5)), store: store)
+        for index in 0..<50_000 { _ = limiter.decide("random-\(index)") }
+        clock.advance(by: 60_000_000)
+        for index in 0..<200_000 { _ = limiter.decide("usual-\(index % 100)", cost: 0) }
+        for index in 0..<200_000 { _ = limiter.decide("peek-\(index)", cost: 0) }
+        #expect(store.statistics.keys < 5_000)
+    }
+
+    @Test("a table survives any order of insertions and removals")
+    func tableAgainstADictionary() throws {
+        let clock = ManualClock()
+        let store = MemoryStore(capacity: 10_000, clock: clock)
+        let limiter = Limiter(try Limit("t", .perHour(50), algorithm: .fixedWindow), store: store)
+        var random = SeededGenerator(7)
+        var counts: [String: Int64] = [:]
+        for _ in 0..<50_000 {
+            let key = "key-\(Int.random(in: 0..<2000, using: &random))"
+            if Int.random(in: 0..<3, using: &random) == 0 {
+                limiter.reset(key)
+                counts[key] = nil
+            } else {
+                _ = limiter.decide(key)
+                counts[key] = min(50, counts[key, default: 0] + 1)
+            }
+        }
+        for (key, count) in counts { #expect(limiter.decide(key, cost: 0).remaining == 50 - count) }
+        #expect(store.statistics.keys == counts.count)
+    }
+
+    @Test("a receipt is redeemed at most once, whatever the order, even when thousands are open")
+    func receiptsOnce() throws {
+        let limiter = Limiter(
+            try Limit("r", Rate(1_000_000, per: 86_400_000_000), algorithm: .fixedWindow),
+            store: MemoryStore(clock: ManualClock()))
+        var receipts: [Receipt] = []
+        for _ in 0..<10_000 { receipts.append(try #require(limiter.decide("key").receipt)) }
+        var random = SeededGenerator(11)
+        var redeemed = 0
+        for receipt in (receipts + receipts).shuffled(using: &random) where limiter.refund(receipt, "key") {
+            redeemed += 1
+        }
+        #expect(redeemed <= 10_000)
+        #expect(limiter.decide("key", cost: 0).remaining == 1_000_000 - 10_000 + Int64(redeemed))
+    }
+
+    @Test("keys that differ are hashed apart, and dimensions are kept apart by their lengths")
+    func hashing() {
+        let hasher = KeyHasher()
+        var seen: Set<UInt64> = []
+        for length in 0..<64 {
+            seen.insert(hasher.hash(String(repeating: "a", count: length), seed: 1))
+            seen.insert(hasher.hash(String(repeating: "\u{0}", count: length), seed: 1))
+        }
+        #expect(seen.count == 127, "the two empty strings are the same key")
+        let left = hasher.hash("c", seed: hasher.hash("ab", seed: 1))
+        let right = hasher.hash("bc", seed: hasher.hash("a", seed: 1))
+        #expect(left != right)
+        #expect(KeyHasher().hash("a", seed: 1) != hasher.hash("a", seed: 1), "every process has secrets of its own")
+    }
+}
