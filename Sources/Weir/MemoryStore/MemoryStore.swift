@@ -146,7 +146,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
             let participant = participants[index]
             let admission = visit(
                 segment(of: participant.fingerprint), participant.fingerprint, charge.numbers, at: now,
-                evenIfFull: participant.isShared, Ask(cost: charge.cost)
+                evenIfFull: participant.isShared, Ask(required: charge.required)
             )
             if let admission {
                 participants[index].admission = admission

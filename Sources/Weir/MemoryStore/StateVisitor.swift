@@ -30,7 +30,7 @@ struct DecideAlone: StateVisitor {
 struct Ask: StateVisitor {
     typealias Output = Admission
 
-    let cost: Int64
+    let required: Int64
 
     var mayCharge: Bool { false }
 
@@ -38,7 +38,7 @@ struct Ask: StateVisitor {
     func visit<A: LimitAlgorithm>(
         _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
     ) -> Admission {
-        algorithm.admission(state, at: now, cost: cost)
+        algorithm.admission(state, at: now, cost: required)
     }
 }
 
@@ -56,7 +56,7 @@ struct Conclude: StateVisitor {
     func visit<A: LimitAlgorithm>(
         _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
     ) -> Decision {
-        var admission = algorithm.admission(state, at: now, cost: charge.cost)
+        var admission = algorithm.admission(state, at: now, cost: charge.required)
         var charged: UInt64?
         switch admission {
         case .allowed:
@@ -67,7 +67,7 @@ struct Conclude: StateVisitor {
         case .denied:
             if charge.countsDenied, charge.cost > 0 {
                 algorithm.penalize(&state, at: now, cost: charge.cost)
-                admission = algorithm.admission(state, at: now, cost: charge.cost)
+                admission = algorithm.admission(state, at: now, cost: charge.required)
             }
         }
         let standing = algorithm.standing(state, at: now)

@@ -54,7 +54,19 @@ public struct KeyHasher: Sendable {
         hash(identity, seed: 0)
     }
 
-    /// Continues a key with one more dimension. The length goes in too, so `ab`+`c` is not `a`+`bc`.
+    /// The key of several dimensions, each hashed by ``hash(_:seed:)``, under a limit.
+    @inline(__always)
+    package func key(_ dimensions: some Sequence<UInt64>, seed: UInt64) -> Key {
+        var state = seed
+        var partition: UInt64?
+        for dimension in dimensions {
+            state = Self.fold(state ^ c, dimension ^ d)
+            partition = partition ?? dimension
+        }
+        return Key(high: seed, low: Self.fold(state ^ a, b), partition: partition ?? 0)
+    }
+
+    /// Hashes one value. The length goes in too, so `ab`+`c` is not `a`+`bc`.
     @inline(__always)
     package func hash(_ value: String, seed: UInt64) -> UInt64 {
         var value = value

@@ -1,0 +1,90 @@
+import Weir
+import WeirHTTP
+
+/// What a decision looks like as a line of JSON. Times are exact decimal seconds.
+struct ReplayAnswer {
+    let json: String
+
+    init(_ verdict: LimitedRequest.Verdict, _ request: LimitedRequest, _ limiter: RequestLimiter) {
+        let decision = request.reportedDecision
+        var delay: Timestamp = 0
+        var status = 200
+        switch verdict {
+        case .pass(let wait): delay = wait
+        case .refuse(let problem): status = problem.status
+        }
+        let isDenied = status == 429
+        let name = isDenied ? request.reportedRule.map { limiter.policy.limits[$0].name } : nil
+        json =
+            "{\"allowed\": \(status == 200), \"status\": \(status), \"limit\": \(decision.map { "\($0.limit)" } ?? "null")"
+            + ", \"remaining\": \(decision.map { "\($0.remaining)" } ?? "null")"
+            + ", \"retry_after\": \(Self.seconds(decision?.retryAfter))"
+            + ", \"reset_after\": \(Self.seconds(decision?.resetAfter)), \"delay\": \(Self.seconds(Ticks(delay)))"
+            + ", \"limited_by\": \(name.map { "\"\($0)\"" } ?? "null")}"
+    }
+
+    static func seconds(_ ticks: Ticks?) -> String {
+        guard let ticks else { return "null" }
+        let (whole, rest) = ticks.quotientAndRemainder(dividingBy: 1_000_000)
+        if rest == 0 { return "\(whole)" }
+        var fraction = String(rest)
+        fraction = String(repeating: "0", count: 6 - fraction.count) + fraction
+        while fraction.hasSuffix("0") { fraction.removeLast() }
+        return "\(whole).\(fraction)"
+    }
+}
+
+/// Who would have been limited, when, by which rule.
+struct ReplayReport: CustomStringConvertible {
+    var broken = 0
+    private var lines = 0
+    private var allowed = 0
+    private var delayed = 0
+    private var refused: [Int: Int] = [:]
+    private var limits: [String: (denied: Int, shadow: Int, first: Timestamp)] = [:]
+    /// Denials by address. Kept to so many, so that a log of an attack doesn't fill the memory.
+    private var clients: [IPAddress: Int] = [:]
+    private static let mostClients = 100_000
+
+    mutating func count(
+        _ line: ReplayLine, _ verdict: LimitedRequest.Verdict, _ request: LimitedRequest, _ limiter: RequestLimiter,
+        at now: Timestamp
+    ) {
+        lines += 1
+        switch verdict {
+        case .pass(let delay):
+            allowed += 1
+            if delay > 0 { delayed += 1 }
+        case .refuse(let problem):
+            refused[problem.status, default: 0] += 1
+            if problem.status == 429, clients.count < Self.mostClients || clients[line.address] != nil {
+                clients[line.address, default: 0] += 1
+            }
+        }
+        request.forEachOutcome { outcome in
+            guard !outcome.allowed else { return }
+            let name = limiter.policy.limits[outcome.rule].name
+            var entry = limits[name] ?? (0, 0, now)
+            if outcome.isShadow { entry.shadow += 1 } else { entry.denied += 1 }
+            limits[name] = entry
+        }
+    }
+
+    var description: String {
+        var text = "\(lines) requests: \(allowed) allowed"
+        if delayed > 0 { text += " (\(delayed) delayed)" }
+        for (status, count) in refused.sorted(by: { $0.key < $1.key }) { text += ", \(count) answered \(status)" }
+        if broken > 0 { text += "; \(broken) broken line\(broken == 1 ? "" : "s")" }
+        for (name, entry) in limits.sorted(by: { ($0.value.denied, $0.key) > ($1.value.denied, $1.key) }) {
+            text += "\n  limit \(name): denied \(entry.denied)"
+            if entry.shadow > 0 { text += ", would have denied \(entry.shadow) (shadow)" }
+            text += ", first at \(ReplayAnswer.seconds(Ticks(entry.first)))"
+        }
+        for (address, count) in clients.sorted(by: { ($0.value, $0.key.description) > ($1.value, $1.key.description) })
+            .prefix(10)
+        {
+            text += "\n  client \(address): denied \(count)"
+        }
+        return text
+    }
+}

@@ -1,0 +1,68 @@
+import Configuration
+import Foundation
+import WeirHTTP
+
+/// Settings from the environment and `.env`, which override the policy's: `WEIR_LISTEN`, `WEIR_UPSTREAM`, …
+enum Settings {
+    /// The process's environment, and beneath it what `.env` in this folder says.
+    static func environment() async throws -> [String: String] {
+        var environment = ProcessInfo.processInfo.environment
+        guard let text = try? String(contentsOfFile: ".env", encoding: .utf8) else { return environment }
+        for line in text.split(whereSeparator: \.isNewline) {
+            let trimmed = line.drop(while: \.isWhitespace)
+            guard !trimmed.hasPrefix("#"), let equals = trimmed.firstIndex(of: "=") else { continue }
+            let name = trimmed[..<equals].filter { !$0.isWhitespace }
+            if environment[name] == nil { environment[name] = unquoted(trimmed[trimmed.index(after: equals)...]) }
+        }
+        return environment
+    }
+
+    private static func unquoted(_ text: Substring) -> String {
+        let value = text.trimmingCharacters(in: .whitespaces)
+        for quote in ["\"", "'"] where value.count > 1 && value.hasPrefix(quote) && value.hasSuffix(quote) {
+            return String(value.dropFirst().dropLast())
+        }
+        return value
+    }
+
+    /// What is wrong with a variable.
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
+    /// Puts the environment's settings over the policy's.
+    static func apply(_ environment: [String: String], to server: inout ServerSettings) throws {
+        let provider = EnvironmentVariablesProvider(environmentVariables: environment)
+        let settings = ConfigReader(provider: provider).scoped(to: "weir")
+        func address(_ key: String, _ variable: String) throws -> String? {
+            guard let text = settings.string(forKey: ConfigKey(key)), !text.isEmpty else { return nil }
+            guard SocketText(text) != nil else {
+                throw Failure(
+                    description: "\(variable) must be an address and a port such as 127.0.0.1:8080, not '\(text)'")
+            }
+            return text
+        }
+        if let listen = try address("listen", "WEIR_LISTEN") { server.listen = listen }
+        if settings.string(forKey: "admin") == "off" {
+            server.admin = nil
+        } else if let admin = try address("admin", "WEIR_ADMIN") {
+            server.admin = admin
+        }
+        if let upstream = settings.string(forKey: "upstream"), !upstream.isEmpty {
+            guard Upstream(upstream) != nil else {
+                throw Failure(
+                    description: "WEIR_UPSTREAM must be a URL such as http://127.0.0.1:8000, not '\(upstream)'")
+            }
+            server.upstream = upstream
+        }
+        if let threads = settings.string(forKey: "threads"), !threads.isEmpty {
+            guard let number = Int(threads), (1...1024).contains(number) else {
+                throw Failure(description: "WEIR_THREADS must be a whole number from 1 to 1024, not '\(threads)'")
+            }
+            server.threads = number
+        }
+        if let store = settings.string(forKey: "store"), !store.isEmpty {
+            server.store = store == "memory" ? .memory(capacity: nil) : .shared(url: store)
+        }
+    }
+}

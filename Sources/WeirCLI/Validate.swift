@@ -1,0 +1,31 @@
+import ArgumentParser
+import Foundation
+import WeirGateway
+import WeirHTTP
+
+struct Validate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check a policy and say what is wrong with it.",
+        discussion: "Exits with 0 when the policy can be used, with 2 when it has errors (or warnings, with --strict)."
+    )
+
+    @Argument(help: "The policy.")
+    var file = "weir.yaml"
+
+    @Flag(help: "Count warnings as errors.")
+    var strict = false
+
+    func run() async throws {
+        do {
+            let environment = try await Settings.environment()
+            let loaded = try await LoadedPolicy.load(file, environment: environment)
+            for warning in loaded.warnings { complain(warning.description) }
+            if strict, !loaded.warnings.isEmpty { throw policyErrorCode }
+            let count = loaded.policy.limits.count
+            print("\(file): ok, \(count) limit\(count == 1 ? "" : "s")")
+        } catch let error as PolicyError {
+            complain(error.description)
+            throw policyErrorCode
+        }
+    }
+}

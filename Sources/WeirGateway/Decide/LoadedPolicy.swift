@@ -1,0 +1,45 @@
+public import Weir
+public import WeirHTTP
+import WeirJWT
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// A policy from a file, with the verifier of the tokens that it uses.
+public struct LoadedPolicy: Sendable {
+    public let policy: Policy
+    public let verifier: (any TokenVerifier)?
+    public let warnings: [Diagnostic]
+
+    /// Reads a policy and the files that it names.
+    ///
+    /// - Throws: ``PolicyError`` with every error found.
+    public static func load(
+        _ path: String, environment: [String: String], clock: any TickClock = SystemClock()
+    ) async throws(PolicyError) -> LoadedPolicy {
+        let reading = Policy.read(contentsOf: path, environment: environment)
+        guard let policy = reading.policy else {
+            throw PolicyError(reading.diagnostics.filter { $0.severity == .error })
+        }
+        var verifier: (any TokenVerifier)?
+        if let token = reading.token {
+            func failed(_ message: String) -> PolicyError {
+                PolicyError([Diagnostic(severity: .error, file: token.keysFile, message: message)])
+            }
+            guard let data = try? Data(contentsOf: URL(fileURLWithPath: token.keysFile)),
+                let json = String(validating: data, as: UTF8.self)
+            else { throw failed("the key set can't be read") }
+            do {
+                verifier = try await KeySetVerifier(
+                    json: json, issuer: token.issuer, audience: token.audience, clock: clock)
+            } catch {
+                throw failed(error.description)
+            }
+        }
+        return LoadedPolicy(
+            policy: policy, verifier: verifier, warnings: reading.diagnostics.filter { $0.severity == .warning })
+    }
+}

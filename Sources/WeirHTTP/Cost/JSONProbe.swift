@@ -1,0 +1,271 @@
+/// Reads what stands at one place of a JSON document (RFC 8259), and whether the document is sound, without
+/// building any of it.
+///
+/// Hand-written, because a general parser takes the last of two equal keys where the app may take the first,
+/// builds what is thrown away, and recurses as deep as an attacker likes.
+struct JSONProbe {
+    /// What was found.
+    enum Finding: Equatable {
+        case absent
+        case null
+        /// Its number as written.
+        case number(String)
+        /// How many elements, members or characters it has.
+        case length(Int64)
+        case boolean
+    }
+
+    /// Why a document can't be relied on: not JSON, deeper than ``deepest``, or a key on the way given twice.
+    struct Unreadable: Error {}
+
+    static let deepest = 128
+
+    private let bytes: UnsafeRawBufferPointer
+    private var index = 0
+    private let tokens: [[UInt8]]
+    private var finding = Finding.absent
+
+    static func find(_ pointer: JSONPointer, in bytes: UnsafeRawBufferPointer) throws(Unreadable) -> Finding {
+        var probe = JSONProbe(bytes: bytes, tokens: pointer.tokens)
+        probe.skipSpace()
+        try probe.value(matched: 0, depth: 0)
+        probe.skipSpace()
+        guard probe.index == bytes.count else { throw Unreadable() }
+        return probe.finding
+    }
+
+    private init(bytes: UnsafeRawBufferPointer, tokens: [[UInt8]]) {
+        self.bytes = bytes
+        self.tokens = tokens
+    }
+
+    private var next: UInt8? { index < bytes.count ? bytes[index] : nil }
+
+    private mutating func skipSpace() {
+        while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { index += 1 }
+    }
+
+    private mutating func expect(_ byte: UInt8) throws(Unreadable) {
+        guard next == byte else { throw Unreadable() }
+        index += 1
+    }
+
+    /// Reads a value. `matched` is how many of the pointer's tokens led here; nil when it is elsewhere.
+    private mutating func value(matched: Int?, depth: Int) throws(Unreadable) {
+        guard depth <= Self.deepest else { throw Unreadable() }
+        let isTarget = matched == tokens.count
+        switch next {
+        case UInt8(ascii: "{"):
+            let count = try object(matched: isTarget ? nil : matched, depth: depth)
+            if isTarget { finding = .length(count) }
+        case UInt8(ascii: "["):
+            let count = try array(matched: isTarget ? nil : matched, depth: depth)
+            if isTarget { finding = .length(count) }
+        case UInt8(ascii: "\""):
+            let count = try string().count
+            if isTarget { finding = .length(count) }
+        case UInt8(ascii: "t"):
+            try word("true")
+            if isTarget { finding = .boolean }
+        case UInt8(ascii: "f"):
+            try word("false")
+            if isTarget { finding = .boolean }
+        case UInt8(ascii: "n"):
+            try word("null")
+            if isTarget { finding = .null }
+        default:
+            let start = index
+            try number()
+            if isTarget { finding = .number(String(decoding: bytes[start..<index], as: UTF8.self)) }
+        }
+    }
+
+    private mutating func object(matched: Int?, depth: Int) throws(Unreadable) -> Int64 {
+        try expect(UInt8(ascii: "{"))
+        skipSpace()
+        var count: Int64 = 0
+        var seen = false
+        if next == UInt8(ascii: "}") {
+            index += 1
+            return 0
+        }
+        while true {
+            skipSpace()
+            var isWanted = false
+            if let matched {
+                isWanted = try string(equals: tokens[matched])
+            } else {
+                _ = try string()
+            }
+            // Of two equal keys nobody knows which one the app takes.
+            if isWanted, seen { throw Unreadable() }
+            seen = seen || isWanted
+            skipSpace()
+            try expect(UInt8(ascii: ":"))
+            skipSpace()
+            try value(matched: isWanted ? matched.map { $0 + 1 } : nil, depth: depth + 1)
+            count += 1
+            skipSpace()
+            if next == UInt8(ascii: ",") {
+                index += 1
+                continue
+            }
+            try expect(UInt8(ascii: "}"))
+            return count
+        }
+    }
+
+    private mutating func array(matched: Int?, depth: Int) throws(Unreadable) -> Int64 {
+        try expect(UInt8(ascii: "["))
+        skipSpace()
+        var count: Int64 = 0
+        let wanted: Int64? = matched.flatMap { level in
+            let text = String(decoding: tokens[level], as: UTF8.self)
+            return text == "0" || text.first != "0" ? Int64(text) : nil
+        }
+        if next == UInt8(ascii: "]") {
+            index += 1
+            return 0
+        }
+        while true {
+            skipSpace()
+            try value(matched: wanted == count ? matched.map { $0 + 1 } : nil, depth: depth + 1)
+            count += 1
+            skipSpace()
+            if next == UInt8(ascii: ",") {
+                index += 1
+                continue
+            }
+            try expect(UInt8(ascii: "]"))
+            return count
+        }
+    }
+
+    /// Reads a string. Returns its range without the quotes, whether it has escapes, and how many characters.
+    @discardableResult
+    private mutating func string() throws(Unreadable) -> (range: Range<Int>, isEscaped: Bool, count: Int64) {
+        try expect(UInt8(ascii: "\""))
+        let start = index
+        var isEscaped = false
+        var count: Int64 = 0
+        while let byte = next {
+            index += 1
+            switch byte {
+            case UInt8(ascii: "\""): return (start..<(index - 1), isEscaped, count)
+            case UInt8(ascii: "\\"):
+                isEscaped = true
+                count += 1
+                try escape()
+            case 0..<0x20: throw Unreadable()
+            // The first byte of a character.
+            default: if byte & 0xC0 != 0x80 { count += 1 }
+            }
+        }
+        throw Unreadable()
+    }
+
+    /// Reads what follows a backslash, and gives the bytes that it stands for.
+    @discardableResult
+    private mutating func escape() throws(Unreadable) -> UInt32 {
+        guard let byte = next else { throw Unreadable() }
+        index += 1
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return UInt32(byte)
+        case UInt8(ascii: "b"): return 0x08
+        case UInt8(ascii: "f"): return 0x0C
+        case UInt8(ascii: "n"): return 0x0A
+        case UInt8(ascii: "r"): return 0x0D
+        case UInt8(ascii: "t"): return 0x09
+        case UInt8(ascii: "u"):
+            var value: UInt32 = 0
+            for _ in 0..<4 {
+                guard let digit = next, let number = Character(UnicodeScalar(digit)).hexDigitValue else {
+                    throw Unreadable()
+                }
+                value = value << 4 | UInt32(number)
+                index += 1
+            }
+            return value
+        default: throw Unreadable()
+        }
+    }
+
+    /// Reads a key and compares it with a name, escapes resolved: `"in\u0070uts"` is `inputs` to the app too.
+    private mutating func string(equals name: [UInt8]) throws(Unreadable) -> Bool {
+        let start = index
+        let (range, isEscaped, _) = try string()
+        if !isEscaped { return bytes[range].elementsEqual(name) }
+        let end = index
+        index = start + 1
+        var units: [UInt16] = []
+        while index < range.upperBound {
+            if bytes[index] == UInt8(ascii: "\\") {
+                index += 1
+                units.append(UInt16(truncatingIfNeeded: try escape()))
+            } else {
+                let plain = index
+                while index < range.upperBound, bytes[index] != UInt8(ascii: "\\") { index += 1 }
+                units += Array(String(decoding: bytes[plain..<index], as: UTF8.self).utf16)
+            }
+        }
+        index = end
+        return String(decoding: units, as: UTF16.self).utf8.elementsEqual(name)
+    }
+
+    private mutating func word(_ text: StaticString) throws(Unreadable) {
+        for offset in 0..<text.utf8CodeUnitCount {
+            try expect(text.utf8Start[offset])
+        }
+    }
+
+    private mutating func digits() throws(Unreadable) {
+        let start = index
+        while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { index += 1 }
+        guard index > start else { throw Unreadable() }
+    }
+
+    private mutating func number() throws(Unreadable) {
+        if next == UInt8(ascii: "-") { index += 1 }
+        if next == UInt8(ascii: "0") {
+            index += 1
+        } else {
+            try digits()
+        }
+        if next == UInt8(ascii: ".") {
+            index += 1
+            try digits()
+        }
+        if next == UInt8(ascii: "e") || next == UInt8(ascii: "E") {
+            index += 1
+            if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { index += 1 }
+            try digits()
+        }
+    }
+}
+
+/// The numbers at the top of a JSON object, as they are written.
+package struct JSONNumbers {
+    private var values: [String: String] = [:]
+
+    /// Why they can't be read. Fit to be shown.
+    package struct Unreadable: Error {
+        package let reason: String
+    }
+
+    /// - Parameter names: members that are numbers, or not there, or null.
+    package init(_ text: String, _ names: [String]) throws(Unreadable) {
+        let bytes = Array(text.utf8)
+        for name in names {
+            guard let pointer = JSONPointer("/" + name),
+                let finding = try? bytes.withUnsafeBytes({ try JSONProbe.find(pointer, in: $0) })
+            else { throw Unreadable(reason: "the line is not a JSON object, or has '\(name)' twice") }
+            switch finding {
+            case .absent, .null: continue
+            case .number(let text): values[name] = text
+            case .length, .boolean: throw Unreadable(reason: "'\(name)' must be a number")
+            }
+        }
+    }
+
+    package subscript(name: String) -> String? { values[name] }
+}

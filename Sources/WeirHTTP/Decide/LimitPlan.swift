@@ -1,0 +1,89 @@
+import Weir
+
+/// A limit of the policy, made ready: for each tier, the windows to decide by.
+struct LimitPlan: Sendable {
+    /// One window, with all that doesn't change from request to request.
+    struct Window: Sendable {
+        var limit: Limit
+        /// The numbers while the limit warms up.
+        var coldNumbers: LimitNumbers?
+        /// Where the window's keys start.
+        var seed: UInt64
+        /// As written in `RateLimit-Policy`, warmed up and not.
+        var policyItem: String
+        var coldPolicyItem: String
+        /// The name as written in `RateLimit`: a string in quotes.
+        var quotedName: String
+    }
+
+    let rule: LimitRule
+    /// The windows of everybody who is in none of the tiers below. Empty means unlimited.
+    private let windows: [Window]
+    private let byTier: [String: [Window]]
+    let warmUp: WarmUp?
+    /// What a request costs when its cost can't be read and the policy names no `max`.
+    let needsRequestBody: Bool
+
+    func windows(for tier: String?) -> [Window] {
+        guard let tier, !byTier.isEmpty else { return windows }
+        return byTier[tier] ?? windows
+    }
+
+    init(_ rule: LimitRule, fallbackTier: String?, hasher: KeyHasher, warmUp: WarmUp?) throws(LimitError) {
+        self.rule = rule
+        self.warmUp = warmUp
+        if case .request(let cost, _, _) = rule.cost {
+            needsRequestBody = cost.needsBody
+        } else {
+            needsRequestBody = false
+        }
+        var byTier: [String: [Window]] = [:]
+        switch rule.allowance {
+        case .all(let allowance): windows = try Self.windows(rule, allowance, hasher)
+        case .each(let allowances):
+            for (tier, allowance) in allowances { byTier[tier] = try Self.windows(rule, allowance, hasher) }
+            windows = fallbackTier.flatMap { byTier[$0] } ?? []
+        }
+        self.byTier = byTier
+    }
+
+    private static func windows(
+        _ rule: LimitRule, _ allowance: LimitRule.Allowance, _ hasher: KeyHasher
+    ) throws(LimitError) -> [Window] {
+        switch allowance {
+        case .unlimited: return []
+        case .concurrency(let count):
+            let limit = try Limit(rule.name, concurrency: count)
+            let cold = try rule.warmUp.map { (rule) throws(LimitError) in
+                try Limit(limit.name, concurrency: max(1, count * rule.numerator / rule.denominator))
+            }
+            return [window(rule, limit, cold, hasher)]
+        case .rates(let rates):
+            var windows: [Window] = []
+            for (index, rate) in rates.enumerated() {
+                let name = LimitRule.windowName(rule.name, index)
+                func limit(_ rate: Rate) throws(LimitError) -> Limit {
+                    try Limit(name, rate, algorithm: rule.algorithm, maxWait: rule.maxWait, alignment: rule.alignment)
+                }
+                let cold = try rule.warmUp.map { (rule) throws(LimitError) in
+                    try limit(rate.scaled(by: rule.numerator, over: rule.denominator))
+                }
+                windows.append(window(rule, try limit(rate), cold, hasher))
+            }
+            return windows
+        }
+    }
+
+    private static func window(_ rule: LimitRule, _ limit: Limit, _ cold: Limit?, _ hasher: KeyHasher) -> Window {
+        // Name, algorithm, key and period are what tells a state from all others.
+        let identity = limit.identity + "\u{0}" + rule.key.map(\.text).joined(separator: "\u{0}")
+        return Window(
+            limit: limit,
+            coldNumbers: cold?.numbers,
+            seed: hasher.seed(for: identity),
+            policyItem: LimitHeaders.policyItem(limit),
+            coldPolicyItem: LimitHeaders.policyItem(cold ?? limit),
+            quotedName: LimitHeaders.quoted(limit.name)
+        )
+    }
+}

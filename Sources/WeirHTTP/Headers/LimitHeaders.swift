@@ -1,0 +1,79 @@
+import RawStructuredFieldValues
+import Weir
+
+/// Writes what a client is told about its limits, on every limited response (draft-ietf-httpapi-ratelimit-headers).
+///
+/// Names and policies are serialised by the structured-fields library when the policy is loaded; a response only
+/// puts its numbers into that form.
+struct LimitHeaders: Sendable {
+    let settings: HeaderSettings
+
+    /// The largest integer of a structured field (RFC 9651).
+    private static let largestInteger: Int64 = 999_999_999_999_999
+
+    /// `"predict";q=20;w=60`, the limit as a member of `RateLimit-Policy`.
+    static func policyItem(_ limit: Limit) -> String {
+        var parameters: OrderedMap<String, RFC9651BareItem> = ["q": .integer(limit.numbers.count)]
+        if limit.algorithm == .concurrency {
+            parameters["qu"] = .string("concurrent-requests")
+        } else {
+            parameters["w"] = .integer(max(1, limit.numbers.period / 1_000_000))
+        }
+        return serialize(Item(bareItem: RFC9651BareItem.string(limit.name), parameters: parameters))
+    }
+
+    /// A name as a structured field's string.
+    static func quoted(_ name: String) -> String {
+        serialize(Item(bareItem: RFC9651BareItem.string(name), parameters: [:]))
+    }
+
+    private static func serialize(_ item: Item) -> String {
+        var serializer = StructuredFieldValueSerializer()
+        // It refuses only strings that are not ASCII, and a limit's name is letters, digits, `_` and `-`.
+        guard let bytes = try? serializer.writeListFieldValue([.item(item)]) else { return "\"\"" }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The reported limit, as it is written into the headers of one response.
+    struct Report {
+        var quotedName: String
+        var decision: Decision
+    }
+
+    func write(policies: String, _ report: Report, to add: (String, String) -> Void) {
+        let decision = report.decision
+        let seconds = Self.seconds(decision)
+        if settings.rateLimit {
+            add(settings.rateLimitPolicyName, policies)
+            var value = report.quotedName
+            value += ";r="
+            value += String(min(decision.remaining, Self.largestInteger))
+            if let seconds {
+                value += ";t="
+                value += String(seconds)
+            }
+            add(settings.rateLimitName, value)
+        }
+        if settings.xRateLimit {
+            add(settings.limitName, String(decision.limit))
+            add(settings.remainingName, String(decision.remaining))
+            if let reset = decision.resetAfter {
+                let time = settings.resetIsDelta ? reset : reset + Ticks(decision.time)
+                add(settings.resetName, String(Self.wholeSeconds(time)))
+            }
+        }
+        if settings.retryAfter, !decision.allowed, let seconds { add("Retry-After", String(seconds)) }
+    }
+
+    /// `t`: on a denial the same as Retry-After, else the reset; nil when waiting can't help or there is no reset.
+    static func seconds(_ decision: Decision) -> Int64? {
+        if decision.allowed { return decision.resetAfter.map(wholeSeconds) }
+        return decision.retryAfter.map { max(1, wholeSeconds($0)) }
+    }
+
+    /// Rounded up: a client that comes back after this many seconds doesn't come too early.
+    private static func wholeSeconds(_ ticks: Ticks) -> Int64 {
+        if let small = Int64(exactly: ticks), small < .max - 1_000_000 { return (small + 999_999) / 1_000_000 }
+        return min(largestInteger, Int64(clamping: (ticks + 999_999) / 1_000_000))
+    }
+}

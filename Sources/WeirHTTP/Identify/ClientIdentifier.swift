@@ -1,0 +1,109 @@
+import Weir
+
+/// Who is asking, as far as the policy wants to know.
+struct Identity {
+    /// The client's own address.
+    var address: IPAddress
+    /// Whether the peer is a trusted proxy.
+    var isFromTrustedProxy: Bool
+    /// Which source named the client, from 1; 0 for the address. Part of the key, so that a user called
+    /// `192.0.2.1` is not the address.
+    var source: Int
+    /// What names the client, for hashing and for logs of the operator's choice; never sent anywhere.
+    var client: String
+    var tier: String?
+    var token: VerifiedToken?
+}
+
+/// Finds out who is asking.
+struct ClientIdentifier: Sendable {
+    private let addresses: ClientAddress
+    private let sources: [ClientSource]
+    private let tiers: TierRules?
+    private let verifier: (any TokenVerifier)?
+    private let needsToken: Bool
+
+    /// Longer values name nobody: the next source is asked.
+    static let longestValue = 4096
+    static let longestToken = 16_384
+
+    init(_ policy: Policy, verifier: (any TokenVerifier)?) {
+        addresses = ClientAddress(trusted: policy.trustedProxies, header: policy.addressHeader)
+        sources = policy.client
+        tiers = policy.tiers
+        self.verifier = verifier
+        needsToken = verifier != nil && policy.usesTokens
+    }
+
+    func identify(_ request: some LimitableRequest, peer: IPAddress, tier: String? = nil) -> Identity {
+        let address = addresses.client(of: request, peer: peer)
+        var identity = Identity(
+            address: address, isFromTrustedProxy: addresses.isTrusted(peer), source: 0, client: "", tier: nil,
+            token: nil)
+        if needsToken, let verifier, let token = bearerToken(request) { identity.token = verifier.verify(token) }
+        name(&identity, request)
+        identity.tier = tier ?? self.tier(of: identity, request)
+        return identity
+    }
+
+    private func name(_ identity: inout Identity, _ request: some LimitableRequest) {
+        var prefix = AddressRange.defaultPrefix
+        search: for (index, source) in sources.enumerated() {
+            switch source {
+            case .header(let header, let fromTrustedProxies, let known):
+                if fromTrustedProxies, !identity.isFromTrustedProxy { continue }
+                guard let value = request.onlyValue(of: header), !value.isEmpty, value.utf8.count <= Self.longestValue
+                else {
+                    continue
+                }
+                if let known, known.clients[value] == nil { continue }
+                identity.source = index + 1
+                identity.client = value
+                return
+            case .jwt(let claim):
+                guard let value = identity.token?.claim(claim), !value.isEmpty, value.utf8.count <= Self.longestValue
+                else {
+                    continue
+                }
+                identity.source = index + 1
+                identity.client = value
+                return
+            case .address(let ipv6Prefix):
+                prefix = ipv6Prefix
+                break search
+            }
+        }
+        identity.client = identity.address.masked(ipv6Prefix: prefix).description
+    }
+
+    private func tier(of identity: Identity, _ request: some LimitableRequest) -> String? {
+        guard let tiers else { return nil }
+        let found: String? =
+            switch tiers.source {
+            case .header(let name): identity.isFromTrustedProxy ? request.onlyValue(of: name) : nil
+            case .directory(let directory): identity.source > 0 ? directory.clients[identity.client] ?? nil : nil
+            case .jwt(let claim): identity.token?.claim(claim)
+            case nil: nil
+            }
+        return found ?? tiers.fallback
+    }
+
+    /// The token of `Authorization: Bearer …` (RFC 6750).
+    private func bearerToken(_ request: some LimitableRequest) -> String? {
+        guard let value = request.onlyValue(of: "Authorization"), value.utf8.count <= Self.longestToken else {
+            return nil
+        }
+        let parts = value.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, parts[0].lowercased() == "bearer" else { return nil }
+        return parts[1].trimmingSpaces()
+    }
+}
+
+extension Policy {
+    /// Whether anything in the policy asks for a token's claim.
+    package var usesTokens: Bool {
+        client.contains { if case .jwt = $0 { true } else { false } }
+            || limits.contains { $0.key.contains { if case .claim = $0 { true } else { false } } }
+            || { if case .jwt? = tiers?.source { true } else { false } }()
+    }
+}

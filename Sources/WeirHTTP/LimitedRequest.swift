@@ -1,0 +1,513 @@
+public import Weir
+
+/// One request on its way through a ``RequestLimiter``: a state machine without I/O.
+///
+/// ``begin(_:on:peer:tier:cost:)`` gives a verdict at once, or says what it needs first; a `resume` goes on. After the
+/// response, ``finish(isComplete:)`` settles what the request really cost and gives its permits back; it must be
+/// called on every way in which a request can end. One object serves one request after another, and then allocates
+/// nothing. It belongs to one thread or event loop.
+public final class LimitedRequest {
+    /// What comes next.
+    public enum Step: Sendable {
+        /// The cost is in the body: read up to so many bytes, then ``LimitedRequest/resume(body:)``.
+        case needsBody(atMost: Int)
+        /// The store will answer: then ``LimitedRequest/resume(decisions:)``.
+        case pending(PendingAnswer<[Decision]>)
+        case verdict(Verdict)
+    }
+
+    /// What to do with the request.
+    public enum Verdict: Sendable, Hashable {
+        /// Pass it on, after holding it for so many microseconds.
+        case pass(delay: Timestamp)
+        /// Answer it: ``ProblemDetails/status`` and body, with ``LimitedRequest/writeHeaders(to:)``.
+        case refuse(ProblemDetails)
+    }
+
+    /// How one limit took part.
+    public struct Outcome: Sendable, Hashable {
+        /// The limit's place in the policy.
+        public var rule: Int
+        public var allowed: Bool
+        public var isShadow: Bool
+    }
+
+    /// Which window of which limit a charge is for.
+    private struct Part {
+        var rule: Int
+        var window: LimitPlan.Window
+        var isWarm: Bool
+
+        /// Tells the text of this part in `RateLimit-Policy` from that of other windows, tiers and warmth.
+        var policyMark: Int {
+            Int(truncatingIfNeeded: window.seed) ^ Int(truncatingIfNeeded: window.limit.numbers.count) &* 31
+                ^ (isWarm ? 1 : 0)
+        }
+    }
+
+    private struct Cost {
+        var units: Int64
+        /// What must be left for the request to pass.
+        var required: Int64
+    }
+
+    private var limiter: RequestLimiter
+    private(set) var identity: Identity?
+    /// The path that was matched, which is the path to forward; nil when the request was refused for it.
+    public private(set) var path: RequestPath?
+    private var matched: [MatchedRule] = []
+    private var costs: [Cost] = []
+    private var costOverride: Int64?
+    private var parts: [Part] = []
+    private var charges: [Charge] = []
+    private var decisions: [Decision] = []
+    private var dimensions: [UInt64] = []
+    private var meters: [(part: Int, meter: ResponseMeter?)] = []
+    private var origin: String?
+    /// The charge whose numbers are reported; nil when no enforced limit applies.
+    private var reported: Int?
+    private var policiesText = ""
+    private var policiesFor: [Int] = []
+
+    public init(_ limiter: RequestLimiter) {
+        self.limiter = limiter
+    }
+
+    // MARK: identify -> match -> cost -> decide
+
+    /// Starts a request.
+    ///
+    /// - Parameters:
+    ///   - limiter: the policy in force.
+    ///   - peer: the address at the other end of the connection.
+    ///   - tier: overrides the policy's tier.
+    ///   - cost: overrides the policy's costs; 0 is a peek.
+    public func begin(
+        _ request: some LimitableRequest,
+        on limiter: RequestLimiter,
+        peer: IPAddress,
+        tier: String? = nil,
+        cost: Int64? = nil
+    ) -> Step {
+        reset(limiter)
+        costOverride = cost
+        let path: RequestPath
+        do {
+            path = try RequestPath(request.target, lenient: limiter.policy.lenientPaths)
+        } catch {
+            return .verdict(
+                .refuse(ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason).")))
+        }
+        self.path = path
+        let identity = limiter.identifier.identify(request, peer: peer, tier: tier)
+        self.identity = identity
+        origin = request.onlyValue(of: "Origin")
+        let facts = RequestFacts(request, path, identity)
+        let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
+        if let refusal = checkAccess(request, facts, isPreflight) { return .verdict(.refuse(refusal)) }
+        if isPreflight || isExempt(request, facts) || bypasses(request) { return .verdict(.pass(delay: 0)) }
+        limiter.limits.find(request, facts, into: &matched)
+        if matched.isEmpty { return .verdict(.pass(delay: 0)) }
+        return findCosts(request, facts)
+    }
+
+    private func checkAccess(_ request: some LimitableRequest, _ facts: RequestFacts, _ isPreflight: Bool)
+        -> ProblemDetails?
+    {
+        guard !limiter.access.isEmpty else { return nil }
+        limiter.access.find(request, facts, into: &matched)
+        for match in matched {
+            let tiers = limiter.policy.access[match.rule].tiers
+            // A preflight carries no credentials, so it can't be of any tier.
+            if tiers != nil, isPreflight { continue }
+            if let tiers, let tier = facts.tier, tiers.contains(tier) { continue }
+            return ProblemDetails(status: 403, title: "Forbidden", detail: "Access to this resource is not allowed.")
+        }
+        return nil
+    }
+
+    private func isExempt(_ request: some LimitableRequest, _ facts: RequestFacts) -> Bool {
+        guard !limiter.exempt.isEmpty else { return false }
+        limiter.exempt.find(request, facts, into: &matched)
+        return !matched.isEmpty
+    }
+
+    private func bypasses(_ request: some LimitableRequest) -> Bool {
+        guard let bypass = limiter.policy.bypass, let value = request.onlyValue(of: bypass.header) else { return false }
+        return isEqualInConstantTime(value, bypass.secret)
+    }
+
+    private func findCosts(_ request: some LimitableRequest, _ facts: RequestFacts) -> Step {
+        var needsBody = false
+        for match in matched {
+            let plan = limiter.plans[match.rule]
+            if plan.needsRequestBody, costOverride == nil {
+                needsBody = true
+                costs.append(Cost(units: 0, required: 0))
+                continue
+            }
+            var reading = CostReading.absent
+            if case .request(let cost, _, _) = plan.rule.cost {
+                reading = CostReading.read(cost, request, query: path?.query, body: .none)
+            }
+            guard let cost = cost(of: plan, reading) else { return .verdict(.refuse(Self.tooCostly)) }
+            costs.append(cost)
+        }
+        makeCharges(request, facts)
+        if needsBody {
+            if request.isCompressed { return resume(body: .unreadable) }
+            return .needsBody(atMost: limiter.policy.bodyLimit)
+        }
+        return decide()
+    }
+
+    /// Goes on with a request whose cost is in its body.
+    public func resume(body: RequestBody) -> Step {
+        for (index, match) in matched.enumerated() {
+            let plan = limiter.plans[match.rule]
+            guard plan.needsRequestBody, case .request(let source, _, _) = plan.rule.cost else { continue }
+            let reading: CostReading =
+                switch source {
+                case .json(let pointer): body.reading(pointer, asLength: false)
+                case .jsonLength(let pointer): body.reading(pointer, asLength: true)
+                case .header, .query: .absent
+                }
+            guard let cost = cost(of: plan, reading) else { return .verdict(.refuse(Self.tooCostly)) }
+            costs[index] = cost
+        }
+        return decide()
+    }
+
+    /// What a request costs one limit; nil when that is above the policy's `max`.
+    private func cost(of plan: LimitPlan, _ reading: CostReading) -> Cost? {
+        if let costOverride { return Cost(units: costOverride, required: costOverride) }
+        switch plan.rule.cost {
+        case .fixed(let units): return Cost(units: units, required: units)
+        case .response(_, let reserve, _, _): return Cost(units: reserve, required: max(1, reserve))
+        case .request(_, let fallback, let most):
+            let units: Int64
+            switch reading {
+            case .absent: units = fallback
+            case .unreadable:
+                let windows = plan.windows(for: identity?.tier)
+                units = most ?? windows.map(\.limit.numbers.capacity).min() ?? fallback
+            case .units(let found): units = max(1, found)
+            }
+            if units > most ?? Rate.largestCount { return nil }
+            return Cost(units: units, required: units)
+        }
+    }
+
+    private static let tooCostly = ProblemDetails(
+        status: 413, title: "Content Too Large",
+        detail: "The request costs more than the policy allows for one request.")
+
+    /// Makes one charge for each window of each limit that applies; their costs are filled in by ``decide()``.
+    private func makeCharges(_ request: some LimitableRequest, _ facts: RequestFacts) {
+        let hasher = limiter.store.keyHasher
+        for match in matched {
+            let plan = limiter.plans[match.rule]
+            let windows = plan.windows(for: identity?.tier)
+            if windows.isEmpty { continue }
+            let isWarm = plan.warmUp?.isWarm(at: limiter.clock.now()) ?? true
+            dimensions.removeAll(keepingCapacity: true)
+            for dimension in plan.rule.key {
+                dimensions.append(hash(dimension, plan, match, request, facts, hasher))
+            }
+            for window in windows {
+                let numbers = isWarm ? window.limit.numbers : window.coldNumbers ?? window.limit.numbers
+                charges.append(
+                    Charge(
+                        numbers, key: hasher.key(dimensions, seed: window.seed), cost: 0,
+                        isShadow: plan.rule.isShadow, countsDenied: plan.rule.countsDenied))
+                parts.append(Part(rule: match.rule, window: window, isWarm: isWarm))
+            }
+        }
+    }
+
+    private func hash(
+        _ dimension: KeyDimension, _ plan: LimitPlan, _ match: MatchedRule, _ request: some LimitableRequest,
+        _ facts: RequestFacts, _ hasher: KeyHasher
+    ) -> UInt64 {
+        let paths = plan.rule.match.paths
+        let value: String
+        switch dimension {
+        case .client: return hasher.hash(identity?.client ?? "", seed: UInt64(identity?.source ?? 0))
+        case .address(let prefix):
+            value = facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix).description
+        case .route: value = match.pattern < paths.count ? paths[match.pattern].description : "*"
+        case .path: value = facts.path
+        case .global: value = ""
+        case .host: value = facts.host ?? ""
+        case .method: value = facts.method
+        case .header(let name): value = request.onlyValue(of: name) ?? ""
+        case .claim(let name): value = identity?.token?.claim(name) ?? ""
+        case .parameter(let name):
+            value = match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.path) ?? "" : ""
+        }
+        return hasher.hash(value, seed: 0)
+    }
+
+    private func decide() -> Step {
+        if charges.isEmpty { return .verdict(.pass(delay: 0)) }
+        var index = 0
+        for (place, match) in matched.enumerated() {
+            while index < parts.count, parts[index].rule == match.rule {
+                charges[index].cost = costs[place].units
+                charges[index].required = costs[place].required
+                index += 1
+            }
+        }
+        if let pending = limiter.store.decide(charges, into: &decisions) { return .pending(pending) }
+        return .verdict(conclude())
+    }
+
+    /// Goes on with a request that waited for the store.
+    public func resume(decisions: [Decision]) -> Step {
+        self.decisions = decisions
+        return .verdict(conclude())
+    }
+
+    private func conclude() -> Verdict {
+        var delay: Timestamp = 0
+        for (index, charge) in charges.enumerated() {
+            reviseForWarmUp(index)
+            if charge.isShadow { continue }
+            delay = max(delay, decisions[index].delay)
+            if let current = reported, !decisions[index].isReported(before: decisions[current]) { continue }
+            reported = index
+        }
+        guard let reported, !decisions[reported].allowed else {
+            prepareMeters()
+            return .pass(delay: delay)
+        }
+        return .refuse(.quotaExceeded(violatedPolicies, retryAfter: LimitHeaders.seconds(headerDecision(reported))))
+    }
+
+    /// A cost that only the warm-up makes impossible is possible when it is over.
+    private func reviseForWarmUp(_ index: Int) {
+        let part = parts[index]
+        guard !part.isWarm, !decisions[index].allowed, decisions[index].retryAfter == nil,
+            part.window.limit.algorithm != .concurrency,
+            charges[index].required <= part.window.limit.numbers.capacity
+        else { return }
+        decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
+    }
+
+    // MARK: headers
+
+    /// Whether the response has headers about limits.
+    public var isLimited: Bool { reported != nil }
+
+    /// The decision that is reported: the denying limit's, or the one closest to its limit.
+    public var reportedDecision: Decision? { reported.map { decisions[$0] } }
+
+    /// Where the reported limit stands in the policy.
+    public var reportedRule: Int? { reported.map { parts[$0].rule } }
+
+    /// Writes the headers of this response: about limits, and on an answer of Weir's own those that let a browser read it.
+    public func writeHeaders(to add: (String, String) -> Void) {
+        guard let reported else { return }
+        let report = LimitHeaders.Report(
+            quotedName: parts[reported].window.quotedName, decision: headerDecision(reported))
+        limiter.headers.write(policies: policies(), report, to: add)
+    }
+
+    /// Writes the headers by which a page of another origin may read an answer of Weir's own.
+    public func writeCrossOriginHeaders(to add: (String, String) -> Void) {
+        guard let origin else { return }
+        let settings = limiter.policy.headers
+        add("Access-Control-Allow-Origin", origin)
+        add("Vary", "Origin")
+        add(
+            "Access-Control-Expose-Headers",
+            "Retry-After, \(settings.rateLimitName), \(settings.rateLimitPolicyName), \(settings.limitName), "
+                + "\(settings.remainingName), \(settings.resetName)")
+    }
+
+    /// The reported decision as headers show it: concurrency has no retry-after in memory, so they hint at a second.
+    private func headerDecision(_ index: Int) -> Decision {
+        var decision = decisions[index]
+        if !decision.allowed, decision.retryAfter == nil, charges[index].numbers.algorithm == .concurrency,
+            charges[index].required <= charges[index].numbers.capacity
+        {
+            decision.retryAfter = 1_000_000
+        }
+        return decision
+    }
+
+    /// The members of `RateLimit-Policy`, kept for the next request that meets the same limits.
+    private func policies() -> String {
+        var matches = 0
+        var isSame = true
+        for (index, charge) in charges.enumerated() where !charge.isShadow {
+            let mark = parts[index].policyMark
+            isSame = isSame && matches < policiesFor.count && policiesFor[matches] == mark
+            matches += 1
+        }
+        if isSame, matches == policiesFor.count { return policiesText }
+        policiesFor.removeAll(keepingCapacity: true)
+        policiesText = ""
+        for (index, charge) in charges.enumerated() where !charge.isShadow {
+            let part = parts[index]
+            if !policiesText.isEmpty { policiesText += ", " }
+            policiesText += part.isWarm ? part.window.policyItem : part.window.coldPolicyItem
+            policiesFor.append(part.policyMark)
+        }
+        return policiesText
+    }
+
+    // MARK: observe
+
+    /// The names of the limits that deny, in the policy's order, each once.
+    public var violatedPolicies: [String] {
+        var names: [String] = []
+        for (index, charge) in charges.enumerated() where !charge.isShadow && !decisions[index].allowed {
+            let name = limiter.plans[parts[index].rule].rule.name
+            if names.last != name { names.append(name) }
+        }
+        return names
+    }
+
+    /// Calls `body` with the outcome of each limit that took part; a limit of several windows counts once.
+    public func forEachOutcome(_ body: (Outcome) -> Void) {
+        guard decisions.count == charges.count else { return }
+        var current: Outcome?
+        for (index, charge) in charges.enumerated() {
+            if var same = current, same.rule == parts[index].rule {
+                same.allowed = same.allowed && decisions[index].allowed
+                current = same
+                continue
+            }
+            if let current { body(current) }
+            current = Outcome(rule: parts[index].rule, allowed: decisions[index].allowed, isShadow: charge.isShadow)
+        }
+        if let current { body(current) }
+    }
+
+    /// A hash that names the client in logs; the same for the same client while the process lives.
+    public var clientHash: UInt64 {
+        limiter.store.keyHasher.hash(identity?.client ?? "", seed: UInt64(identity?.source ?? 0))
+    }
+
+    // MARK: settle
+
+    /// Whether the response must be shown to this object, because a cost is in it.
+    public var metersResponse: Bool { meters.contains { $0.meter != nil } }
+
+    /// Whether the response's body must be shown too.
+    public private(set) var metersBody = false
+
+    private func prepareMeters() {
+        for (index, charge) in charges.enumerated() {
+            if costOverride == nil, case .response(let cost, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
+                if charge.isShadow, !decisions[index].allowed { continue }
+                meters.append((index, ResponseMeter(cost, bodyLimit: limiter.policy.bodyLimit)))
+                if case .json = cost { metersBody = true }
+            } else if charge.numbers.algorithm == .concurrency, decisions[index].receipt != nil {
+                meters.append((index, nil))
+            }
+        }
+    }
+
+    /// - Parameter header: all values of a response header.
+    public func responseHead(status: Int, header: (String) -> [String]) {
+        for index in meters.indices { meters[index].meter?.head(status: status, header: header) }
+    }
+
+    public func responseBody(_ bytes: UnsafeRawBufferPointer) {
+        for index in meters.indices { meters[index].meter?.body(bytes) }
+    }
+
+    /// Ends the request: charges or gives back what its response showed, and frees its permits. Later calls do nothing.
+    ///
+    /// - Parameter isComplete: whether the whole response was seen. Of one that broke off, the reserve is paid at
+    ///   least and, where the cost can't be known, the policy's `default`.
+    public func finish(isComplete: Bool) {
+        guard !meters.isEmpty else { return }
+        for (part, meter) in meters {
+            let charge = charges[part]
+            guard var meter,
+                case .response(_, let reserve, let fallback, let most) = limiter.plans[parts[part].rule].rule.cost
+            else {
+                if let receipt = decisions[part].receipt { _ = limiter.store.apply(.refund(charge, receipt)) }
+                continue
+            }
+            let known = meter.end()
+            var actual = known ?? fallback
+            if !isComplete { actual = max(actual, reserve) }
+            if let most { actual = min(actual, most) }
+            settle(charge, decisions[part].receipt, from: reserve, to: actual)
+        }
+        meters.removeAll(keepingCapacity: true)
+        metersBody = false
+    }
+
+    private func settle(_ charge: Charge, _ receipt: Receipt?, from reserve: Int64, to actual: Int64) {
+        var charge = charge
+        if actual > reserve {
+            charge.cost = min(actual - reserve, Rate.largestCount)
+            _ = limiter.store.apply(.debit(charge))
+        } else if actual < reserve, let receipt {
+            charge.cost = reserve - actual
+            _ = limiter.store.apply(.refund(charge, receipt))
+        }
+    }
+
+    private func reset(_ limiter: RequestLimiter) {
+        finish(isComplete: false)
+        if self.limiter !== limiter {
+            self.limiter = limiter
+            policiesFor = []
+            policiesText = ""
+        }
+        identity = nil
+        path = nil
+        reported = nil
+        costs.removeAll(keepingCapacity: true)
+        parts.removeAll(keepingCapacity: true)
+        charges.removeAll(keepingCapacity: true)
+        decisions.removeAll(keepingCapacity: true)
+        matched.removeAll(keepingCapacity: true)
+    }
+
+    deinit { finish(isComplete: false) }
+}
+
+extension RequestFacts {
+    init(_ request: some LimitableRequest, _ path: RequestPath, _ identity: Identity) {
+        method = request.method == "HEAD" ? "GET" : request.method
+        self.path = path.path
+        host = (path.authority ?? request.host).map(Self.hostName)
+        tier = identity.tier
+        address = identity.address
+    }
+
+    /// Lower case, without a port and a dot at its end.
+    private static func hostName(_ text: String) -> String {
+        var name = text[...]
+        if let colon = name.lastIndex(of: ":"), !name.hasSuffix("]") { name = name[..<colon] }
+        if name.hasSuffix(".") { name = name.dropLast() }
+        return name.utf8.contains { (65...90).contains($0) } ? name.lowercased() : String(name)
+    }
+}
+
+extension LimitableRequest {
+    /// Whether the body is in a coding, so that a cost can't be read from it.
+    var isCompressed: Bool {
+        var isCompressed = false
+        forEachValue(of: "Content-Encoding") { if $0.lowercased() != "identity" { isCompressed = true } }
+        return isCompressed
+    }
+}
+
+/// Compares two strings in a time that tells nothing about where they differ.
+private func isEqualInConstantTime(_ left: String, _ right: String) -> Bool {
+    let left = Array(left.utf8)
+    let right = Array(right.utf8)
+    var difference = left.count ^ right.count
+    for index in right.indices {
+        difference |= Int((index < left.count ? left[index] : 0) ^ right[index])
+    }
+    return difference == 0
+}

@@ -1,0 +1,72 @@
+/// A path in a policy: exact, with a `*` at its end for all that begins so, with `{name}` for one segment.
+public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
+    enum Part: Sendable, Hashable {
+        case literal([UInt8])
+        case parameter(String)
+    }
+
+    public let description: String
+    /// Literals and parameters in turn. An exact pattern ends with a slash, as the paths that it is held against do.
+    let parts: [Part]
+    let isPrefix: Bool
+
+    var parameters: [String] {
+        parts.compactMap { if case .parameter(let name) = $0 { name } else { nil } }
+    }
+
+    init(_ text: String) throws(ValueError) {
+        guard text.hasPrefix("/") else { throw ValueError("a path must begin with '/', not '\(text)'") }
+        guard !text.contains(where: { $0 == "?" || $0 == "#" || $0 == "\\" || $0.isWhitespace }) else {
+            throw ValueError("a path must be without query, fragment, backslash and space: '\(text)'")
+        }
+        guard !text.contains("//"), !text.contains("/./"), !text.contains("/../"), !text.hasSuffix("/.."),
+            !text.hasSuffix("/.")
+        else {
+            throw ValueError(
+                "a path must be without '//', '/./' and '/../', which no request has when it is matched: '\(text)'")
+        }
+        guard !text.contains("%") else {
+            throw ValueError("a path is matched decoded, so write it without '%': '\(text)'")
+        }
+        description = text
+        isPrefix = text.hasSuffix("*")
+        var rest = isPrefix ? text.dropLast() : text[...]
+        guard !rest.contains("*") else { throw ValueError("'*' may stand only at a path's end: '\(text)'") }
+        if !isPrefix, !rest.hasSuffix("/") { rest += "/" }
+        var parts: [Part] = []
+        while let open = rest.firstIndex(of: "{") {
+            guard let close = rest[open...].firstIndex(of: "}"), rest[rest.index(before: open)] == "/" else {
+                throw ValueError("'{name}' must be a whole segment of the path: '\(text)'")
+            }
+            let after = rest.index(after: close)
+            let name = rest[rest.index(after: open)..<close]
+            guard after < rest.endIndex, rest[after] == "/", !name.isEmpty, !name.contains("{"), !name.contains("/")
+            else {
+                throw ValueError("'{name}' must be a whole segment of the path: '\(text)'")
+            }
+            parts.append(.literal(Array(rest[..<open].utf8)))
+            parts.append(.parameter(String(name)))
+            rest = rest[after...]
+        }
+        guard !rest.contains("}") else { throw ValueError("'}' without '{': '\(text)'") }
+        parts.append(.literal(Array(rest.utf8)))
+        self.parts = parts
+    }
+
+    /// What a parameter stands for in a path that matches.
+    func value(of name: String, in path: String) -> String? {
+        let bytes = Array(path.utf8)
+        var index = 0
+        for part in parts {
+            switch part {
+            case .literal(let literal): index += literal.count
+            case .parameter(let parameter):
+                guard index <= bytes.count else { return nil }
+                let end = bytes[index...].firstIndex(of: UInt8(ascii: "/")) ?? bytes.count
+                if parameter == name { return String(decoding: bytes[index..<end], as: UTF8.self) }
+                index = end
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,262 @@
+public import Weir
+
+/// What a `weir.yaml` says, as plain values. ``Policy/read(_:file:environment:)`` makes it from a file.
+public struct Policy: Sendable {
+    public var server = ServerSettings()
+    public var headers = HeaderSettings()
+    /// Peers whose word about the client is taken.
+    public var trustedProxies: [AddressRange] = []
+    public var addressHeader = AddressHeader.xForwardedFor
+    /// Whether encoded slashes, backslashes, NULs and double encodings pass, kept as they are, instead of getting 400.
+    public var lenientPaths = false
+    /// The longest request or response body that a cost is read from, in bytes.
+    public var bodyLimit = 1 << 20
+    /// Who is asking: the first source that is present and known wins; the address comes last.
+    public var client: [ClientSource] = []
+    public var tiers: TierRules?
+    public var access: [AccessRule] = []
+    public var exempt: [Match] = []
+    public var bypass: Bypass?
+    public var limits: [LimitRule] = []
+    /// The files that the policy was read from, watched for changes.
+    public var files: [String] = []
+
+    public init() {}
+}
+
+/// Where the gateway listens and how long it waits. Times are microseconds.
+public struct ServerSettings: Sendable, Hashable {
+    public var listen = "127.0.0.1:8080"
+    public var upstream: String?
+    public var admin: String? = "127.0.0.1:9090"
+    /// Event loops; nil for as many as there are cores.
+    public var threads: Int?
+    public var store = StoreSetting.memory(capacity: nil)
+    public var onStoreFailure = StoreFailureMode.local
+    public var headerTimeout: Timestamp = 10_000_000
+    public var idleTimeout: Timestamp = 75_000_000
+    public var connectTimeout: Timestamp = 5_000_000
+    public var responseTimeout: Timestamp = 60_000_000
+    public var drainTimeout: Timestamp = 30_000_000
+    public var maxHeaderSize = 32 * 1024
+    public var maxConnections = 10_000
+    public var maxConnectionsPerAddress = 1000
+    public var maxDelayed = 10_000
+
+    public init() {}
+}
+
+public enum StoreSetting: Sendable, Hashable {
+    case memory(capacity: Int?)
+    /// `redis://…` and its kin.
+    case shared(url: String)
+}
+
+public enum StoreFailureMode: Sendable, Hashable {
+    case allow, deny, local
+}
+
+/// What a client is told. Names are those sent.
+public struct HeaderSettings: Sendable, Hashable {
+    /// `RateLimit-Policy` and `RateLimit`, of draft-ietf-httpapi-ratelimit-headers.
+    public var rateLimit = true
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    public var xRateLimit = true
+    public var retryAfter = true
+    /// Whether answers of Weir's own carry `application/problem+json`; else an empty body.
+    public var problem = true
+    /// Whether `X-RateLimit-Reset` is in seconds from now, not Unix seconds.
+    public var resetIsDelta = false
+    public var rateLimitName = "RateLimit"
+    public var rateLimitPolicyName = "RateLimit-Policy"
+    public var limitName = "X-RateLimit-Limit"
+    public var remainingName = "X-RateLimit-Remaining"
+    public var resetName = "X-RateLimit-Reset"
+
+    public init() {}
+}
+
+/// The one header from which forwarded addresses are taken.
+public enum AddressHeader: String, Sendable, Hashable {
+    case xForwardedFor = "X-Forwarded-For"
+    case forwarded = "Forwarded"
+}
+
+/// One way to tell who is asking.
+public enum ClientSource: Sendable {
+    /// A header's value. From others than trusted proxies it is ignored when `fromTrustedProxies`.
+    case header(String, fromTrustedProxies: Bool, known: Directory?)
+    case jwt(claim: String)
+    case address(ipv6Prefix: Int)
+}
+
+/// A file of known clients, one on a line, each with its tier if it has one.
+public struct Directory: Sendable {
+    public var file: String
+    /// Each client's tier.
+    public var clients: [String: String?]
+}
+
+public struct TierRules: Sendable {
+    public enum Source: Sendable {
+        /// A header, believed from trusted proxies only.
+        case header(String)
+        case directory(Directory)
+        case jwt(claim: String)
+    }
+
+    public var source: Source?
+    /// The tier of whoever has none.
+    public var fallback: String
+}
+
+/// How tokens are verified.
+public struct TokenSettings: Sendable, Hashable {
+    /// A JSON Web Key Set (RFC 7517).
+    public var keysFile: String
+    public var issuer: String?
+    public var audience: String?
+}
+
+public struct AccessRule: Sendable {
+    public var match: Match
+    /// Who may pass; others get 403. Nil when nobody may.
+    public var tiers: [String]?
+}
+
+public struct Bypass: Sendable {
+    public var header: String
+    public var secret: String
+}
+
+/// Which requests a rule is about: those that meet every condition. Empty conditions always hold.
+public struct Match: Sendable {
+    public var methods: [String] = []
+    public var hosts: [String] = []
+    public var paths: [PathPattern] = []
+    public var headers: [(name: String, value: String?)] = []
+    public var tiers: [String] = []
+    public var addresses: [AddressRange] = []
+
+    public init() {}
+}
+
+/// Numbers that may differ by tier.
+public enum ByTier<Value: Sendable>: Sendable {
+    case all(Value)
+    case each([String: Value])
+
+    func value(for tier: String?, fallback: String?) -> Value? {
+        switch self {
+        case .all(let value): value
+        case .each(let values): tier.flatMap { values[$0] } ?? fallback.flatMap { values[$0] }
+        }
+    }
+
+    var values: [Value] {
+        switch self {
+        case .all(let value): [value]
+        case .each(let values): Array(values.values)
+        }
+    }
+}
+
+public struct LimitRule: Sendable {
+    /// Its numbers in one tier.
+    public enum Allowance: Sendable {
+        case unlimited
+        /// The windows of a rate.
+        case rates([Rate])
+        case concurrency(Int64)
+    }
+
+    public var name: String
+    public var match = Match()
+    public var key: [KeyDimension] = [.client]
+    public var algorithm = Algorithm.tokenBucket
+    public var allowance: ByTier<Allowance>
+    public var alignment = WindowAlignment.epoch
+    public var maxWait = Limit.defaultWait
+    public var cost = CostRule.fixed(1)
+    public var warmUp: WarmUpRule?
+    public var isShadow = false
+    public var countsDenied = false
+    public var onStoreFailure: StoreFailureMode?
+
+    public init(name: String, allowance: ByTier<Allowance>) {
+        self.name = name
+        self.allowance = allowance
+    }
+}
+
+/// One part of what a budget is kept for.
+public enum KeyDimension: Sendable, Hashable {
+    case client
+    /// The client's address; nil for the policy's own prefix.
+    case address(ipv6Prefix: Int?)
+    /// The path pattern that matched.
+    case route
+    case path
+    case global
+    case host
+    case method
+    case header(String)
+    case claim(String)
+    case parameter(String)
+
+    var text: String {
+        switch self {
+        case .client: "client"
+        case .address(let prefix): "address/\(prefix.map(String.init) ?? "")"
+        case .route: "route"
+        case .path: "path"
+        case .global: "global"
+        case .host: "host"
+        case .method: "method"
+        case .header(let name): "header:\(name.lowercased())"
+        case .claim(let name): "jwt:\(name)"
+        case .parameter(let name): "param:\(name)"
+        }
+    }
+}
+
+/// What a request costs.
+public enum CostRule: Sendable {
+    case fixed(Int64)
+    case request(RequestCost, fallback: Int64, max: Int64?)
+    case response(ResponseCost, reserve: Int64, fallback: Int64, max: Int64?)
+
+    public enum RequestCost: Sendable, Hashable {
+        case header(String)
+        case query(String)
+        case jsonLength(JSONPointer)
+        case json(JSONPointer)
+
+        var needsBody: Bool {
+            switch self {
+            case .header, .query: false
+            case .json, .jsonLength: true
+            }
+        }
+    }
+
+    public enum ResponseCost: Sendable, Hashable {
+        case status([Int: Int64])
+        case header(String)
+        /// A pointer into a JSON body, or into the last server-sent event that has it.
+        case json(JSONPointer)
+    }
+}
+
+public struct WarmUpRule: Sendable {
+    public enum Until: Sendable, Hashable {
+        /// So many microseconds after the start.
+        case after(Timestamp)
+        /// Until the upstream answers 2xx at this path.
+        case ready(path: String)
+    }
+
+    public var numerator: Int64
+    public var denominator: Int64
+    public var until: Until
+}

@@ -1,0 +1,251 @@
+import Yams
+
+/// Where something stands in a file, from 1.
+struct Place: Sendable {
+    var line: Int
+    var column: Int
+}
+
+extension Node {
+    var place: Place? { mark.map { Place(line: $0.line, column: $0.column) } }
+}
+
+/// A YAML file as nodes with their places, and what was found wrong with it.
+final class PolicyDocument {
+    let file: String
+    private(set) var diagnostics: [Diagnostic] = []
+    private let environment: [String: String]
+
+    /// Longer files are refused: a policy is written by people.
+    static let longest = 4 * 1024 * 1024
+
+    init(file: String, environment: [String: String]) {
+        self.file = file
+        self.environment = environment
+    }
+
+    var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+
+    func error(_ message: String, at mark: Place?) { add(.error, message, at: mark) }
+    func warning(_ message: String, at mark: Place?) { add(.warning, message, at: mark) }
+
+    private func add(_ severity: Diagnostic.Severity, _ message: String, at mark: Place?) {
+        diagnostics.append(
+            Diagnostic(
+                severity: severity, file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, message: message))
+    }
+
+    /// Reads the text into nodes; nil when it can't be, with the reason among the diagnostics.
+    func compose(_ text: String) -> Node? {
+        guard text.utf8.count <= Self.longest else {
+            error("the file is larger than 4 MiB", at: nil)
+            return nil
+        }
+        if let (line, column) = Self.firstAnchor(in: text) {
+            error(
+                "anchors and aliases ('&name', '*name') are not part of a policy; put quotes around the value if it is meant as text",
+                at: Place(line: line, column: column))
+            return nil
+        }
+        if Self.nesting(of: text) > 100 {
+            error("brackets are nested more than 100 deep", at: nil)
+            return nil
+        }
+        do {
+            return try Parser(yaml: text, resolver: .basic, encoding: .utf8).singleRoot()
+        } catch let error as YamlError {
+            report(error)
+        } catch {
+            self.error("the file can't be read as YAML: \(error)", at: nil)
+        }
+        return nil
+    }
+
+    private func report(_ error: YamlError) {
+        switch error {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            self.error(problem, at: Place(line: mark.line, column: mark.column))
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            self.error(
+                "the key '\(duplicates.first.map { String(describing: $0) } ?? "")' is given twice in this mapping",
+                at: Place(line: context.mark.line, column: context.mark.column))
+        case .reader(let problem, _, _, _):
+            self.error("\(problem): the file must be UTF-8 without control characters", at: nil)
+        default:
+            self.error("the file can't be read as YAML", at: nil)
+        }
+    }
+
+    /// The first anchor or alias outside quotes and comments. They are refused before parsing, because a few
+    /// hundred bytes of nested aliases can keep a YAML parser busy for minutes.
+    static func firstAnchor(in text: String) -> (line: Int, column: Int)? {
+        var line = 1
+        for source in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            var quote: Character?
+            var previous: Character = " "
+            var column = 0
+            for character in source {
+                column += 1
+                if let open = quote {
+                    if character == open, previous != "\\" { quote = nil }
+                } else if character == "\"" || character == "'", " [{,:-".contains(previous) {
+                    quote = character
+                } else if character == "#", previous == " " {
+                    break
+                } else if previous == "&" || previous == "*", column > 1, character.isLetter || character.isNumber {
+                    let before = source.dropFirst(max(0, column - 3)).first
+                    if column == 2 || before.map({ " \t[{,".contains($0) }) == true { return (line, column - 1) }
+                }
+                previous = character
+            }
+            line += 1
+        }
+        return nil
+    }
+
+    private static func nesting(of text: String) -> Int {
+        var depth = 0
+        var deepest = 0
+        for byte in text.utf8 {
+            if byte == UInt8(ascii: "[") || byte == UInt8(ascii: "{") { depth += 1 }
+            if byte == UInt8(ascii: "]") || byte == UInt8(ascii: "}") { depth -= 1 }
+            deepest = max(deepest, depth)
+        }
+        return deepest
+    }
+
+    // MARK: Values
+
+    /// The text of a scalar, with `${NAME}` replaced from the environment.
+    func text(_ node: Node, _ what: String) -> String? {
+        guard case .scalar(let scalar) = node else {
+            error("\(what) must be a single value", at: node.place)
+            return nil
+        }
+        return expand(scalar.string, at: node.place)
+    }
+
+    private func expand(_ text: String, at mark: Place?) -> String? {
+        guard text.contains("${") else { return text }
+        var result = ""
+        var rest = Substring(text)
+        while let start = rest.firstRange(of: "${") {
+            result += rest[..<start.lowerBound]
+            guard let end = rest[start.upperBound...].firstIndex(of: "}") else {
+                error("'${' is not closed", at: mark)
+                return nil
+            }
+            let name = String(rest[start.upperBound..<end])
+            guard let value = environment[name] else {
+                error("the environment variable '\(name)' is not set", at: mark)
+                return nil
+            }
+            result += value
+            rest = rest[rest.index(after: end)...]
+        }
+        return result + rest
+    }
+
+    func integer(_ node: Node, _ what: String, in range: ClosedRange<Int64>) -> Int64? {
+        guard let text = text(node, what) else { return nil }
+        guard let value = Int64(text), range.contains(value) else {
+            error(
+                "\(what) must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'",
+                at: node.place)
+            return nil
+        }
+        return value
+    }
+
+    func boolean(_ node: Node, _ what: String) -> Bool? {
+        guard let text = text(node, what) else { return nil }
+        switch text {
+        case "true", "True", "yes", "on": return true
+        case "false", "False", "no", "off": return false
+        default:
+            error("\(what) must be true or false, not '\(text)'", at: node.place)
+            return nil
+        }
+    }
+
+    /// One of some words.
+    func choice<Value>(_ node: Node, _ what: String, _ values: KeyValuePairs<String, Value>) -> Value? {
+        guard let text = text(node, what) else { return nil }
+        if let match = values.first(where: { $0.key == text }) { return match.value }
+        let names = values.map(\.key)
+        error(
+            "\(what) must be one of \(names.joined(separator: ", ")), not '\(text)'\(Suggestion.text(for: text, among: names))",
+            at: node.place)
+        return nil
+    }
+
+    /// A value or a list of values.
+    func list(_ node: Node) -> [Node] {
+        if case .sequence(let sequence) = node { return Array(sequence) }
+        return [node]
+    }
+
+    func texts(_ node: Node, _ what: String) -> [String] {
+        list(node).compactMap { text($0, what) }
+    }
+
+    /// A mapping whose keys are known; anything else in it is an error.
+    func mapping(_ node: Node, _ section: PolicySection) -> PolicyMapping? {
+        guard case .mapping(let mapping) = node else {
+            error("\(section.what) must be a mapping of \(section.keys.joined(separator: ", "))", at: node.place)
+            return nil
+        }
+        var values: [String: Node] = [:]
+        for (key, value) in mapping {
+            guard case .scalar(let name) = key, section.keys.contains(name.string) else {
+                let written = key.scalar?.string ?? "?"
+                let suggestion = Suggestion.text(for: written, among: section.keys)
+                error("unknown key '\(written)' in \(section.what)\(suggestion)", at: key.place)
+                continue
+            }
+            values[name.string] = value
+        }
+        return PolicyMapping(document: self, mark: node.place, what: section.what, values: values)
+    }
+}
+
+/// A mapping being read.
+struct PolicyMapping {
+    let document: PolicyDocument
+    let mark: Place?
+    let what: String
+    let values: [String: Node]
+
+    subscript(key: String) -> Node? { values[key] }
+
+    func text(_ key: String) -> String? { values[key].flatMap { document.text($0, "'\(key)'") } }
+    func texts(_ key: String) -> [String]? { values[key].map { document.texts($0, "'\(key)'") } }
+    func boolean(_ key: String) -> Bool? { values[key].flatMap { document.boolean($0, "'\(key)'") } }
+    func integer(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
+        values[key].flatMap { document.integer($0, "'\(key)'", in: range) }
+    }
+    func duration(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
+        values[key].flatMap { (node: Node) -> Int64? in
+            guard let text = document.text(node, "'\(key)'") else { return nil }
+            do {
+                return try RateText.duration(text, in: range)
+            } catch {
+                document.error("'\(key)': \(error)", at: node.place)
+                return nil
+            }
+        }
+    }
+    func mapping(_ key: String, _ section: PolicySection) -> PolicyMapping? {
+        values[key].flatMap { document.mapping($0, section) }
+    }
+    func choice<Value>(_ key: String, _ values: KeyValuePairs<String, Value>) -> Value? {
+        self.values[key].flatMap { document.choice($0, "'\(key)'", values) }
+    }
+    func error(_ message: String, at key: String? = nil) {
+        document.error(message, at: key.flatMap { values[$0]?.place } ?? mark)
+    }
+    func warning(_ message: String, at key: String? = nil) {
+        document.warning(message, at: key.flatMap { values[$0]?.place } ?? mark)
+    }
+}

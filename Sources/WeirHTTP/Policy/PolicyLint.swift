@@ -1,0 +1,202 @@
+import Weir
+
+/// Finds what a policy may say but can hardly mean: rules that can never match or deny, and keys that a client
+/// chooses freely.
+struct PolicyLint {
+    let policy: Policy
+    let places: PolicyPlaces
+    let document: PolicyDocument
+
+    func run() {
+        for (index, limit) in policy.limits.enumerated() {
+            checkMatch(limit.match, at: places.matches[index] ?? places.limits[index])
+            checkTiers(limit, at: places.limits[index])
+            checkKey(limit, at: places.limitKeys[index] ?? places.limits[index])
+            checkExempted(limit, at: places.limits[index])
+            checkSize(limit, at: places.limits[index])
+        }
+        for (index, rule) in policy.access.enumerated() {
+            checkMatch(rule.match, at: places.access[index])
+            if let tiers = rule.tiers { checkNames(tiers, at: places.access[index]) }
+            for earlier in policy.access[..<index] where earlier.tiers == nil && earlier.match.covers(rule.match) {
+                document.warning(
+                    "this access rule is never reached: an earlier one denies all that it matches",
+                    at: places.access[index])
+                break
+            }
+        }
+        for (index, match) in policy.exempt.enumerated() { checkMatch(match, at: places.exempt[index]) }
+        checkClient()
+        checkProxies()
+    }
+
+    private var tierNames: Set<String> {
+        var names: Set<String> = []
+        if let tiers = policy.tiers { names.insert(tiers.fallback) }
+        if case .directory(let directory)? = policy.tiers?.source {
+            names.formUnion(directory.clients.values.compactMap { $0 })
+        }
+        for limit in policy.limits { if case .each(let each) = limit.allowance { names.formUnion(each.keys) } }
+        return names
+    }
+
+    private func checkMatch(_ match: Match, at mark: Place?) {
+        let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "CONNECT"]
+        for method in match.methods where !methods.contains(method) {
+            document.warning(
+                "no common request has the method '\(method)'\(Suggestion.text(for: method, among: methods))", at: mark)
+        }
+        if match.methods == ["HEAD"] {
+            document.warning("HEAD counts as GET, so a match of HEAD alone never holds; write GET", at: mark)
+        }
+        checkNames(match.tiers, at: mark)
+        for path in match.paths where path.description.hasSuffix("*") == false {
+            let shadow = match.paths.first { $0 != path && $0.isPrefix && $0.covers(path) }
+            if let shadow { document.warning("the path '\(path)' is already covered by '\(shadow)'", at: mark) }
+        }
+    }
+
+    private func checkNames(_ tiers: [String], at mark: Place?) {
+        guard !tiers.isEmpty else { return }
+        guard policy.tiers != nil else {
+            document.warning("a rule asks for a tier, but the policy has no 'tiers', so it never holds", at: mark)
+            return
+        }
+        // Names that come from a header or a token can't be known here.
+        guard case .directory? = policy.tiers?.source else { return }
+        for tier in tiers where !tierNames.contains(tier) {
+            document.warning(
+                "nobody has the tier '\(tier)'\(Suggestion.text(for: tier, among: tierNames.sorted()))", at: mark)
+        }
+    }
+
+    private func checkTiers(_ limit: LimitRule, at mark: Place?) {
+        guard case .each(let each) = limit.allowance, !limit.match.tiers.isEmpty else { return }
+        for tier in each.keys.sorted() where !limit.match.tiers.contains(tier) && tier != policy.tiers?.fallback {
+            document.warning(
+                "the limit '\(limit.name)' has a rate for '\(tier)', but its match excludes that tier", at: mark)
+        }
+    }
+
+    private func checkKey(_ limit: LimitRule, at mark: Place?) {
+        if limit.key.contains(.path) {
+            document.warning(
+                "the key 'path' gives every spelling of a path a budget of its own, so a client can make as many as it likes; 'route' is the matched pattern",
+                at: mark)
+        }
+        if limit.key.contains(.route), limit.match.paths.isEmpty {
+            document.warning("the key 'route' needs paths in 'match'; without them all paths are one route", at: mark)
+        }
+        for dimension in limit.key {
+            guard case .header(let name) = dimension, !limit.isKeptByAddress, !hasAddressLimit(for: limit) else {
+                continue
+            }
+            document.warning(
+                "anyone can send any '\(name)', so a key of it buys a fresh budget with every request; add a limit keyed on [address]",
+                at: mark)
+        }
+    }
+
+    private func checkExempted(_ limit: LimitRule, at mark: Place?) {
+        if policy.exempt.contains(where: { $0.covers(limit.match) }) {
+            document.warning("the limit '\(limit.name)' never applies: all that it matches is exempt", at: mark)
+        }
+        for rule in policy.access where rule.tiers == nil && rule.match.covers(limit.match) {
+            document.warning(
+                "the limit '\(limit.name)' never applies: an access rule denies all that it matches", at: mark)
+        }
+        let isUnlimited = limit.allowance.values.allSatisfy { if case .unlimited = $0 { true } else { false } }
+        if isUnlimited {
+            document.warning("the limit '\(limit.name)' is unlimited for everybody, so it does nothing", at: mark)
+        }
+    }
+
+    private func checkSize(_ limit: LimitRule, at mark: Place?) {
+        guard limit.algorithm == .slidingLog, let capacity = limit.smallestCapacity, capacity > 100_000 else { return }
+        document.warning(
+            "a sliding log keeps 16 bytes for each request in its period, here up to \(capacity) for every key; 'sliding-window' keeps 16 bytes for a key",
+            at: mark)
+    }
+
+    /// A header that anyone may fill with anything buys a fresh budget with every request.
+    private func checkClient() {
+        for (index, source) in policy.client.enumerated() {
+            switch source {
+            case .header(let name, false, nil):
+                let unprotected = policy.limits.contains {
+                    $0.key.contains(.client) && !$0.isShadow && !hasAddressLimit(for: $0)
+                }
+                if unprotected || policy.limits.isEmpty {
+                    document.warning(
+                        "anyone can send any '\(name)', so each new value buys a fresh budget; add 'known' or 'from: trusted_proxies', or a limit with 'key: [address]'",
+                        at: places.client[index])
+                }
+            case .header(let name, true, _) where policy.trustedProxies.isEmpty:
+                document.warning(
+                    "'\(name)' is believed from trusted proxies only, but there are no 'trusted_proxies', so it is never used",
+                    at: places.client[index])
+            case .address where index < policy.client.count - 1:
+                document.warning(
+                    "an address is always there, so the client sources after it are never asked",
+                    at: places.client[index])
+            default: break
+            }
+        }
+        if case .header(let name)? = policy.tiers?.source, policy.trustedProxies.isEmpty {
+            document.warning(
+                "the tier header '\(name)' is believed from trusted proxies only, but there are no 'trusted_proxies', so everybody has the default tier",
+                at: nil)
+        }
+    }
+
+    private func checkProxies() {
+        for range in policy.trustedProxies where range.description.hasSuffix("/0") {
+            document.warning("'\(range)' trusts everybody to say who they are", at: nil)
+        }
+    }
+
+    /// Whether an enforced limit on the address applies to all that this limit applies to.
+    private func hasAddressLimit(for limit: LimitRule) -> Bool {
+        policy.limits.contains { $0.isKeptByAddress && !$0.isShadow && $0.match.covers(limit.match) }
+    }
+}
+
+extension LimitRule {
+    /// Whether a client can't choose its key: an address, or one budget for all.
+    fileprivate var isKeptByAddress: Bool {
+        key.allSatisfy { dimension in
+            switch dimension {
+            case .address, .global, .route, .host, .method: true
+            case .client, .path, .header, .claim, .parameter: false
+            }
+        }
+    }
+}
+
+extension Match {
+    /// Whether every request that meets the other's conditions surely meets these too.
+    func covers(_ other: Match) -> Bool {
+        func isWider<Value: Equatable>(_ mine: [Value], _ theirs: [Value]) -> Bool {
+            mine.isEmpty || !theirs.isEmpty && theirs.allSatisfy { mine.contains($0) }
+        }
+        guard isWider(methods, other.methods), isWider(hosts, other.hosts), isWider(tiers, other.tiers),
+            isWider(addresses, other.addresses),
+            headers.allSatisfy({ header in other.headers.contains { $0 == header } })
+        else { return false }
+        return paths.isEmpty
+            || !other.paths.isEmpty && other.paths.allSatisfy { path in paths.contains { $0.covers(path) } }
+    }
+}
+
+extension PathPattern {
+    /// Whether every path that the other matches surely matches this one.
+    func covers(_ other: PathPattern) -> Bool {
+        if self == other { return true }
+        guard isPrefix, parts.count == 1, case .literal(let mine) = parts[0],
+            case .literal(let theirs)? = other.parts.first
+        else {
+            return false
+        }
+        return theirs.starts(with: mine)
+    }
+}

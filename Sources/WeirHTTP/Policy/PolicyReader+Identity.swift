@@ -1,0 +1,153 @@
+import Weir
+import Yams
+
+extension PolicyReader {
+    func readIdentity(_ top: PolicyMapping, _ policy: inout Policy) {
+        policy.client = readList(top["client"], "'client'").compactMap { node in
+            clientSource(node).map { source in
+                places.client.append(node.place)
+                return source
+            }
+        }
+        if let tiers = top.mapping("tiers", .tiers) { policy.tiers = tierRules(tiers) }
+    }
+
+    private func clientSource(_ node: Node) -> ClientSource? {
+        guard let source = document.mapping(node, .clientSource) else { return nil }
+        let kinds = ["header", "jwt", "address"].filter { source[$0] != nil }
+        guard kinds.count == 1 else {
+            source.error("a client source needs exactly one of 'header', 'jwt' and 'address'")
+            return nil
+        }
+        if let header = source["header"] {
+            guard let name = fieldName(header, "'header'") else { return nil }
+            let trusted = source.choice("from", ["trusted_proxies": true]) ?? false
+            var known: Directory?
+            if let lookup = source.mapping("known", .lookup) {
+                guard let directory = directory(lookup) else { return nil }
+                known = directory
+            }
+            return .header(name, fromTrustedProxies: trusted, known: known)
+        }
+        for key in ["from", "known"] where source[key] != nil {
+            source.error("'\(key)' belongs to a header", at: key)
+        }
+        if let jwt = source.mapping("jwt", .jwt) {
+            return tokenClaim(jwt).map { .jwt(claim: $0) }
+        }
+        return source["address"].map { .address(ipv6Prefix: ipv6Prefix($0) ?? AddressRange.defaultPrefix) }
+    }
+
+    /// The prefix in `{ipv6_prefix: 64}`; nil when there is none, as in `address: {}`.
+    func ipv6Prefix(_ node: Node) -> Int? {
+        if case .scalar(let scalar) = node, scalar.string.isEmpty { return nil }
+        return document.mapping(node, .address)?.integer("ipv6_prefix", in: 1...128).map(Int.init)
+    }
+
+    /// Reads `{claim: …, keys: …}` and keeps how tokens are verified, which must be the same everywhere.
+    func tokenClaim(_ jwt: PolicyMapping) -> String? {
+        guard let claim = jwt.text("claim"), !claim.isEmpty else {
+            jwt.error("'jwt' needs a 'claim', such as sub")
+            return nil
+        }
+        guard let keys = jwt.text("keys") else {
+            if token == nil { jwt.error("'jwt' needs 'keys', a file with a JSON Web Key Set") }
+            return token == nil ? nil : claim
+        }
+        let settings = TokenSettings(
+            keysFile: resolve(keys), issuer: jwt.text("issuer"), audience: jwt.text("audience"))
+        if let token, token != settings {
+            jwt.error("all 'jwt' of a policy must have the same keys, issuer and audience", at: "keys")
+        }
+        token = settings
+        if !files.contains(settings.keysFile) { files.append(settings.keysFile) }
+        return claim
+    }
+
+    private func directory(_ lookup: PolicyMapping) -> Directory? {
+        if lookup["redis_hash"] != nil {
+            lookup.error("'redis_hash' needs a store of redis; with 'store: memory', use 'file'", at: "redis_hash")
+            return nil
+        }
+        guard let file = lookup.text("file") else {
+            lookup.error("a lookup needs a 'file'")
+            return nil
+        }
+        if let read = directories[file] { return read }
+        guard let text = readText(file, at: lookup["file"]?.place) else { return nil }
+        var clients: [String: String?] = [:]
+        for line in text.split(whereSeparator: \.isNewline) {
+            let words = line.split(whereSeparator: \.isWhitespace)
+            guard let client = words.first, !client.hasPrefix("#") else { continue }
+            let tier = words.count > 1 && !words[1].hasPrefix("#") ? String(words[1]) : nil
+            clients.updateValue(tier, forKey: String(client))
+        }
+        if clients.isEmpty {
+            lookup.warning("'\(file)' names no client; each line is a key, and after a space its tier", at: "file")
+        }
+        let directory = Directory(file: resolve(file), clients: clients)
+        directories[file] = directory
+        return directory
+    }
+
+    private func tierRules(_ tiers: PolicyMapping) -> TierRules? {
+        guard let fallback = tiers.text("default"), Limit.isValid(name: fallback) else {
+            tiers.error(
+                "'tiers' needs a 'default', the tier of whoever has none: letters, digits, '_' or '-'", at: "default")
+            return nil
+        }
+        guard let node = tiers["source"] else { return TierRules(source: nil, fallback: fallback) }
+        guard let source = document.mapping(node, .tierSource) else { return nil }
+        let kinds = ["header", "file", "redis_hash", "jwt"].filter { source[$0] != nil }
+        guard kinds.count == 1 else {
+            source.error("a tier's source needs exactly one of 'header', 'file', 'redis_hash' and 'jwt'")
+            return nil
+        }
+        if let header = source["header"] {
+            return fieldName(header, "'header'").map { TierRules(source: .header($0), fallback: fallback) }
+        }
+        if let jwt = source.mapping("jwt", .jwt) {
+            return tokenClaim(jwt).map { TierRules(source: .jwt(claim: $0), fallback: fallback) }
+        }
+        return directory(source).map { TierRules(source: .directory($0), fallback: fallback) }
+    }
+
+    // MARK: Matches
+
+    /// Reads which requests a rule is about. In a list of exemptions the conditions stand alone, without 'match'.
+    func match(_ node: Node, inExempt: Bool = false) -> Match? {
+        guard let mapping = document.mapping(node, .match) else { return nil }
+        var match = Match()
+        match.methods = (mapping.texts("method") ?? []).map { $0.uppercased() }
+        match.hosts = (mapping.texts("host") ?? []).map { $0.lowercased() }
+        if let node = mapping["path"] {
+            match.paths = document.list(node).compactMap { (item: Node) -> PathPattern? in
+                guard let text = document.text(item, "'path'") else { return nil }
+                do {
+                    return try PathPattern(text)
+                } catch {
+                    document.error("\(error)", at: item.place)
+                    return nil
+                }
+            }
+        }
+        if let node = mapping["header"] { match.headers = headerConditions(node) }
+        match.tiers = mapping.texts("tier") ?? []
+        match.addresses = addresses(mapping["address"], "'address'")
+        if inExempt, mapping.values.isEmpty {
+            mapping.error("an exemption without a condition would exempt everything")
+        }
+        return match
+    }
+
+    private func headerConditions(_ node: Node) -> [(name: String, value: String?)] {
+        guard case .mapping(let mapping) = node else {
+            // A name alone: the header must be there.
+            return document.list(node).compactMap { item in fieldName(item, "'header'").map { ($0, nil) } }
+        }
+        return mapping.compactMap { key, value in
+            guard let name = fieldName(key, "'header'"), let text = document.text(value, "'header'") else { return nil }
+            return (name, text)
+        }
+    }
+}

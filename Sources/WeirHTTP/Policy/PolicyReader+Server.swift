@@ -1,0 +1,156 @@
+import Weir
+import Yams
+
+extension PolicyReader {
+    func readServer(_ top: PolicyMapping, _ server: inout ServerSettings) {
+        if let node = top["listen"] { server.listen = hostAndPort(node, "'listen'") ?? server.listen }
+        if let node = top["admin"] {
+            if let text = document.text(node, "'admin'"), text == "off" || text == "false" {
+                server.admin = nil
+            } else {
+                server.admin = hostAndPort(node, "'admin'") ?? server.admin
+            }
+        }
+        if let node = top["upstream"], let text = document.text(node, "'upstream'") {
+            if Upstream(text) == nil {
+                document.error("'upstream' must be a URL such as http://127.0.0.1:8000, not '\(text)'", at: node.place)
+            }
+            server.upstream = text
+        }
+        server.threads = top.integer("threads", in: 1...1024).map(Int.init)
+        if let node = top["store"] { server.store = store(node) ?? server.store }
+        server.onStoreFailure = top.choice("on_store_failure", PolicyReader.failureModes) ?? server.onStoreFailure
+        if let gateway = top.mapping("gateway", .gateway) { readGateway(gateway, &server) }
+    }
+
+    static var failureModes: KeyValuePairs<String, StoreFailureMode> {
+        ["allow": .allow, "deny": .deny, "local": .local]
+    }
+
+    private func readGateway(_ gateway: PolicyMapping, _ server: inout ServerSettings) {
+        let times: ClosedRange<Timestamp> = 1000...86_400_000_000
+        server.headerTimeout = gateway.duration("header_timeout", in: times) ?? server.headerTimeout
+        server.idleTimeout = gateway.duration("idle_timeout", in: times) ?? server.idleTimeout
+        server.connectTimeout = gateway.duration("connect_timeout", in: times) ?? server.connectTimeout
+        server.responseTimeout = gateway.duration("response_timeout", in: times) ?? server.responseTimeout
+        server.drainTimeout = gateway.duration("drain_timeout", in: times) ?? server.drainTimeout
+        let counts: ClosedRange<Int64> = 1...10_000_000
+        func count(_ key: String, _ value: inout Int) {
+            if let number = gateway.integer(key, in: counts) { value = Int(number) }
+        }
+        count("max_header_size", &server.maxHeaderSize)
+        count("max_connections", &server.maxConnections)
+        count("max_connections_per_address", &server.maxConnectionsPerAddress)
+        count("max_delayed", &server.maxDelayed)
+    }
+
+    private func hostAndPort(_ node: Node, _ what: String) -> String? {
+        guard let text = document.text(node, what) else { return nil }
+        if SocketText(text) != nil { return text }
+        document.error("\(what) must be an address and a port such as 127.0.0.1:8080, not '\(text)'", at: node.place)
+        return nil
+    }
+
+    private func store(_ node: Node) -> StoreSetting? {
+        if case .mapping = node {
+            guard let memory = document.mapping(node, .store)?.mapping("memory", .memory) else { return nil }
+            return .memory(capacity: memory.integer("capacity", in: 1...1_000_000_000).map(Int.init))
+        }
+        guard let text = document.text(node, "'store'") else { return nil }
+        if text == "memory" { return .memory(capacity: nil) }
+        let schemes = [
+            "redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "redis+sentinel://", "rediss+sentinel://",
+        ]
+        guard let scheme = schemes.first(where: { text.hasPrefix($0) }) else {
+            document.error("'store' must be memory or a URL such as redis://127.0.0.1:6379", at: node.place)
+            return nil
+        }
+        let authority = text.dropFirst(scheme.count).prefix { $0 != "/" }
+        // Only what the file itself says is refused; from the environment a password is welcome.
+        if let at = authority.lastIndex(of: "@"), authority[..<at].contains(":"),
+            node.scalar?.string.contains("${") == false
+        {
+            document.error(
+                "a password must not stand in the policy; write it as ${REDIS_PASSWORD} and set that variable",
+                at: node.place)
+            return nil
+        }
+        return .shared(url: text)
+    }
+
+    func readHeaders(_ headers: PolicyMapping, _ settings: inout HeaderSettings) {
+        settings.rateLimit = headers.boolean("ratelimit") ?? settings.rateLimit
+        settings.xRateLimit = headers.boolean("x_ratelimit") ?? settings.xRateLimit
+        settings.retryAfter = headers.boolean("retry_after") ?? settings.retryAfter
+        settings.problem = headers.boolean("problem") ?? settings.problem
+        settings.resetIsDelta = headers.choice("reset", ["unix": false, "delta": true]) ?? settings.resetIsDelta
+        guard let names = headers.mapping("names", .headerNames) else { return }
+        func name(_ key: String, _ value: inout String) {
+            if let node = names[key], let text = fieldName(node, "'\(key)'") { value = text }
+        }
+        name("ratelimit", &settings.rateLimitName)
+        name("ratelimit_policy", &settings.rateLimitPolicyName)
+        name("limit", &settings.limitName)
+        name("remaining", &settings.remainingName)
+        name("reset", &settings.resetName)
+    }
+}
+
+/// An address and a port, as in `127.0.0.1:8080` or `[::1]:8080`.
+public struct SocketText: Sendable, Hashable {
+    public let host: String
+    public let port: Int
+
+    public init?(_ text: String, defaultPort: Int? = nil) {
+        if text.hasPrefix("[") {
+            guard let close = text.firstIndex(of: "]") else { return nil }
+            host = String(text[text.index(after: text.startIndex)..<close])
+            let rest = text[text.index(after: close)...]
+            if rest.isEmpty, let defaultPort {
+                port = defaultPort
+            } else {
+                guard rest.hasPrefix(":"), let number = Self.port(rest.dropFirst()) else { return nil }
+                port = number
+            }
+        } else {
+            let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+            guard let first = parts.first, !first.isEmpty else { return nil }
+            host = String(first)
+            if parts.count == 1, let defaultPort {
+                port = defaultPort
+            } else {
+                guard parts.count == 2, let number = Self.port(parts[1]) else { return nil }
+                port = number
+            }
+        }
+        guard !host.isEmpty, host.allSatisfy({ !$0.isWhitespace && $0 != "/" && $0 != "@" }) else { return nil }
+    }
+
+    private static func port(_ text: Substring) -> Int? {
+        guard let number = Int(text), (0...65535).contains(number), text.allSatisfy(\.isNumber) else { return nil }
+        return number
+    }
+}
+
+/// Where requests are forwarded: `http://host:port`, optionally with a path before all others.
+public struct Upstream: Sendable, Hashable {
+    public let host: String
+    public let port: Int
+    /// `/base`, without a slash at its end; empty when there is none.
+    public let basePath: String
+    /// The authority as written, for a Host header.
+    public let authority: String
+
+    public init?(_ url: String) {
+        guard url.hasPrefix("http://") else { return nil }
+        let rest = url.dropFirst("http://".count)
+        let authority = rest.prefix { $0 != "/" }
+        guard let socket = SocketText(String(authority), defaultPort: 80) else { return nil }
+        let path = rest.dropFirst(authority.count)
+        guard path.allSatisfy({ $0.isASCII && !$0.isWhitespace && $0 != "?" && $0 != "#" }) else { return nil }
+        host = socket.host
+        port = socket.port
+        basePath = path.hasSuffix("/") ? String(path.dropLast()) : String(path)
+        self.authority = String(authority)
+    }
+}

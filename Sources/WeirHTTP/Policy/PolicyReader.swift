@@ -1,0 +1,252 @@
+import Weir
+import Yams
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+extension Policy {
+    /// What reading a policy gave: a policy, or none and the errors why; warnings either way.
+    public struct Reading: Sendable {
+        public var policy: Policy?
+        public var token: TokenSettings?
+        public var diagnostics: [Diagnostic]
+    }
+
+    /// Reads a policy from a file.
+    ///
+    /// - Parameters:
+    ///   - path: of the YAML file; files that it names are looked for beside it.
+    ///   - environment: where `${NAME}` is taken from.
+    public static func read(contentsOf path: String, environment: [String: String]) -> Reading {
+        let text: String
+        do {
+            let data = try Data(contentsOf: URL(fileURLWithPath: path))
+            guard let decoded = String(validating: data, as: UTF8.self) else {
+                return .failed(path, "the file is not UTF-8")
+            }
+            text = decoded
+        } catch {
+            return .failed(path, "the file can't be read; `weir init` writes one to begin with")
+        }
+        return read(text, file: path, environment: environment)
+    }
+
+    /// Reads a policy from text.
+    ///
+    /// - Parameter file: the name that messages show, beside which other files are looked for.
+    public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
+        let document = PolicyDocument(file: file, environment: environment)
+        guard let root = document.compose(text) else {
+            if !document.hasErrors {
+                document.error("the file is empty; `weir init` writes one to begin with", at: nil)
+            }
+            return Reading(policy: nil, token: nil, diagnostics: document.diagnostics)
+        }
+        let reader = PolicyReader(document: document, environment: environment)
+        let policy = reader.policy(root)
+        if let policy, !document.hasErrors {
+            PolicyLint(policy: policy, places: reader.places, document: document).run()
+        }
+        let diagnostics = document.diagnostics.sorted {
+            ($0.severity == .error ? 0 : 1, $0.line, $0.column) < ($1.severity == .error ? 0 : 1, $1.line, $1.column)
+        }
+        return Reading(policy: document.hasErrors ? nil : policy, token: reader.token, diagnostics: diagnostics)
+    }
+}
+
+extension Policy.Reading {
+    static func failed(_ file: String, _ message: String) -> Policy.Reading {
+        Policy.Reading(
+            policy: nil, token: nil,
+            diagnostics: [Diagnostic(severity: .error, file: file, message: message)])
+    }
+}
+
+/// Where the parts of a policy stand, for what is said about them later.
+struct PolicyPlaces {
+    var limits: [Place?] = []
+    var limitKeys: [Place?] = []
+    var matches: [Place?] = []
+    var access: [Place?] = []
+    var exempt: [Place?] = []
+    var client: [Place?] = []
+}
+
+/// Turns the nodes of a policy into plain values. Every method reports what is wrong and goes on, so that one
+/// run shows all errors.
+final class PolicyReader {
+    let document: PolicyDocument
+    let environment: [String: String]
+    var places = PolicyPlaces()
+    var token: TokenSettings?
+    /// The files read, so that each is watched and read once.
+    var directories: [String: Directory] = [:]
+    var files: [String] = []
+
+    init(document: PolicyDocument, environment: [String: String]) {
+        self.document = document
+        self.environment = environment
+        files = [document.file]
+    }
+
+    func policy(_ root: Node) -> Policy? {
+        guard let top = document.mapping(root, .policy) else { return nil }
+        var policy = Policy()
+        readServer(top, &policy.server)
+        if let headers = top.mapping("headers", .headers) { readHeaders(headers, &policy.headers) }
+        policy.trustedProxies = addresses(top["trusted_proxies"], "'trusted_proxies'")
+        if let header = top.choice(
+            "address_header", ["X-Forwarded-For": AddressHeader.xForwardedFor, "Forwarded": .forwarded])
+        {
+            policy.addressHeader = header
+        }
+        policy.lenientPaths = top.choice("paths", ["strict": false, "lenient": true]) ?? false
+        policy.bodyLimit = top.integer("body_limit", in: 1...(1 << 30)).map(Int.init) ?? policy.bodyLimit
+        readIdentity(top, &policy)
+        let tierNames = policy.tiers.map { [$0.fallback] } ?? []
+        policy.access = readList(top["access"], "'access'").compactMap { accessRule($0) }
+        policy.exempt = readList(top["exempt"], "'exempt'").compactMap { node in
+            match(node, inExempt: true).map { match in
+                places.exempt.append(node.place)
+                return match
+            }
+        }
+        policy.bypass = top.mapping("bypass", .bypass).flatMap(bypass)
+        let limits = readList(top["limits"], "'limits'")
+        policy.limits = limits.compactMap { limit($0, fallbackTier: tierNames.first) }
+        if policy.limits.isEmpty, !document.hasErrors {
+            top.warning("the policy has no limits, so every request passes", at: "limits")
+        }
+        checkNames(policy.limits)
+        policy.files = files
+        return policy
+    }
+
+    func readList(_ node: Node?, _ what: String) -> [Node] {
+        guard let node else { return [] }
+        if case .sequence(let sequence) = node { return Array(sequence) }
+        if case .scalar(let scalar) = node, scalar.string.isEmpty { return [] }
+        document.error("\(what) must be a list (each item on a line that begins with '- ')", at: node.place)
+        return []
+    }
+
+    func addresses(_ node: Node?, _ what: String) -> [AddressRange] {
+        guard let node else { return [] }
+        return document.list(node).compactMap { item in
+            guard let text = document.text(item, what) else { return nil }
+            if let range = AddressRange(text) { return range }
+            document.error("'\(text)' is not an address or a range such as 10.0.0.0/8 or 2001:db8::/32", at: item.place)
+            return nil
+        }
+    }
+
+    /// A path beside the policy's own file.
+    func resolve(_ path: String) -> String {
+        if path.hasPrefix("/") { return path }
+        guard let slash = document.file.lastIndex(of: "/") else { return path }
+        return String(document.file[...slash]) + path
+    }
+
+    private func accessRule(_ node: Node) -> AccessRule? {
+        guard let rule = document.mapping(node, .access) else { return nil }
+        let tiers = rule.texts("tier")
+        let denies = rule.boolean("deny") ?? false
+        guard (tiers != nil) != denies else {
+            rule.error("an access rule needs either 'tier', with who may pass, or 'deny: true'")
+            return nil
+        }
+        var condition = Match()
+        if let node = rule["match"] {
+            guard let match = match(node) else { return nil }
+            condition = match
+        }
+        places.access.append(node.place)
+        return AccessRule(match: condition, tiers: tiers)
+    }
+
+    private func bypass(_ mapping: PolicyMapping) -> Bypass? {
+        guard let header = mapping["header"].flatMap({ fieldName($0, "'header'") }) else {
+            mapping.error("'bypass' needs a 'header'")
+            return nil
+        }
+        guard let secret = mapping["secret"] else {
+            mapping.error("'bypass' needs a 'secret', such as {env: WEIR_BYPASS_SECRET}")
+            return nil
+        }
+        guard case .mapping = secret else {
+            document.error(
+                "a secret must not stand in the policy; name a variable or a file: {env: WEIR_BYPASS_SECRET}",
+                at: secret.place)
+            return nil
+        }
+        guard let source = document.mapping(secret, .secret) else { return nil }
+        var value: String?
+        if let name = source.text("env") {
+            value = environment[name]
+            if value == nil { source.error("the environment variable '\(name)' is not set", at: "env") }
+        } else if let file = source.text("file") {
+            value = readText(file, at: source["file"]?.place)?.trimmingSpaces()
+        } else {
+            source.error("'secret' needs 'env' or 'file'")
+        }
+        guard let value else { return nil }
+        guard value.utf8.count >= 16 else {
+            source.error("the bypass secret must have at least 16 characters, so that it can't be guessed")
+            return nil
+        }
+        return Bypass(header: header, secret: value)
+    }
+
+    func readText(_ file: String, at mark: Place?) -> String? {
+        let path = resolve(file)
+        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)),
+            let text = String(validating: data, as: UTF8.self)
+        else {
+            document.error("the file '\(path)' can't be read", at: mark)
+            return nil
+        }
+        if !files.contains(path) { files.append(path) }
+        return text
+    }
+
+    /// A header field's name (RFC 9110: a token).
+    func fieldName(_ node: Node, _ what: String) -> String? {
+        guard let text = document.text(node, what) else { return nil }
+        let symbols = "!#$%&'*+-.^_`|~"
+        guard !text.isEmpty, text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || symbols.contains($0)) })
+        else {
+            document.error("'\(text)' is not a header's name", at: node.place)
+            return nil
+        }
+        return text
+    }
+
+    private func checkNames(_ limits: [LimitRule]) {
+        var owners: [String: String] = [:]
+        for (index, limit) in limits.enumerated() {
+            let windows =
+                limit.allowance.values.map { allowance in
+                    if case .rates(let rates) = allowance { rates.count } else { 1 }
+                }.max() ?? 1
+            for window in 0..<windows {
+                let name = LimitRule.windowName(limit.name, window)
+                if let owner = owners[name] {
+                    let reason =
+                        owner == limit.name && window == 0 ? "is used twice" : "collides with a window of '\(owner)'"
+                    document.error("the limit name '\(name)' \(reason)", at: places.limits[index])
+                }
+                owners[name] = limit.name
+            }
+        }
+    }
+}
+
+extension LimitRule {
+    /// The name of one of several windows: `predict`, `predict-2`, …
+    static func windowName(_ name: String, _ window: Int) -> String {
+        window == 0 ? name : "\(name)-\(window + 1)"
+    }
+}

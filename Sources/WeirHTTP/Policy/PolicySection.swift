@@ -1,0 +1,63 @@
+/// The keys that a policy knows, section by section. The parser accepts these and no others, the JSON Schema for
+/// editors lists the same, and a test holds the two equal.
+package struct PolicySection: Sendable {
+    /// The name of the section's definition in the JSON Schema.
+    package let name: String
+    /// What an error message calls it.
+    let what: String
+    package let keys: [String]
+
+    private init(_ name: String, _ what: String, _ keys: [String]) {
+        self.name = name
+        self.what = what
+        self.keys = keys
+    }
+
+    static let policy = PolicySection(
+        "policy", "the policy",
+        [
+            "listen", "upstream", "admin", "threads", "store", "on_store_failure", "trusted_proxies", "address_header",
+            "paths", "body_limit", "gateway", "headers", "client", "tiers", "access", "exempt", "bypass", "limits",
+        ])
+    static let store = PolicySection("store", "'store'", ["memory"])
+    static let memory = PolicySection("memory", "'memory'", ["capacity"])
+    static let gateway = PolicySection(
+        "gateway", "'gateway'",
+        [
+            "header_timeout", "idle_timeout", "connect_timeout", "response_timeout", "drain_timeout",
+            "max_header_size", "max_connections", "max_connections_per_address", "max_delayed",
+        ])
+    static let headers = PolicySection(
+        "headers", "'headers'", ["ratelimit", "x_ratelimit", "retry_after", "problem", "reset", "names"])
+    static let headerNames = PolicySection(
+        "headerNames", "'names'", ["ratelimit", "ratelimit_policy", "limit", "remaining", "reset"])
+    static let clientSource = PolicySection(
+        "clientSource", "a client source", ["header", "from", "known", "jwt", "address"])
+    static let jwt = PolicySection("jwt", "'jwt'", ["claim", "keys", "issuer", "audience"])
+    static let address = PolicySection("address", "'address'", ["ipv6_prefix"])
+    static let lookup = PolicySection("lookup", "a lookup", ["file", "redis_hash", "field"])
+    static let tiers = PolicySection("tiers", "'tiers'", ["source", "default"])
+    static let tierSource = PolicySection("tierSource", "'source'", ["header", "file", "redis_hash", "field", "jwt"])
+    static let access = PolicySection("access", "an access rule", ["match", "tier", "deny"])
+    static let match = PolicySection("match", "'match'", ["method", "host", "path", "header", "tier", "address"])
+    static let bypass = PolicySection("bypass", "'bypass'", ["header", "secret"])
+    static let secret = PolicySection("secret", "'secret'", ["env", "file"])
+    static let limit = PolicySection(
+        "limit", "a limit",
+        [
+            "name", "match", "key", "algorithm", "rate", "burst", "limit", "align", "max_wait", "cost", "warm_up",
+            "mode", "count_denied", "on_store_failure",
+        ])
+    static let keyDimension = PolicySection("keyDimension", "a key dimension", ["header", "jwt", "param", "address"])
+    static let cost = PolicySection(
+        "cost", "'cost'",
+        ["header", "query", "json_length", "json", "response", "default", "max", "reserve"])
+    static let response = PolicySection("response", "'response'", ["status", "header", "json", "default"])
+    static let warmUp = PolicySection("warmUp", "'warm_up'", ["factor", "until", "after"])
+    static let until = PolicySection("until", "'until'", ["path"])
+
+    package static let all = [
+        policy, store, memory, gateway, headers, headerNames, clientSource, jwt, address, lookup, tiers, tierSource,
+        access, match, bypass, secret, limit, keyDimension, cost, response, warmUp, until,
+    ]
+}

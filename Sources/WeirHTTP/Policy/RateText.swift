@@ -1,0 +1,142 @@
+package import Weir
+
+/// What is wrong with a value, without its place.
+package struct ValueError: Error, CustomStringConvertible {
+    package let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// Reads rates and durations: `20/minute burst 64; 2000 per 2 hours`, `90s`, `1.5 hours`.
+package enum RateText {
+    static let units: KeyValuePairs<String, Timestamp> = [
+        "second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000,
+        "week": 7 * 86_400_000_000, "month": 30 * 86_400_000_000, "year": 365 * 86_400_000_000,
+    ]
+    private static let shortForms: [String: String] = [
+        "s": "second", "sec": "second", "secs": "second", "m": "minute", "min": "minute", "mins": "minute",
+        "h": "hour", "hr": "hour", "hrs": "hour", "d": "day", "w": "week", "wk": "week", "mo": "month", "mon": "month",
+        "y": "year", "yr": "year",
+    ]
+
+    /// The length of a unit in microseconds.
+    static func unit(_ text: some StringProtocol) throws(ValueError) -> Timestamp {
+        let lower = text.lowercased()
+        let singular = lower.count > 3 && lower.hasSuffix("s") ? String(lower.dropLast()) : lower
+        let name = shortForms[lower] ?? shortForms[singular] ?? singular
+        if let unit = units.first(where: { $0.key == name }) { return unit.value }
+        let names = units.map(\.key)
+        throw ValueError(
+            "unknown unit '\(text)'; units are \(names.joined(separator: ", "))\(Suggestion.text(for: lower, among: names))"
+        )
+    }
+
+    /// Reads one or several windows; nil for `unlimited`.
+    package static func rates(_ text: String) throws(ValueError) -> [Rate]? {
+        if text.trimmingSpaces().lowercased() == "unlimited" { return nil }
+        var rates: [Rate] = []
+        for part in text.split(separator: ";", omittingEmptySubsequences: false) {
+            let rate = try rate(String(part))
+            guard !rates.contains(where: { $0.period == rate.period }) else {
+                throw ValueError("two windows of one limit have the same period")
+            }
+            rates.append(rate)
+        }
+        return rates
+    }
+
+    /// `N/unit`, `N per [M] unit`, each with an optional `burst B`.
+    static func rate(_ text: String) throws(ValueError) -> Rate {
+        var words = text.split(whereSeparator: \.isWhitespace).map(String.init)
+        let example = "write a rate as '20/minute', '20 per 5 minutes' or '20/minute burst 64'"
+        guard !words.isEmpty else { throw ValueError("a rate is missing; \(example)") }
+        var burst: Int64?
+        if words.count >= 2, words[words.count - 2].lowercased() == "burst" {
+            burst = try count(words[words.count - 1], "a burst")
+            words.removeLast(2)
+        }
+        let joined = words.joined(separator: " ")
+        let sides: [Substring]
+        if let slash = joined.firstIndex(of: "/") {
+            sides = [joined[..<slash], joined[joined.index(after: slash)...]]
+        } else if let per = joined.lowercased().firstRange(of: " per ") {
+            let offset = joined.lowercased().distance(from: joined.lowercased().startIndex, to: per.lowerBound)
+            let start = joined.index(joined.startIndex, offsetBy: offset)
+            sides = [joined[..<start], joined[joined.index(start, offsetBy: 5)...]]
+        } else {
+            throw ValueError("'\(text.trimmingSpaces())' is not a rate; \(example)")
+        }
+        let number = try count(sides[0].trimmingSpaces(), "a rate's count")
+        let period = sides[1].split(whereSeparator: \.isWhitespace)
+        guard period.count == 1 || period.count == 2 else {
+            throw ValueError("'\(text.trimmingSpaces())' is not a rate; \(example)")
+        }
+        let multiple = period.count == 2 ? try count(String(period[0]), "a period") : 1
+        let length = try unit(period[period.count - 1]).multipliedReportingOverflow(by: multiple)
+        guard !length.overflow, length.partialValue <= Rate.longestPeriod else {
+            throw ValueError("a period is at most 366 days")
+        }
+        do {
+            return try Rate(number, per: length.partialValue, burst: burst)
+        } catch {
+            throw ValueError(error.description)
+        }
+    }
+
+    private static func count(_ text: String, _ what: String) throws(ValueError) -> Int64 {
+        let digits = text.filter { $0 != "_" }
+        guard let value = Int64(digits), digits.allSatisfy({ $0.isASCII && $0.isNumber }) else {
+            throw ValueError("\(what) must be a whole number, not '\(text)'")
+        }
+        guard (1...Rate.largestCount).contains(value) else {
+            throw ValueError("\(what) must be 1 to 1000000000, not \(text)")
+        }
+        return value
+    }
+
+    /// `500ms`, `30s`, `5m`, `2 hours`, in microseconds.
+    package static func duration(_ text: String, in range: ClosedRange<Timestamp>) throws(ValueError) -> Timestamp {
+        let trimmed = text.trimmingSpaces()
+        let digits = trimmed.prefix { $0.isASCII && $0.isNumber }
+        let word = trimmed.dropFirst(digits.count).drop(while: \.isWhitespace)
+        guard let number = Int64(digits), !word.isEmpty else {
+            throw ValueError("'\(text)' is not a duration; write a number and a unit, such as '500ms', '30s' or '5m'")
+        }
+        let unit = word == "ms" ? 1000 : try unit(word)
+        let value = number.multipliedReportingOverflow(by: unit)
+        guard !value.overflow, range.contains(value.partialValue) else {
+            throw ValueError("'\(text)' must be from \(describe(range.lowerBound)) to \(describe(range.upperBound))")
+        }
+        return value.partialValue
+    }
+
+    /// A decimal such as `0.2`, as a fraction, so that no binary rounding enters a limit.
+    static func fraction(_ text: String) throws(ValueError) -> (numerator: Int64, denominator: Int64) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard (1...2).contains(parts.count), let whole = Int64(parts[0]), (0...1).contains(whole),
+            parts.count == 1 || (1...9).contains(parts[1].count) && parts[1].allSatisfy({ $0.isASCII && $0.isNumber })
+        else { throw ValueError("'\(text)' must be a decimal above 0 and at most 1, such as 0.2") }
+        let digits = parts.count == 2 ? parts[1] : "0"
+        var denominator: Int64 = 1
+        for _ in digits { denominator *= 10 }
+        let numerator = whole * denominator + (Int64(digits) ?? 0)
+        guard numerator > 0, numerator <= denominator else {
+            throw ValueError("'\(text)' must be a decimal above 0 and at most 1, such as 0.2")
+        }
+        return (numerator, denominator)
+    }
+
+    static func describe(_ ticks: Timestamp) -> String {
+        if ticks % 1_000_000 != 0 { return "\(ticks / 1000)ms" }
+        return units.reversed().first { ticks >= $0.value && ticks % $0.value == 0 }
+            .map { "\(ticks / $0.value) \($0.key)\(ticks == $0.value ? "" : "s")" } ?? "\(ticks / 1_000_000)s"
+    }
+}
+
+extension StringProtocol {
+    func trimmingSpaces() -> String {
+        var rest = self[...]
+        while rest.first?.isWhitespace == true { rest = rest.dropFirst() }
+        while rest.last?.isWhitespace == true { rest = rest.dropLast() }
+        return String(rest)
+    }
+}

@@ -1,0 +1,112 @@
+public import Weir
+
+/// A policy made ready to decide requests: the one way that the gateway, the middleware and the decision service take.
+///
+/// It holds no request's state; ``LimitedRequest`` does, and takes a request through it:
+/// identify → match → cost → decide → headers.
+public final class RequestLimiter: Sendable {
+    public let policy: Policy
+    public let store: any Store
+    let identifier: ClientIdentifier
+    let access: Matcher
+    let exempt: Matcher
+    let limits: Matcher
+    let plans: [LimitPlan]
+    let headers: LimitHeaders
+    let clock: any TickClock
+
+    /// - Parameters:
+    ///   - policy: what to enforce.
+    ///   - store: where to count; memory unless given.
+    ///   - verifier: for policies that use tokens.
+    ///   - clock: for warm-up by time; the system's unless given.
+    ///   - previous: the limiter that this one replaces, whose counters and warm-up go on.
+    /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given.
+    public init(
+        policy: Policy,
+        store: (any Store)? = nil,
+        verifier: (any TokenVerifier)? = nil,
+        clock: any TickClock = SystemClock(),
+        replacing previous: RequestLimiter? = nil
+    ) throws(PolicyError) {
+        if case .shared(let url) = policy.server.store, store == nil {
+            throw PolicyError(
+                "the policy names a store, \(url.prefix { $0 != ":" })://…, that was not passed to the limiter")
+        }
+        if policy.usesTokens, verifier == nil {
+            throw PolicyError("the policy uses tokens ('jwt'), but no token verifier was passed to the limiter")
+        }
+        let store = store ?? previous?.store ?? policy.makeMemoryStore(clock: clock)
+        self.policy = policy
+        self.store = store
+        self.clock = clock
+        identifier = ClientIdentifier(policy, verifier: verifier)
+        access = Matcher(policy.access.map(\.match))
+        exempt = Matcher(policy.exempt)
+        limits = Matcher(policy.limits.map(\.match))
+        headers = LimitHeaders(settings: policy.headers)
+        let now = clock.now()
+        var plans: [LimitPlan] = []
+        for rule in policy.limits {
+            let warmUp = previous?.warmUp(of: rule) ?? rule.warmUp.map { WarmUp($0.until, startedAt: now) }
+            do {
+                plans.append(
+                    try LimitPlan(rule, fallbackTier: policy.tiers?.fallback, hasher: store.keyHasher, warmUp: warmUp))
+            } catch {
+                throw PolicyError(error.description)
+            }
+        }
+        self.plans = plans
+    }
+
+    /// The warm-up of a rule that is the same as before.
+    private func warmUp(of rule: LimitRule) -> WarmUp? {
+        guard let warmUp = rule.warmUp else { return nil }
+        return plans.first { $0.rule.name == rule.name && $0.rule.warmUp?.until == warmUp.until }?.warmUp
+    }
+
+    /// The warm-ups that end when the upstream answers 2xx at a path.
+    public var readinessChecks: [(path: String, warmUp: WarmUp)] {
+        plans.compactMap { plan in
+            guard case .ready(let path)? = plan.rule.warmUp?.until, let warmUp = plan.warmUp else { return nil }
+            return (path, warmUp)
+        }
+    }
+
+    /// Which request headers must not reach the upstream or a log.
+    public var strippedHeaders: [String] {
+        var names: [String] = []
+        if let bypass = policy.bypass { names.append(bypass.header) }
+        return names
+    }
+
+    /// Which request headers are believed only when a trusted proxy sends them, and stripped from others.
+    public var trustedHeaders: [String] {
+        var names: [String] = []
+        for case .header(let name, true, _) in policy.client { names.append(name) }
+        if case .header(let name)? = policy.tiers?.source { names.append(name) }
+        return names
+    }
+
+    /// Whether a rule looks at the method, so that a header that overrides it would get past.
+    public var matchesMethods: Bool { limits.usesMethods || access.usesMethods || exempt.usesMethods }
+
+    /// The names of the limits, in the policy's order.
+    public var limitNames: [String] { policy.limits.map(\.name) }
+
+    public func isTrusted(_ peer: IPAddress) -> Bool { policy.trustedProxies.contains { $0.contains(peer) } }
+}
+
+extension PolicyError {
+    init(_ message: String) {
+        self.init([Diagnostic(severity: .error, file: "policy", message: message)])
+    }
+}
+
+extension Policy {
+    /// A memory store as large as the policy says.
+    package func makeMemoryStore(clock: any TickClock = SystemClock()) -> MemoryStore {
+        if case .memory(let capacity?) = server.store { return MemoryStore(capacity: capacity, clock: clock) }
+        return MemoryStore(clock: clock)
+    }
+}

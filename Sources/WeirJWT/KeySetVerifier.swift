@@ -1,0 +1,197 @@
+public import Weir
+public import WeirHTTP
+
+import Foundation
+import JWTKit
+
+/// Verifies tokens against a JSON Web Key Set (RFC 7517, 7519), loaded once and kept.
+///
+/// Each key verifies with the one algorithm that it was loaded for, so a token can't choose another: `none`, or an RSA
+/// public key used as an HMAC secret. A token must name its key (`kid`), unless the set has only one, and must expire.
+public struct KeySetVerifier: TokenVerifier {
+    private let keys: [String: any JWTAlgorithm]
+    private let issuer: String?
+    private let audience: String?
+    private let clock: any TickClock
+
+    /// Why a key set can't be used. Fit to be shown.
+    public struct KeySetError: Error, Sendable, CustomStringConvertible {
+        public let description: String
+    }
+
+    /// - Parameters:
+    ///   - json: the key set: RSA, EC, Ed25519 and symmetric (`oct`) keys. Entries of other kinds are passed over.
+    ///   - issuer: what `iss` must be, if anything.
+    ///   - audience: what `aud` must be or hold, if anything.
+    ///   - clock: the time for `exp` and `nbf`.
+    public init(
+        json: String, issuer: String? = nil, audience: String? = nil, clock: any TickClock = SystemClock()
+    ) async throws(KeySetError) {
+        let entries: [Entry]
+        do {
+            entries = try JSONDecoder().decode(KeySet.self, from: Data(json.utf8)).keys
+        } catch {
+            throw KeySetError(description: "the key set is not a JSON object with a list 'keys' (RFC 7517)")
+        }
+        var keys: [String: any JWTAlgorithm] = [:]
+        for (index, entry) in entries.enumerated() {
+            let name = entry.kid ?? "key \(index + 1)"
+            guard let key = try await Self.algorithm(entry, name) else { continue }
+            guard keys.updateValue(key, forKey: name) == nil else {
+                throw KeySetError(description: "the key set has two keys of the name '\(name)'")
+            }
+        }
+        guard !keys.isEmpty else {
+            throw KeySetError(description: "the key set has no key that can be used: RSA, EC, OKP (Ed25519) or oct")
+        }
+        self.keys = keys
+        self.issuer = issuer
+        self.audience = audience
+        self.clock = clock
+    }
+
+    private struct KeySet: Decodable {
+        let keys: [Entry]
+    }
+
+    private struct Entry: Decodable {
+        let kid: String?
+        let kty: String?
+        let alg: String?
+        let k: String?
+        let jwk: JWK?
+
+        private enum CodingKeys: String, CodingKey { case kid, kty, alg, k }
+
+        init(from decoder: any Decoder) throws {
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            kid = try values.decodeIfPresent(String.self, forKey: .kid)
+            kty = try values.decodeIfPresent(String.self, forKey: .kty)
+            alg = try values.decodeIfPresent(String.self, forKey: .alg)
+            k = try values.decodeIfPresent(String.self, forKey: .k)
+            jwk = try? JWK(from: decoder)
+        }
+    }
+
+    private static func algorithm(_ entry: Entry, _ name: String) async throws(KeySetError) -> (any JWTAlgorithm)? {
+        let collection = JWTKeyCollection()
+        let id = JWKIdentifier(string: name)
+        do {
+            if entry.kty == "oct" {
+                guard let secret = entry.k.flatMap({ decode($0.utf8) }), secret.count >= 32 else {
+                    throw KeySetError(description: "the symmetric key '\(name)' must have at least 256 bits")
+                }
+                let digest: DigestAlgorithm =
+                    switch entry.alg {
+                    case "HS384": .sha384
+                    case "HS512": .sha512
+                    default: .sha256
+                    }
+                await collection.add(hmac: HMACKey(from: secret), digestAlgorithm: digest, kid: id)
+            } else {
+                guard var jwk = entry.jwk else { return nil }
+                jwk.keyIdentifier = id
+                if jwk.algorithm == nil { jwk.algorithm = defaultAlgorithm(jwk) }
+                try await collection.add(jwk: jwk)
+            }
+            return try await collection.getKey(for: id)
+        } catch let error as KeySetError {
+            throw error
+        } catch {
+            throw KeySetError(description: "the key '\(name)' of the key set can't be used")
+        }
+    }
+
+    /// Pinned for a key that names none, so that the first token can't choose it.
+    private static func defaultAlgorithm(_ jwk: JWK) -> JWK.Algorithm {
+        switch (jwk.keyType, jwk.curve?.rawValue) {
+        case (.rsa, _): .rs256
+        case (.ecdsa, "P-384"): .es384
+        case (.ecdsa, "P-521"): .es512
+        case (.ecdsa, _): .es256
+        default: .eddsa
+        }
+    }
+
+    public func verify(_ token: String) -> VerifiedToken? {
+        let bytes = Array(token.utf8)
+        let parts = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        guard parts.count == 3, let headerBytes = Self.decode(parts[0]),
+            let header = try? JSONDecoder().decode(Header.self, from: headerBytes), header.crit == nil,
+            let key = header.kid.map({ keys[$0] }) ?? (keys.count == 1 ? keys.first?.value : nil),
+            key.name == header.alg,
+            let signature = Self.decode(parts[2]),
+            (try? key.verify(signature, signs: bytes[..<parts[1].endIndex])) == true,
+            let payload = Self.decode(parts[1]),
+            let claims = try? JSONDecoder().decode([String: Claim].self, from: payload), isInForce(claims)
+        else { return nil }
+        return VerifiedToken(claims: claims.compactMapValues(\.text))
+    }
+
+    private struct Header: Decodable {
+        let alg: String
+        let kid: String?
+        let crit: [String]?
+    }
+
+    /// A claim's value as far as it can be used.
+    private enum Claim: Decodable {
+        case text(String)
+        case number(Double)
+        case texts([String])
+        case other
+
+        init(from decoder: any Decoder) throws {
+            let value = try decoder.singleValueContainer()
+            if let text = try? value.decode(String.self) {
+                self = .text(text)
+            } else if let number = try? value.decode(Double.self) {
+                self = .number(number)
+            } else if let texts = try? value.decode([String].self) {
+                self = .texts(texts)
+            } else {
+                self = .other
+            }
+        }
+
+        var text: String? {
+            switch self {
+            case .text(let text): text
+            case .number(let number): Int64(exactly: number).map(String.init)
+            case .texts, .other: nil
+            }
+        }
+    }
+
+    private func isInForce(_ claims: [String: Claim]) -> Bool {
+        let now = Double(clock.now()) / 1_000_000
+        guard case .number(let expiry)? = claims["exp"], now < expiry else { return false }
+        if let begin = claims["nbf"] {
+            guard case .number(let begin) = begin, begin <= now else { return false }
+        }
+        if let issuer {
+            guard case .text(issuer)? = claims["iss"] else { return false }
+        }
+        if let audience {
+            switch claims["aud"] {
+            case .text(audience): break
+            case .texts(let all) where all.contains(audience): break
+            default: return false
+            }
+        }
+        return true
+    }
+
+    /// Base64 for URLs, without padding (RFC 7515).
+    private static func decode(_ text: some Sequence<UInt8>) -> Data? {
+        var base64 = text.map { byte in
+            switch byte {
+            case UInt8(ascii: "-"): UInt8(ascii: "+")
+            case UInt8(ascii: "_"): UInt8(ascii: "/")
+            default: byte
+            }
+        }
+        while base64.count % 4 != 0 { base64.append(UInt8(ascii: "=")) }
+        return Data(base64Encoded: Data(base64))
+    }
+}
