@@ -10,7 +10,7 @@ struct WeirCommand: AsyncParsableCommand {
             Exit codes: 0 for success, 1 when something failed, 2 when a policy has errors, 64 for a wrong command line.
             """,
         version: "0.1.0",
-        subcommands: [Init.self, Validate.self, Replay.self]
+        subcommands: [Serve.self, Demo.self, Init.self, Validate.self, Replay.self]
     )
 }
 

@@ -385,6 +385,11 @@ public final class LimitedRequest {
         if let current { body(current) }
     }
 
+    /// The client's own address, behind whatever proxies.
+    public var clientAddress: IPAddress? { identity?.address }
+
+    public var tier: String? { identity?.tier }
+
     /// A hash that names the client in logs; the same for the same client while the process lives.
     public var clientHash: UInt64 {
         limiter.store.keyHasher.hash(identity?.client ?? "", seed: UInt64(identity?.source ?? 0))

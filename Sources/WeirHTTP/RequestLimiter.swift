@@ -91,6 +91,15 @@ public final class RequestLimiter: Sendable {
     /// Whether a rule looks at the method, so that a header that overrides it would get past.
     public var matchesMethods: Bool { limits.usesMethods || access.usesMethods || exempt.usesMethods }
 
+    /// The limits that were there before under the same name, but whose state is not theirs any more, because their
+    /// algorithm, key or period has changed.
+    public func limitsStartingAfresh(since old: RequestLimiter) -> [String] {
+        plans.filter { plan in
+            guard let before = old.plans.first(where: { $0.rule.name == plan.rule.name }) else { return false }
+            return !plan.seeds.isSubset(of: before.seeds) && !before.seeds.isEmpty
+        }.map(\.rule.name)
+    }
+
     /// The names of the limits, in the policy's order.
     public var limitNames: [String] { policy.limits.map(\.name) }
 

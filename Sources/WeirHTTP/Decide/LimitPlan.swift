@@ -29,6 +29,9 @@ struct LimitPlan: Sendable {
         return byTier[tier] ?? windows
     }
 
+    /// Where the keys of all its windows start; the same as long as its state is.
+    var seeds: Set<UInt64> { Set((windows + byTier.values.flatMap { $0 }).map(\.seed)) }
+
     init(_ rule: LimitRule, fallbackTier: String?, hasher: KeyHasher, warmUp: WarmUp?) throws(LimitError) {
         self.rule = rule
         self.warmUp = warmUp

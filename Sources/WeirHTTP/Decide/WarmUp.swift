@@ -20,6 +20,8 @@ public final class WarmUp: Sendable {
         isReady.store(true, ordering: .relaxed)
     }
 
+    public var isFinished: Bool { isReady.load(ordering: .relaxed) }
+
     func isWarm(at now: Timestamp) -> Bool {
         if isReady.load(ordering: .relaxed) { return true }
         guard let end, now >= end else { return false }

@@ -74,6 +74,12 @@ public struct HeaderSettings: Sendable, Hashable {
     public var resetName = "X-RateLimit-Reset"
 
     public init() {}
+
+    /// The names of all headers that are written.
+    package var names: [String] {
+        (rateLimit ? [rateLimitName, rateLimitPolicyName] : [])
+            + (xRateLimit ? [limitName, remainingName, resetName] : [])
+    }
 }
 
 /// The one header from which forwarded addresses are taken.

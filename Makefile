@@ -1,0 +1,40 @@
+# `make run` shows Weir at work; `make test` checks everything.
+
+SHELL := /bin/bash
+VENV := .build/venv
+
+.PHONY: run test test-slow format lint tools bench release clean
+
+## Build Weir and start the demo: the gateway before a sample ML API.
+run: release
+	exec .build/release/weir demo
+
+release:
+	swift build -c release --product weir
+
+## What the tests need besides Swift: Debian packages, and a Python environment under .build.
+tools:
+	@scripts/install-tools $(VENV)
+
+## Formatting, a build with warnings as errors, and every test that takes less than 10 s.
+test: tools lint
+	swift build --build-tests
+	swift build --product weir
+	WEIR_VENV=$(CURDIR)/$(VENV) swift test --skip-build
+
+## The tests that take longer: sanitizers, a 1 GB upload, the benchmarks' own check.
+test-slow: tools
+	scripts/test-slow
+
+lint:
+	swift format lint --strict --recursive Sources Tests Benchmarks/Sources Package.swift
+
+format:
+	swift format --in-place --recursive Sources Tests Benchmarks/Sources Package.swift
+
+## Measure against the peers; docs/performance.md says what is measured.
+bench: tools
+	python3 Benchmarks/run.py
+
+clean:
+	swift package clean

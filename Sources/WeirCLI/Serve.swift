@@ -1,0 +1,137 @@
+import ArgumentParser
+import Foundation
+import Logging
+import ServiceLifecycle
+import Synchronization
+import UnixSignals
+import WeirGateway
+import WeirHTTP
+
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Protect an API: decide each request by a policy, and forward those that pass.",
+        discussion: """
+            WEIR_LISTEN, WEIR_UPSTREAM, WEIR_ADMIN, WEIR_THREADS and WEIR_STORE, in the environment or in .env, override \
+            the policy. SIGHUP or a change of the file reloads the policy; SIGTERM answers what is under way and ends.
+            """
+    )
+
+    @Option(help: "The policy.")
+    var config = "weir.yaml"
+
+    func run() async throws {
+        let environment = try await Settings.environment()
+        let loaded: LoadedPolicy
+        do {
+            loaded = try await LoadedPolicy.load(config, environment: environment)
+        } catch {
+            complain("\(error)")
+            throw policyErrorCode
+        }
+        for warning in loaded.warnings { complain(warning.description) }
+        var settings = loaded.policy.server
+        do {
+            try Settings.apply(environment, to: &settings)
+            let server = try GatewayServer(policy: loaded.policy, verifier: loaded.verifier, settings: settings)
+            let upstream = settings.upstream ?? ""
+            try await server.run(watching: config, environment: environment) { gateway, admin in
+                complain("weir: listening on http://\(gateway), forwarding to \(upstream)")
+                if let admin { complain("weir: metrics on http://\(admin)/metrics") }
+            }
+        } catch let error as any CustomStringConvertible {
+            complain("weir: \(error)")
+            throw ExitCode.failure
+        }
+    }
+}
+
+/// The gateway with its services, as `serve` and `demo` run it.
+struct GatewayServer {
+    let settings: ServerSettings
+    let limiter: RequestLimiter
+    private let log = LineWriter(descriptor: 2)
+
+    init(policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings) throws {
+        self.settings = settings
+        if case .shared = settings.store {
+            throw Settings.Failure(description: "this version counts in memory only; set 'store: memory'")
+        }
+        limiter = try RequestLimiter(policy: policy, verifier: verifier)
+    }
+
+    /// Runs until SIGTERM or SIGINT.
+    ///
+    /// - Parameters:
+    ///   - path: the policy's file, read again when it changes; nil when there is none.
+    ///   - beside: services that run beside the gateway.
+    ///   - onListening: called with the gateway's address and the admin's, when both accept connections.
+    func run(
+        watching path: String?, environment: [String: String], beside: [any Service] = [],
+        onListening: @escaping @Sendable (_ gateway: String, _ admin: String?) -> Void
+    ) async throws {
+        let log = log
+        let logger = Logger(label: "weir") { JSONLogHandler(label: $0, writer: log) }
+        let denials = Logger(label: "weir.denials") { JSONLogHandler(label: $0, writer: log) }
+        let admin = settings.admin.flatMap { SocketText($0) }
+        let listening = Listening(needsAdmin: admin != nil, onListening)
+        let gateway = try Gateway(
+            settings: settings, limiter: limiter, logger: logger, denials: denials, log: log,
+            onListening: { listening.gateway(host: $0, port: $1) })
+        var services: [any Service] = beside + [gateway]
+        if let admin {
+            services.append(
+                AdminServer(
+                    gateway: gateway, address: admin, logger: logger,
+                    onListening: { listening.admin(host: admin.host, port: $0) }))
+        }
+        if let path {
+            services.append(PolicyReloader(gateway: gateway, path: path, environment: environment, logger: logger))
+        }
+        if let upstream = settings.upstream.flatMap({ Upstream($0) }) {
+            services.append(ReadinessWatcher(gateway: gateway, upstream: upstream, logger: logger))
+        }
+        var configuration = ServiceGroupConfiguration(
+            services: services.map {
+                ServiceGroupConfiguration.ServiceConfiguration(
+                    service: $0, successTerminationBehavior: .gracefullyShutdownGroup,
+                    failureTerminationBehavior: .cancelGroup)
+            },
+            gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger)
+        configuration.logger.logLevel = .warning
+        try await ServiceGroup(configuration: configuration).run()
+        log.flush()
+    }
+}
+
+/// Waits until both ports are open before it says so.
+final class Listening: Sendable {
+    private struct State {
+        var gateway: String?
+        var admin: String?
+    }
+
+    private let state = Mutex(State())
+    private let needsAdmin: Bool
+    private let body: @Sendable (String, String?) -> Void
+
+    init(needsAdmin: Bool, _ body: @escaping @Sendable (String, String?) -> Void) {
+        self.needsAdmin = needsAdmin
+        self.body = body
+    }
+
+    func gateway(host: String, port: Int) { set { $0.gateway = Self.text(host, port) } }
+    func admin(host: String, port: Int) { set { $0.admin = Self.text(host, port) } }
+
+    private static func text(_ host: String, _ port: Int) -> String {
+        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+
+    private func set(_ change: (inout State) -> Void) {
+        let ready = state.withLock { state -> State? in
+            change(&state)
+            return state.gateway != nil && (state.admin != nil || !needsAdmin) ? state : nil
+        }
+        if let ready, let gateway = ready.gateway { body(gateway, ready.admin) }
+    }
+}

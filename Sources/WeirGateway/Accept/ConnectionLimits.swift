@@ -1,0 +1,41 @@
+import Synchronization
+import WeirHTTP
+
+/// How many connections there are, in all and for each address. Asked once for each connection.
+final class ConnectionLimits: Sendable {
+    private struct State {
+        var total = 0
+        var byAddress: [IPAddress: Int] = [:]
+    }
+
+    private let state = Mutex(State())
+    private let most: Int
+    private let mostForAddress: Int
+
+    init(most: Int, mostForAddress: Int) {
+        self.most = most
+        self.mostForAddress = mostForAddress
+    }
+
+    var total: Int { state.withLock { $0.total } }
+
+    /// Counts a connection, unless there are too many.
+    func admit(_ address: IPAddress, isTrusted: Bool) -> Bool {
+        state.withLock { state in
+            let count = state.byAddress[address, default: 0]
+            // Behind a trusted proxy are many clients.
+            guard state.total < most, isTrusted || count < mostForAddress else { return false }
+            state.total += 1
+            state.byAddress[address] = count + 1
+            return true
+        }
+    }
+
+    func leave(_ address: IPAddress) {
+        state.withLock { state in
+            state.total -= 1
+            let count = state.byAddress[address, default: 0] - 1
+            state.byAddress[address] = count > 0 ? count : nil
+        }
+    }
+}

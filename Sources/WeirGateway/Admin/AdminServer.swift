@@ -1,0 +1,86 @@
+public import Logging
+public import ServiceLifecycle
+
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import Foundation
+import NIOCore
+public import WeirHTTP
+
+/// The admin port: `/health`, `/ready` and `/metrics`. It reads only, and answers no page of another origin.
+public struct AdminServer: Service {
+    private let gateway: Gateway
+    private let address: SocketText
+    private let logger: Logger
+    private let onListening: @Sendable (_ port: Int) -> Void
+
+    /// - Parameters:
+    ///   - address: where to listen.
+    ///   - onListening: called with the port when connections are accepted.
+    public init(
+        gateway: Gateway, address: SocketText, logger: Logger,
+        onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }
+    ) {
+        self.gateway = gateway
+        self.address = address
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    public func run() async throws {
+        let router = Router(options: .autoGenerateHeadEndpoints)
+        router.add(middleware: SameOriginMiddleware(host: address.host))
+        let gateway = gateway
+        router.get("health") { _, _ in "ok\n" }
+        router.get("ready") { _, _ -> Response in
+            let isReady = gateway.isReady
+            return Response(
+                status: isReady ? .ok : .serviceUnavailable,
+                headers: [.contentType: "text/plain; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: isReady ? "ready\n" : "not ready\n")))
+        }
+        router.get("metrics") { _, _ -> Response in
+            let text = await gateway.metrics()
+            return Response(
+                status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+        }
+        let listening = onListening
+        var quiet = logger
+        quiet.logLevel = .warning
+        let app = Application(
+            router: router,
+            server: .http1(configuration: HTTP1Channel.Configuration(idleTimeout: .seconds(30))),
+            configuration: ApplicationConfiguration(address: .hostname(address.host, port: address.port)),
+            onServerRunning: { channel in listening(channel.localAddress?.port ?? 0) },
+            logger: quiet)
+        do {
+            try await app.run()
+        } catch let error as IOError {
+            throw Gateway.StartError(
+                description:
+                    "can't listen on the admin address \(address.host):\(address.port): \(String(cString: strerror(error.errnoCode)))"
+            )
+        }
+    }
+}
+
+/// Answers only requests that name this host by an address or a name that no other page can take, so that a page
+/// elsewhere can't reach a loopback port by a name that it makes resolve to it.
+struct SameOriginMiddleware<Context: RequestContext>: RouterMiddleware {
+    let host: String
+
+    func handle(
+        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let authority = request.head.authority ?? ""
+        guard let socket = SocketText(authority, defaultPort: 80),
+            IPAddress(socket.host) != nil || socket.host == "localhost" || socket.host == host
+        else { return Response(status: .forbidden) }
+        if let origin = request.headers[.origin], origin != "http://\(authority)", origin != "https://\(authority)" {
+            return Response(status: .forbidden)
+        }
+        return try await next(request, context)
+    }
+}

@@ -1,0 +1,83 @@
+public import Logging
+public import ServiceLifecycle
+
+import Foundation
+import UnixSignals
+import Weir
+import WeirHTTP
+
+/// Reads the policy again on SIGHUP and when one of its files changes. A bad file keeps the policy in force and says
+/// why; counters survive.
+public struct PolicyReloader: Service {
+    private let gateway: Gateway
+    private let path: String
+    private let environment: [String: String]
+    private let logger: Logger
+
+    public init(gateway: Gateway, path: String, environment: [String: String], logger: Logger) {
+        self.gateway = gateway
+        self.path = path
+        self.environment = environment
+        self.logger = logger
+    }
+
+    public func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup { group in
+                group.addTask { await reloadOnSignal() }
+                group.addTask { await reloadOnChange() }
+            }
+        }
+    }
+
+    private func reloadOnSignal() async {
+        for await _ in await UnixSignalsSequence(trapping: .sighup) { await reload("SIGHUP") }
+    }
+
+    /// Looks every second, which works on every file system and for files that are replaced by renaming.
+    private func reloadOnChange() async {
+        var seen = marks(gateway.limiter.policy.files)
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(1))
+            let now = marks(gateway.limiter.policy.files)
+            guard now != seen else { continue }
+            // A file still being written is read when it has rested for a moment.
+            try? await Task.sleep(for: .milliseconds(100))
+            await reload("a change of the file")
+            seen = marks(gateway.limiter.policy.files)
+        }
+    }
+
+    /// When each file was changed, and how long it is.
+    private func marks(_ files: [String]) -> [String: String] {
+        var marks: [String: String] = [:]
+        for file in files {
+            let attributes = try? FileManager.default.attributesOfItem(atPath: file)
+            let date = (attributes?[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
+            marks[file] = "\(date) \(attributes?[.size] ?? 0) \(attributes?[.systemFileNumber] ?? 0)"
+        }
+        return marks
+    }
+
+    private func reload(_ cause: String) async {
+        let old = gateway.limiter
+        do {
+            let loaded = try await LoadedPolicy.load(path, environment: environment)
+            for warning in loaded.warnings { logger.warning("\(warning)") }
+            let new = try RequestLimiter(
+                policy: loaded.policy, store: old.store, verifier: loaded.verifier, replacing: old)
+            for name in new.limitsStartingAfresh(since: old) {
+                logger.notice("the limit '\(name)' starts afresh: its algorithm, key or period has changed")
+            }
+            if loaded.policy.server != old.policy.server {
+                logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
+            }
+            gateway.replace(new)
+            logger.notice(
+                "policy reloaded", metadata: ["cause": "\(cause)", "limits": "\(loaded.policy.limits.count)"])
+        } catch let error {
+            for diagnostic in error.diagnostics { logger.error("\(diagnostic)") }
+            logger.error("the policy was not reloaded; the one before stays in force", metadata: ["cause": "\(cause)"])
+        }
+    }
+}

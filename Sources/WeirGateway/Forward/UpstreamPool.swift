@@ -1,0 +1,92 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import WeirHTTP
+
+/// The connections of one event loop to the upstream. Requests are forwarded on their own loop, so nothing hops.
+final class UpstreamPool {
+    private let loop: any EventLoop
+    private let upstream: Upstream
+    private let connectTimeout: TimeAmount
+    private var resting: [UpstreamConnection] = []
+
+    /// Half the ticks after which uvicorn and its like close a quiet connection: one taken later may be closed already.
+    private static let longestRest = 8
+    private static let mostResting = 512
+
+    init(_ upstream: Upstream, loop: any EventLoop, connectTimeout: TimeAmount) {
+        self.upstream = upstream
+        self.loop = loop
+        self.connectTimeout = connectTimeout
+    }
+
+    /// A connection that rests, the latest used first.
+    func takeResting() -> UpstreamConnection? { resting.popLast() }
+
+    /// Opens a new connection, then tells the flow.
+    func connect(for flow: RequestFlow) {
+        let flow = NIOLoopBound(flow, eventLoop: loop)
+        let pool = NIOLoopBound(self, eventLoop: loop)
+        let bootstrap = ClientBootstrap(group: loop)
+            .connectTimeout(connectTimeout)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try Self.configure(channel, UpstreamConnection(pool.value))
+                }
+            }
+        let channel: EventLoopFuture<any Channel>
+        if let address = try? SocketAddress(ipAddress: upstream.host, port: upstream.port) {
+            channel = bootstrap.connect(to: address)
+        } else {
+            channel = bootstrap.connect(host: upstream.host, port: upstream.port)
+        }
+        channel.hop(to: loop).whenComplete { result in
+            switch result {
+            case .success(let channel):
+                let connection = try? channel.pipeline.syncOperations.handler(type: UpstreamConnection.self)
+                flow.value.connected(connection)
+            case .failure: flow.value.connected(nil)
+            }
+        }
+    }
+
+    private static func configure(_ channel: any Channel, _ connection: UpstreamConnection) throws {
+        var encoding = HTTPRequestEncoder.Configuration()
+        encoding.automaticallySetFramingHeaders = false
+        try channel.pipeline.syncOperations.addHandlers(
+            HTTPRequestEncoder(configuration: encoding),
+            ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)),
+            connection)
+    }
+
+    func rest(_ connection: UpstreamConnection) {
+        guard resting.count < Self.mostResting else {
+            connection.close()
+            return
+        }
+        connection.restingSince = tick
+        resting.append(connection)
+    }
+
+    func forget(_ connection: UpstreamConnection) {
+        guard let index = resting.lastIndex(where: { $0 === connection }) else { return }
+        resting.remove(at: index)
+    }
+
+    /// The loop's present tick, by which rests are measured.
+    private var tick = 0
+
+    /// Closes what has rested too long.
+    func sweep(tick: Int) {
+        self.tick = tick
+        while let first = resting.first, tick - first.restingSince >= Self.longestRest {
+            resting.removeFirst()
+            first.close()
+        }
+    }
+
+    func closeAll() {
+        for connection in resting { connection.close() }
+        resting = []
+    }
+}

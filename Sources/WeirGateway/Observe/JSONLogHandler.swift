@@ -1,0 +1,51 @@
+public import Logging
+
+import Foundation
+import WeirHTTP
+
+/// Writes each log event as one line of JSON.
+public struct JSONLogHandler: LogHandler {
+    public var logLevel: Logger.Level = .info
+    public var metadata: Logger.Metadata = [:]
+    public var metadataProvider: Logger.MetadataProvider?
+    private let label: String
+    private let writer: LineWriter
+
+    public init(label: String, writer: LineWriter) {
+        self.label = label
+        self.writer = writer
+    }
+
+    public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    public func log(event: LogEvent) {
+        var fields = metadata
+        if let provided = metadataProvider?.get() { fields.merge(provided) { $1 } }
+        if let own = event.metadata { fields.merge(own) { $1 } }
+        var line = "{\"time\":\"\(Self.timestamp())\",\"level\":\"\(event.level.rawValue)\",\"logger\":"
+        line += ProblemDetails.quote(label) + ",\"message\":" + ProblemDetails.quote(event.message.description)
+        for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+            line += "," + ProblemDetails.quote(key) + ":" + Self.json(value)
+        }
+        writer.write(line + "}")
+    }
+
+    private static func json(_ value: Logger.MetadataValue) -> String {
+        switch value {
+        case .string(let text): ProblemDetails.quote(text)
+        case .stringConvertible(let value):
+            (value as? any BinaryInteger).map { "\($0)" } ?? ProblemDetails.quote(value.description)
+        case .array(let values): "[" + values.map(json).joined(separator: ",") + "]"
+        case .dictionary(let values):
+            "{" + values.map { ProblemDetails.quote($0.key) + ":" + json($0.value) }.joined(separator: ",") + "}"
+        }
+    }
+
+    private static func timestamp() -> String {
+        Date.now.formatted(
+            .iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
+    }
+}

@@ -1,0 +1,57 @@
+import Foundation
+import Synchronization
+
+/// Writes lines to a file descriptor from a thread of its own, so that a slow reader of the log never holds an event
+/// loop. When it can't keep up, lines are dropped and counted.
+public final class LineWriter: Sendable {
+    private struct State {
+        var pending: [UInt8] = []
+        var isWriting = false
+        var dropped: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
+    private let queue = DispatchQueue(label: "weir.log")
+    private let descriptor: Int32
+    private static let most = 4 << 20
+
+    public init(descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    /// Lines dropped since the start.
+    public var dropped: UInt64 { state.withLock { $0.dropped } }
+
+    public func write(_ line: String) {
+        let mustStart = state.withLock { state in
+            guard state.pending.count < Self.most else {
+                state.dropped += 1
+                return false
+            }
+            state.pending += line.utf8
+            state.pending.append(UInt8(ascii: "\n"))
+            defer { state.isWriting = true }
+            return !state.isWriting
+        }
+        if mustStart { queue.async { self.drain() } }
+    }
+
+    private func drain() {
+        while true {
+            let bytes = state.withLock { state in
+                defer { state.pending = [] }
+                state.isWriting = !state.pending.isEmpty
+                return state.pending
+            }
+            if bytes.isEmpty { return }
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let written = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+                if written > 0 { rest = rest.dropFirst(written) } else if errno != EINTR { return }
+            }
+        }
+    }
+
+    /// Waits until what was written before is out.
+    public func flush() { queue.sync {} }
+}

@@ -1,0 +1,62 @@
+import Weir
+
+/// The Prometheus text format (0.0.4). Labels are limits and outcomes, never clients, so the series are bounded.
+struct MetricsText {
+    private(set) var text = ""
+
+    init(_ metrics: LoopMetrics, store: MemoryStore.Statistics?, droppedLogLines: UInt64) {
+        family("weir_limit_requests_total", "counter", "Requests decided, by limit and outcome.")
+        for (name, counts) in metrics.byLimit().sorted(by: { $0.key < $1.key }) {
+            sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"allowed\"", counts.allowed)
+            sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"denied\"", counts.denied)
+            sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"shadow_denied\"", counts.shadowDenied)
+        }
+        family("weir_responses_total", "counter", "Responses sent to clients, by status class.")
+        for status in 1...5 { sample("weir_responses_total", "class=\"\(status)xx\"", metrics.responses[status]) }
+        family(
+            "weir_refused_total", "counter",
+            "Requests answered by Weir itself for other reasons than a limit, by status.")
+        for (status, count) in metrics.refused.sorted(by: { $0.key < $1.key }) {
+            sample("weir_refused_total", "status=\"\(status)\"", count)
+        }
+        family("weir_upstream_failures_total", "counter", "Exchanges that the upstream failed.")
+        sample("weir_upstream_failures_total", "", metrics.upstreamFailures)
+        family("weir_connections", "gauge", "Client connections.")
+        sample("weir_connections", "", UInt64(max(0, metrics.connections)))
+        family("weir_delayed_requests", "gauge", "Requests held by a leaky bucket.")
+        sample("weir_delayed_requests", "", UInt64(max(0, metrics.delayed)))
+        histogram("weir_decision_seconds", "Time to decide a request.", metrics.decisionTime)
+        if let store { keys(store) }
+        family("weir_log_lines_dropped_total", "counter", "Denials not logged because the log could not keep up.")
+        sample("weir_log_lines_dropped_total", "", droppedLogLines)
+    }
+
+    private mutating func keys(_ store: MemoryStore.Statistics) {
+        family("weir_store_keys", "gauge", "Keys held in memory.")
+        sample("weir_store_keys", "", UInt64(max(0, store.keys)))
+        family("weir_store_keys_dropped_total", "counter", "Keys dropped because their limit had recovered.")
+        sample("weir_store_keys_dropped_total", "", store.dropped)
+        family("weir_store_shared_total", "counter", "Decisions on a shared budget, because the store was full.")
+        sample("weir_store_shared_total", "", store.shared)
+    }
+
+    private mutating func histogram(_ name: String, _ help: String, _ histogram: Histogram) {
+        family(name, "histogram", help)
+        var sum: UInt64 = 0
+        for (index, bound) in Histogram.bounds.enumerated() {
+            sum += histogram.counts[index]
+            sample(name + "_bucket", "le=\"\(Double(bound) / 1e9)\"", sum)
+        }
+        sample(name + "_bucket", "le=\"+Inf\"", histogram.total)
+        text += "\(name)_sum \(Double(histogram.sum) / 1e9)\n"
+        sample(name + "_count", "", histogram.total)
+    }
+
+    private mutating func family(_ name: String, _ type: String, _ help: String) {
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+    }
+
+    private mutating func sample(_ name: String, _ labels: String, _ value: UInt64) {
+        text += labels.isEmpty ? "\(name) \(value)\n" : "\(name){\(labels)} \(value)\n"
+    }
+}
