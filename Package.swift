@@ -83,5 +83,6 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
+        .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]
 )

@@ -29,7 +29,6 @@ struct Init: ParsableCommand {
 
     static func template(upstream: String) -> String {
         """
-        # yaml-language-server: $schema=./weir.schema.json
         # What Weir enforces. `weir validate` checks this file; docs/policy.md explains every key.
 
         listen: 127.0.0.1:8080           # where clients connect

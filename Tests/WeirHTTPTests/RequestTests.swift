@@ -1,0 +1,537 @@
+import Testing
+import Weir
+import WeirTesting
+
+@testable import WeirHTTP
+
+/// A request written by hand.
+struct TestRequest: LimitableRequest {
+    var method = "GET"
+    var target = "/"
+    var host: String? = "api.example.com"
+    var headers: [(String, String)] = []
+
+    func forEachValue(of name: String, _ body: (String) -> Void) {
+        for (other, value) in headers where other.lowercased() == name.lowercased() { body(value) }
+    }
+}
+
+/// A policy under test, with a clock that stands still.
+struct Bench {
+    let clock = ManualClock()
+    let limiter: RequestLimiter
+    let request: LimitedRequest
+
+    init(_ yaml: String, environment: [String: String] = [:], verifier: (any TokenVerifier)? = nil) throws {
+        let reading = Policy.read(yaml, file: "weir.yaml", environment: environment)
+        let policy = try #require(reading.policy, "\(reading.diagnostics)")
+        limiter = try RequestLimiter(policy: policy, store: MemoryStore(clock: clock), verifier: verifier, clock: clock)
+        request = LimitedRequest(limiter)
+    }
+
+    /// The status a request gets: 200 when it passes.
+    func status(_ test: TestRequest, from peer: String = "192.0.2.1", body: RequestBody = .none) -> Int {
+        var step = request.begin(test, on: limiter, peer: IPAddress(peer)!)
+        if case .needsBody = step { step = request.resume(body: body) }
+        guard case .verdict(let verdict) = step else { return 0 }
+        switch verdict {
+        case .pass: return 200
+        case .refuse(let problem): return problem.status
+        }
+    }
+
+    func status(_ target: String, from peer: String = "192.0.2.1", headers: [(String, String)] = []) -> Int {
+        status(TestRequest(target: target, headers: headers), from: peer)
+    }
+
+    var headers: [String: String] {
+        var headers: [String: String] = [:]
+        request.writeHeaders { headers[$0] = $1 }
+        return headers
+    }
+}
+
+@Suite("Who is asking")
+struct IdentityTests {
+    let policy = "limits: [{name: a, rate: 1/minute}]\n"
+
+    @Test(
+        "the client is the first untrusted address from the right",
+        arguments: [
+            ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", ["1.1.1.1, 198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", ["1.1.1.1", "198.51.100.7, 10.0.0.9"], "198.51.100.7"),
+            ("10.0.0.1", ["198.51.100.7, garbage, 10.0.0.9"], "10.0.0.9"),
+            ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+            ("10.0.0.1", [], "10.0.0.1"),
+            ("10.0.0.1", [""], "10.0.0.1"),
+            ("192.0.2.5", ["198.51.100.7"], "192.0.2.5"),
+            ("10.0.0.1", ["::ffff:198.51.100.7"], "198.51.100.7"),
+            ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("::ffff:10.0.0.1", ["198.51.100.7:80"], "198.51.100.7"),
+        ])
+    func forwardedFor(_ peer: String, _ lines: [String], _ expected: String) throws {
+        let finder = ClientAddress(trusted: [AddressRange("10.0.0.0/8")!], header: .xForwardedFor)
+        let request = TestRequest(headers: lines.map { ("X-Forwarded-For", $0) } + [("Forwarded", "for=9.9.9.9")])
+        #expect(finder.client(of: request, peer: IPAddress(peer)!).description == expected)
+    }
+
+    @Test(
+        "Forwarded is read as RFC 7239 says, and X-Forwarded-For beside it is not",
+        arguments: [
+            (["for=198.51.100.7"], "198.51.100.7"), (["For=\"[2001:db8::1]:4711\""], "2001:db8::1"),
+            (["for=1.1.1.1, for=198.51.100.7;proto=https;by=10.0.0.1"], "198.51.100.7"),
+            (["for=198.51.100.7, for=unknown"], "10.0.0.1"),
+            (["for=198.51.100.7, for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+            (["for=198.51.100.7, proto=https"], "10.0.0.1"), (["for=\"198.51.100.7"], "10.0.0.1"),
+        ])
+    func forwarded(_ lines: [String], _ expected: String) throws {
+        let finder = ClientAddress(trusted: [AddressRange("10.0.0.0/8")!], header: .forwarded)
+        let request = TestRequest(headers: lines.map { ("Forwarded", $0) } + [("X-Forwarded-For", "9.9.9.9")])
+        #expect(finder.client(of: request, peer: IPAddress("10.0.0.1")!).description == expected)
+    }
+
+    @Test("an IPv6 client is its /64, an IPv4 client its whole address, also when it is mapped")
+    func masks() throws {
+        let bench = try Bench(policy)
+        #expect(bench.status("/", from: "2001:db8::1") == 200)
+        #expect(bench.status("/", from: "2001:db8::2") == 429)
+        #expect(bench.status("/", from: "2001:db8:0:1::1") == 200)
+        #expect(bench.status("/", from: "::ffff:192.0.2.1") == 200)
+        #expect(bench.status("/", from: "192.0.2.1") == 429)
+        #expect(bench.status("/", from: "::ffff:192.0.2.2") == 200, "mapped addresses are not one bucket")
+        #expect(bench.status("/", from: "64:ff9b::1") == 200)
+    }
+
+    @Test("a header from anyone but a trusted proxy buys nothing, nor does one given twice, empty or oversized")
+    func spoofing() throws {
+        let bench = try Bench(
+            "trusted_proxies: [10.0.0.1]\nclient: [{header: X-User, from: trusted_proxies}]\n" + policy)
+        #expect(bench.status("/", headers: [("X-User", "a")]) == 200)
+        #expect(bench.status("/", headers: [("X-User", "b")]) == 429)
+        #expect(bench.status("/", from: "10.0.0.1", headers: [("X-User", "a")]) == 200)
+        #expect(bench.status("/", from: "10.0.0.1", headers: [("X-User", "b")]) == 200)
+        #expect(bench.status("/", from: "10.0.0.1", headers: [("X-User", "a")]) == 429)
+        #expect(bench.status("/", from: "10.0.0.1", headers: [("X-User", "c"), ("x-user", "d")]) == 200, "the address")
+        #expect(bench.status("/", from: "10.0.0.1", headers: [("X-User", "")]) == 429, "the address again")
+        #expect(
+            bench.status("/", from: "10.0.0.1", headers: [("X-User", String(repeating: "x", count: 65_536))]) == 429)
+        #expect(bench.status("/", from: "10.0.0.1", headers: [("X-User", "10.0.0.1")]) == 200, "a name is no address")
+    }
+
+    struct OneToken: TokenVerifier {
+        func verify(_ token: String) -> VerifiedToken? {
+            token == "good" ? VerifiedToken(claims: ["sub": "alice", "tier": "pro"]) : nil
+        }
+    }
+
+    @Test("a verified token names the client and the tier; any other falls through to the address")
+    func tokens() throws {
+        let bench = try Bench(
+            """
+            client: [{jwt: {claim: sub, keys: unused.json}}]
+            tiers: {source: {jwt: {claim: tier}}, default: free}
+            limits: [{name: a, rate: {free: 1/minute, pro: 2/minute}}]
+            """, verifier: OneToken())
+        for expected in [200, 200, 429] {
+            #expect(bench.status("/", headers: [("Authorization", "Bearer good")]) == expected)
+        }
+        for expected in [200, 429] {
+            #expect(bench.status("/", headers: [("Authorization", "Bearer bad")]) == expected)
+        }
+    }
+}
+
+@Suite("Which rules apply")
+struct MatchTests {
+    @Test(
+        "every spelling of a path is matched as the path that is forwarded",
+        arguments: [
+            ("/predict", "/predict", "/predict"), ("/predict/", "/predict/", "/predict/"),
+            ("//predict", "/predict", "/predict"),
+            ("/./predict", "/predict", "/predict"), ("/a/../predict", "/predict", "/predict"),
+            ("/%70redict", "/predict", "/predict"), ("/%2e%2e/predict", "/predict", "/predict"),
+            ("/predict?a=%2F..//", "/predict", "/predict?a=%2F..//"), ("/a%20b", "/a b", "/a%20b"),
+            ("http://h.example/predict?x", "/predict", "/predict?x"), ("http://h.example", "/", "/"), ("/..", "/", "/"),
+            ("/a/.", "/a/", "/a/"), ("/a/b/..", "/a/", "/a/"), ("/%c3%a9", "/é", "/%C3%A9"), ("*", "*", "*"),
+            ("/a;b=1", "/a;b=1", "/a;b=1"),
+            ("/.hidden", "/.hidden", "/.hidden"), ("/a?b", "/a", "/a?b"),
+        ])
+    func spellings(_ target: String, _ path: String, _ forwarded: String) throws {
+        let read = try RequestPath(target)
+        #expect(read.path == path)
+        #expect(read.target == forwarded)
+        let again = try RequestPath(read.target)
+        #expect(again.path == read.path, "the upstream sees the same path")
+    }
+
+    @Test(
+        "ambiguous spellings are refused, unless paths are lenient",
+        arguments: ["/a%2fb", "/a%5Cb", "/a%00b", "/a%252Fb", "/a%2525", "/a\\b"])
+    func ambiguous(_ target: String) throws {
+        #expect(throws: RequestPath.Refusal.self) { try RequestPath(target) }
+        let lenient = try RequestPath(target, lenient: true)
+        #expect(!lenient.path.dropFirst().contains("/"), "an encoded slash separates nothing")
+    }
+
+    @Test(
+        "broken targets are refused",
+        arguments: ["", "a", "/%", "/%zz", "/a b", "/a#b", "ftp://x/", "http://", "http://u@h/", "//%", "/\u{7F}"])
+    func broken(_ target: String) {
+        #expect(throws: RequestPath.Refusal.self) { try RequestPath(target) }
+    }
+
+    @Test(
+        "patterns match what they say",
+        arguments: [
+            ("/predict", ["/predict", "/predict/"], ["/predict/x", "/Predict", "/predicts"]),
+            ("/predict*", ["/predict", "/predicts", "/predict/x"], ["/predic"]),
+            ("/premium/*", ["/premium/x", "/premium/", "/premium"], ["/premiumx"]),
+            ("/users/{id}", ["/users/1", "/users/a/"], ["/users", "/users//", "/users/1/2"]),
+            ("/users/{id}/posts/*", ["/users/1/posts/2", "/users/1/posts"], ["/users/1", "/users/1/postsx"]),
+            ("/", ["/"], ["/a"]), ("/*", ["/", "/a"], []),
+        ])
+    func patterns(_ pattern: String, _ matching: [String], _ others: [String]) throws {
+        var index = PathIndex()
+        index.insert(try PathPattern(pattern), id: 7)
+        func matches(_ path: String) -> Bool {
+            var found = false
+            index.forEachMatch(path) { found = found || $0 == 7 }
+            return found
+        }
+        for path in matching { #expect(matches(path), "\(path)") }
+        for path in others { #expect(!matches(path), "\(path)") }
+    }
+
+    @Test("the index finds what a look at every pattern finds")
+    func indexAgainstAScan() throws {
+        var random = SystemRandomNumberGenerator()
+        let words = ["a", "ab", "abc", "b", "{x}", "{y}"]
+        func randomPath(_ words: [String]) -> String {
+            "/"
+                + (0..<Int.random(in: 0...3, using: &random)).map { _ in words.randomElement(using: &random)! }.joined(
+                    separator: "/")
+        }
+        for _ in 0..<300 {
+            var index = PathIndex()
+            let patterns = try (0..<20).map { _ -> PathPattern in
+                let path = randomPath(words)
+                // A parameter is a whole segment, so no '*' follows it.
+                return try PathPattern(path + (!path.hasSuffix("}") && Bool.random(using: &random) ? "*" : ""))
+            }
+            for (id, pattern) in patterns.enumerated() { index.insert(pattern, id: id) }
+            for _ in 0..<20 {
+                let path = randomPath(["a", "ab", "abc", "b", "c"])
+                var found: Set<Int> = []
+                index.forEachMatch(path) { found.insert($0) }
+                let expected = patterns.indices.filter { Self.naive(patterns[$0].description, matches: path) }
+                #expect(found == Set(expected), "\(path) in \(patterns)")
+            }
+        }
+    }
+
+    /// Holds a path against a pattern segment by segment.
+    static func naive(_ pattern: String, matches path: String) -> Bool {
+        let path = path.hasSuffix("/") ? path : path + "/"
+        var segments = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        var parts = pattern.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        if !pattern.hasSuffix("*"), !pattern.hasSuffix("/") { parts.append("") }
+        if pattern.hasSuffix("*") {
+            guard segments.count >= parts.count, let last = parts.popLast() else { return false }
+            guard segments[parts.count].hasPrefix(last.dropLast()) else { return false }
+            segments = Array(segments[..<parts.count])
+        }
+        return segments.count == parts.count
+            && zip(parts, segments).allSatisfy { $0.hasPrefix("{") ? !$1.isEmpty : $0 == $1 }
+    }
+
+    @Test("a limit on a route holds for every spelling of it")
+    func noSpellingEscapes() throws {
+        let bench = try Bench("limits: [{name: p, match: {path: /predict}, rate: 1/minute}]")
+        #expect(bench.status("/predict") == 200)
+        for target in [
+            "/predict/", "//predict", "/./predict", "/%70redict", "/x/../predict", "http://other.example/predict",
+            "/predict?x=1",
+        ] {
+            #expect(bench.status(target) == 429, "\(target)")
+        }
+        #expect(bench.status("/predict%2F") == 400)
+        #expect(bench.status("/PREDICT") == 200, "matching is case-sensitive, and so is what is forwarded")
+    }
+
+    @Test("methods, hosts, headers, tiers and addresses are conditions, and HEAD counts as GET")
+    func conditions() throws {
+        let bench = try Bench(
+            """
+            limits:
+              - {name: m, match: {method: GET, path: /m}, rate: 1/minute}
+              - {name: h, match: {host: "*.example.com", path: /h}, rate: 1/minute}
+              - {name: f, match: {header: {X-Kind: slow}, path: /f}, rate: 1/minute}
+              - {name: a, match: {address: 198.51.100.0/24, path: /a}, rate: 1/minute}
+            """)
+        #expect(bench.status(TestRequest(method: "HEAD", target: "/m")) == 200)
+        #expect(bench.status(TestRequest(target: "/m")) == 429)
+        #expect(bench.status(TestRequest(method: "POST", target: "/m")) == 200)
+        #expect(bench.status(TestRequest(target: "/h", host: "API.example.com:80")) == 200)
+        #expect(bench.status(TestRequest(target: "/h", host: "api.example.com.")) == 429)
+        #expect(bench.status(TestRequest(target: "/h", host: "example.com")) == 200)
+        #expect(bench.status("/f", headers: [("x-kind", "slow")]) == 200)
+        #expect(bench.status("/f", headers: [("x-kind", "slow")]) == 429)
+        #expect(bench.status("/f", headers: [("x-kind", "fast")]) == 200)
+        #expect(bench.status("/a", from: "198.51.100.1") == 200)
+        #expect(bench.status("/a", from: "198.51.100.1") == 429)
+        #expect(bench.status("/a", from: "192.0.2.1") == 200)
+    }
+
+    @Test("access, exemptions and the bypass")
+    func access() throws {
+        let secret = "correct horse battery"
+        let bench = try Bench(
+            """
+            trusted_proxies: [10.0.0.1]
+            tiers: {source: {header: X-Tier}, default: free}
+            access:
+              - {match: {path: "/premium/*"}, tier: [premium]}
+              - {match: {address: 203.0.113.0/24}, deny: true}
+            exempt: [{path: /health}]
+            bypass: {header: X-Weir-Bypass, secret: {env: SECRET}}
+            limits: [{name: a, rate: 1/minute}]
+            """, environment: ["SECRET": secret])
+        #expect(bench.status("/premium/x", headers: [("X-Tier", "premium")]) == 403, "not from anyone")
+        #expect(bench.status("/premium", headers: []) == 403)
+        #expect(bench.status("/premium/x", from: "10.0.0.1", headers: [("X-Tier", "premium")]) == 200)
+        #expect(bench.status("/", from: "203.0.113.9") == 403)
+        for _ in 0..<3 { #expect(bench.status("/health") == 200) }
+        for _ in 0..<3 { #expect(bench.status("/", headers: [("X-Weir-Bypass", secret)]) == 200) }
+        #expect(bench.status("/", headers: [("X-Weir-Bypass", secret + "x")]) == 200)
+        #expect(bench.status("/", headers: [("X-Weir-Bypass", "")]) == 429)
+        let preflight = TestRequest(
+            method: "OPTIONS", headers: [("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST")])
+        #expect(bench.status(preflight) == 200, "a preflight is exempt")
+    }
+}
+
+@Suite("What a request costs, and what the client is told")
+struct CostAndHeaderTests {
+    func body(_ json: String) -> RequestBody { .bytes(Array(json.utf8)) }
+
+    @Test(
+        "the cost in a body",
+        arguments: [
+            ("{\"inputs\": [1,2,3]}", 3), ("{\"inputs\": []}", 1), ("{}", 2), ("{\"inputs\": null}", 2), ("", 2),
+            ("{\"inputs\": [1,2", 9), ("{\"inputs\": [1], \"inputs\": [1,2]}", 9),
+            ("{\"inputs\": [1], \"in\\u0070uts\": []}", 9),
+            ("{\"inputs\": 5}", 9), ("[1]", 2), ("{\"inputs\": [[1,2],{\"a\":[3]}]}", 2), ("nonsense", 9),
+            ("{\"a\": \(String(repeating: "[", count: 500))", 9), ("{\"inputs\": \"abc\"}", 3),
+        ] as [(String, Int64)])
+    func jsonLength(_ json: String, _ expected: Int64) throws {
+        let bench = try Bench("limits: [{name: a, rate: 9/minute, cost: {json_length: /inputs, default: 2, max: 9}}]")
+        #expect(bench.status(TestRequest(method: "POST"), body: body(json)) == 200)
+        #expect(bench.request.reportedDecision?.remaining == 9 - expected)
+    }
+
+    @Test(
+        "the cost that is a number in a body",
+        arguments: [
+            ("5", 5), ("0", 1), ("-7", 1), ("2.1", 3), ("1e1", 10), ("\"5\"", 20), ("true", 20), ("1e-400", 1),
+            ("9007199254740993", nil), ("1e400", nil), ("1e99999999999999999999", nil), ("21", nil), ("0.0000001", 1),
+        ] as [(String, Int64?)])
+    func jsonValue(_ value: String, _ expected: Int64?) throws {
+        let bench = try Bench("limits: [{name: a, rate: 20/minute, cost: {json: /n, max: 20}}]")
+        let status = bench.status(TestRequest(method: "POST"), body: body("{\"n\": \(value)}"))
+        #expect(status == (expected == nil ? 413 : 200))
+        if let expected { #expect(bench.request.reportedDecision?.remaining == 20 - expected) }
+        #expect(bench.status(TestRequest(method: "POST"), body: .unreadable) == (expected == nil ? 200 : 429))
+    }
+
+    @Test("costs from a header and a query, given twice, are their max")
+    func headerAndQuery() throws {
+        let bench = try Bench(
+            """
+            limits:
+              - {name: h, match: {path: /h}, rate: 10/minute, cost: {header: X-Cost, default: 1, max: 6}}
+              - {name: q, match: {path: /q}, rate: 10/minute, cost: {query: n, default: 1, max: 6}}
+            """)
+        func remaining(_ target: String, _ headers: [(String, String)] = []) -> Int64? {
+            bench.clock.advance(by: 60_000_000)
+            #expect(bench.status(target, headers: headers) == 200)
+            return bench.request.reportedDecision?.remaining
+        }
+        #expect(remaining("/h", [("X-Cost", "4")]) == 6)
+        #expect(remaining("/h") == 9)
+        #expect(remaining("/h", [("X-Cost", "1"), ("X-Cost", "2")]) == 4)
+        #expect(remaining("/h", [("X-Cost", "abc")]) == 4)
+        #expect(remaining("/q?n=4") == 6)
+        #expect(remaining("/q?m=4") == 9)
+        #expect(remaining("/q?n=1&n=2") == 4)
+        #expect(bench.status("/q?n=7") == 413)
+    }
+
+    @Test("a response cost admits while one unit is left, and is settled at the end")
+    func responseCost() throws {
+        let bench = try Bench(
+            "limits: [{name: t, rate: 100/minute, algorithm: fixed-window, cost: {response: {json: /usage/total}, reserve: 10, default: 7}}]"
+        )
+        func send(_ json: String, complete: Bool = true, type: String = "application/json") -> Int64 {
+            #expect(bench.status("/") == 200)
+            #expect(bench.request.metersBody)
+            bench.request.responseHead(status: 200) { $0.lowercased() == "content-type" ? [type] : [] }
+            for byte in json.utf8 { withUnsafeBytes(of: byte) { bench.request.responseBody($0) } }
+            bench.request.finish(isComplete: complete)
+            bench.request.finish(isComplete: complete)
+            let before = bench.request.begin(TestRequest(), on: bench.limiter, peer: IPAddress("192.0.2.1")!, cost: 0)
+            _ = before
+            return bench.request.reportedDecision?.remaining ?? -1
+        }
+        #expect(send("{\"usage\": {\"total\": 30}}") == 70, "charged after the fact")
+        #expect(send("{\"usage\": {\"total\": 4}}") == 66, "what was reserved too much comes back")
+        #expect(send("not json") == 59, "the default where it can't be known")
+        #expect(send("{\"usage\": {\"total\": 1}", complete: false) == 49, "a client that goes away pays the reserve")
+        #expect(
+            send(
+                "data: {\"usage\": null}\n\ndata: {\"usage\": {\"total\": 9}}\r\n\r\ndata: [DONE]\n\n",
+                type: "text/event-stream") == 40)
+        #expect(send("{\"usage\": {\"total\": 90}}") == 0)
+        #expect(bench.status("/") == 429, "in debt")
+    }
+
+    @Test("failed logins alone are counted by their status")
+    func statusCost() throws {
+        let bench = try Bench(
+            "limits: [{name: login, rate: 2/minute, cost: {response: {status: {401: 1, 403: 1}, default: 0}}}]")
+        for (answer, expected) in [(200, 200), (401, 200), (200, 200), (401, 200), (200, 429)] {
+            #expect(bench.status("/") == expected)
+            bench.request.responseHead(status: answer) { _ in [] }
+            bench.request.finish(isComplete: true)
+        }
+    }
+
+    @Test("permits are held until the request ends, on every way in which it can")
+    func permits() throws {
+        let bench = try Bench("limits: [{name: gpu, algorithm: concurrency, limit: 1, key: [global]}]")
+        let other = LimitedRequest(bench.limiter)
+        func begin(_ request: LimitedRequest) -> Bool {
+            if case .verdict(.pass) = request.begin(TestRequest(), on: bench.limiter, peer: IPAddress("192.0.2.1")!) {
+                true
+            } else {
+                false
+            }
+        }
+        #expect(begin(bench.request))
+        #expect(!begin(other))
+        #expect(LimitHeaders.seconds(other.reportedDecision!) == nil)
+        var headers: [String: String] = [:]
+        other.writeHeaders { headers[$0] = $1 }
+        #expect(headers["Retry-After"] == "1", "a hint")
+        bench.request.finish(isComplete: false)
+        #expect(begin(other))
+        #expect(begin(other), "a request that begins anew gives back what the last one held")
+        other.finish(isComplete: true)
+        #expect(begin(bench.request))
+    }
+
+    @Test("every limited response has the headers of the draft, the older ones, and Retry-After on a denial")
+    func headers() throws {
+        let bench = try Bench(
+            """
+            limits:
+              - {name: per-client, rate: 60/minute}
+              - {name: predict, rate: 20/minute; 2000/hour, match: {path: /predict}}
+              - {name: tighter, rate: 1/minute, mode: shadow}
+            """)
+        #expect(bench.status("/predict") == 200)
+        let expected = "\"per-client\";q=60;w=60, \"predict\";q=20;w=60, \"predict-2\";q=2000;w=3600"
+        #expect(bench.headers["RateLimit-Policy"] == expected)
+        #expect(bench.headers["RateLimit"] == "\"predict\";r=19;t=3")
+        #expect(bench.headers["X-RateLimit-Limit"] == "20")
+        #expect(bench.headers["X-RateLimit-Remaining"] == "19")
+        #expect(bench.headers["X-RateLimit-Reset"] == "1790000003")
+        #expect(bench.headers["Retry-After"] == nil)
+        for _ in 0..<19 { #expect(bench.status("/predict") == 200) }
+        #expect(bench.status("/predict") == 429)
+        #expect(bench.headers["RateLimit"] == "\"predict\";r=0;t=3")
+        #expect(bench.headers["Retry-After"] == "3")
+        #expect(bench.request.violatedPolicies == ["predict"])
+        bench.clock.advance(by: 2_999_999)
+        #expect(bench.status("/predict") == 429)
+        #expect(bench.headers["Retry-After"] == "1", "never 0")
+        bench.clock.advance(by: 1)
+        #expect(bench.status("/predict") == 200)
+    }
+
+    @Test("header fields can be switched off and renamed")
+    func settings() throws {
+        let bench = try Bench(
+            """
+            headers: {ratelimit: false, retry_after: false, reset: delta, names: {limit: X-Limit}}
+            limits: [{name: a, rate: 1/minute}]
+            """)
+        #expect(bench.status("/") == 200)
+        #expect(bench.headers == ["X-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"])
+    }
+
+    @Test("warm-up divides the limit once, and what it alone forbids may be tried when it is over")
+    func warmUp() throws {
+        let bench = try Bench(
+            "limits: [{name: a, rate: 10/minute, cost: {header: X-Cost, max: 10}, warm_up: {factor: 0.25, after: 5m}}]")
+        for expected in [200, 200, 429] { #expect(bench.status("/") == expected) }
+        #expect(bench.headers["RateLimit-Policy"] == "\"a\";q=2;w=60")
+        #expect(bench.status("/", headers: [("X-Cost", "3")]) == 429)
+        #expect(bench.headers["Retry-After"] == "300")
+        bench.clock.advance(by: 300_000_000)
+        #expect(bench.status("/", headers: [("X-Cost", "10")]) == 200)
+        #expect(bench.headers["RateLimit-Policy"] == "\"a\";q=10;w=60")
+    }
+
+    @Test("a tier has its own rate, an unknown one the default's, and unlimited charges nothing")
+    func tiers() throws {
+        let bench = try Bench(
+            """
+            trusted_proxies: [10.0.0.1]
+            tiers: {source: {header: X-Tier}, default: free}
+            client: [{header: X-User, from: trusted_proxies}]
+            limits: [{name: a, rate: {free: 1/minute, pro: 2/minute, internal: unlimited}}]
+            """)
+        func statuses(_ user: String, _ tier: String) -> [Int] {
+            (0..<3).map { _ in bench.status("/", from: "10.0.0.1", headers: [("X-User", user), ("X-Tier", tier)]) }
+        }
+        #expect(statuses("a", "free") == [200, 429, 429])
+        #expect(statuses("b", "pro") == [200, 200, 429])
+        #expect(statuses("c", "internal") == [200, 200, 200])
+        #expect(bench.headers.isEmpty)
+        #expect(statuses("d", "gold") == [200, 429, 429])
+    }
+
+    @Test("a slow store takes the same way and gives the same verdicts")
+    func pendingStore() async throws {
+        let reading = Policy.read("limits: [{name: a, rate: 1/minute}, {name: b, rate: 5/minute}]", file: "f")
+        let clock = ManualClock()
+        let slow = SlowStore(before: MemoryStore(clock: clock))
+        let limiter = try RequestLimiter(policy: try #require(reading.policy), store: slow, clock: clock)
+        let request = LimitedRequest(limiter)
+        for expected in [true, false] {
+            guard case .pending(let answer) = request.begin(TestRequest(), on: limiter, peer: IPAddress("192.0.2.1")!)
+            else {
+                Issue.record("it should wait")
+                return
+            }
+            slow.release()
+            guard case .verdict(let verdict) = request.resume(decisions: await answer.value) else { return }
+            if case .pass = verdict { #expect(expected) } else { #expect(!expected) }
+        }
+    }
+
+    @Test("a reload keeps the counters of limits whose name, algorithm, key and period stay")
+    func reload() throws {
+        let bench = try Bench("limits: [{name: a, rate: 2/minute, algorithm: fixed-window}, {name: b, rate: 9/minute}]")
+        #expect(bench.status("/") == 200)
+        let changed = Policy.read(
+            "limits: [{name: a, rate: 3/minute, algorithm: fixed-window}, {name: b, rate: 9/hour}]", file: "f")
+        let policy = try #require(changed.policy)
+        let next = try RequestLimiter(
+            policy: policy, store: bench.limiter.store, clock: bench.clock, replacing: bench.limiter)
+        #expect(next.limitsStartingAfresh(since: bench.limiter) == ["b"])
+        _ = bench.request.begin(TestRequest(), on: next, peer: IPAddress("192.0.2.1")!)
+        #expect(bench.request.reportedDecision?.remaining == 1, "one was spent before the reload, one after")
+    }
+}
