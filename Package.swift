@@ -83,6 +83,8 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["WeirCLI"], exclude: ["Upstreams"], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]
 )
