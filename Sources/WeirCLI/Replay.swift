@@ -111,8 +111,8 @@ struct Replayer {
             report.broken += 1
             return "{\"error\": \(ProblemDetails.quote(error.reason))}"
         }
+        endRequests(before: line.time)
         clock.advance(to: line.time)
-        endRequests()
         let limiter = try makeLimiter()
         let request = spare.popLast() ?? LimitedRequest(limiter)
         let step = request.begin(line, on: limiter, peer: line.address, tier: line.tier, cost: line.cost)
@@ -158,8 +158,10 @@ struct Replayer {
         }
     }
 
-    private mutating func endRequests() {
-        while let first = inFlight.first, first.end <= clock.now() {
+    /// Ends the requests whose time is over, each at its own instant.
+    private mutating func endRequests(before time: Timestamp) {
+        while let first = inFlight.first, first.end <= max(time, clock.now()) {
+            clock.advance(to: first.end)
             first.request.finish(isComplete: false)
             spare.append(first.request)
             inFlight.swapAt(0, inFlight.count - 1)

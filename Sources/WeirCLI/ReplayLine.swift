@@ -106,7 +106,9 @@ struct ReplayLine: LimitableRequest {
         var mantissa = text.lowercased()[...]
         var exponent = places
         if let e = mantissa.firstIndex(of: "e") {
-            guard let power = Int(mantissa[mantissa.index(after: e)...]), abs(power) < 1000 else { return nil }
+            guard let power = Int(mantissa[mantissa.index(after: e)...]), (-9999...9999).contains(power) else {
+                return nil
+            }
             exponent += power
             mantissa = mantissa[..<e]
         }

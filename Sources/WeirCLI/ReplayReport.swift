@@ -10,7 +10,7 @@ struct ReplayAnswer {
         var delay: Timestamp = 0
         var status = 200
         switch verdict {
-        case .pass(let wait): delay = wait
+        case .pass(let wait): delay = decision?.delay ?? wait
         case .refuse(let problem): status = problem.status
         }
         let isDenied = status == 429

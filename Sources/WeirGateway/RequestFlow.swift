@@ -54,6 +54,8 @@ final class RequestFlow: ChannelDuplexHandler {
     var responseStarted = false
     var responseIsChunked = false
     var discarded = 0
+    /// The tick at which an answered client that is still sending is cut off.
+    var lingersUntil = 0
     private var isProcessing = false
     private var holdsRead = false
     private var headHasStarted = false
@@ -81,9 +83,16 @@ final class RequestFlow: ChannelDuplexHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if phase == .lingering { stillSending() }
         if isDead || phase == .lingering || phase == .closed { return }
         inbox.append(unwrapInboundIn(data))
         process()
+    }
+
+    /// A client that is still sending what nobody wants has some time to come to the answer.
+    private func stillSending() {
+        guard shared.tick < lingersUntil else { return }
+        deadline = shared.tick + 4
     }
 
     /// The first bytes of a request came; its head must be whole before long.
@@ -102,6 +111,8 @@ final class RequestFlow: ChannelDuplexHandler {
         while let part = inbox.first {
             switch (phase, part) {
             case (.idle, .head(let head)):
+                // Who doesn't read the answers is not answered further.
+                guard isWritable else { return }
                 inbox.removeFirst()
                 begin(head)
             case (.readingBody, .body(let bytes)):
@@ -113,12 +124,14 @@ final class RequestFlow: ChannelDuplexHandler {
                 handle(request.resume(body: .bytes(heldBody.flatMap { Array($0.readableBytesView) })))
             case (.forwarding, .body(let bytes)):
                 inbox.removeFirst()
-                touch()
+                touch(responseStarted ? shared.settings.responseTimeout : nil)
                 upstream?.write(.body(.byteBuffer(bytes)))
-            case (.forwarding, .end(let trailers)) where !requestEnded:
+            case (.forwarding, .end) where !requestEnded:
                 inbox.removeFirst()
                 requestEnded = true
-                upstream?.write(.end(trailers))
+                touch(shared.settings.responseTimeout)
+                // Trailers are dropped: an upstream that merges them into the header would believe what they say.
+                upstream?.write(.end(nil))
                 upstream?.flush()
             case (.discarding, .body(let bytes)):
                 inbox.removeFirst()
@@ -149,6 +162,7 @@ final class RequestFlow: ChannelDuplexHandler {
         touch()
         if let problem = RequestFraming.problem(head) {
             keepsAlive = false
+            request.clear()
             refuse(problem)
             return
         }
@@ -206,7 +220,10 @@ final class RequestFlow: ChannelDuplexHandler {
         let exchange = exchange
         answer.whenComplete { decisions in
             loop.execute {
-                guard flow.value.phase == .waiting, flow.value.exchange == exchange else { return }
+                guard flow.value.phase == .waiting, flow.value.exchange == exchange else {
+                    flow.value.request.abandon(decisions: decisions)
+                    return
+                }
                 flow.value.handle(flow.value.request.resume(decisions: decisions))
             }
         }
@@ -275,6 +292,7 @@ final class RequestFlow: ChannelDuplexHandler {
         let target = request.path?.target ?? head.uri
         return shared.forwardedHeader.head(
             head, target: target == "*" ? target : shared.upstream.basePath + target, host: request.path?.authority,
+            upstream: shared.upstream.authority,
             peer: peer, isTrusted: shared.limiter.isTrusted(peer.address), dropsCoding: request.metersBody)
     }
 
@@ -309,7 +327,8 @@ final class RequestFlow: ChannelDuplexHandler {
 
     private var mayRead: Bool {
         switch phase {
-        case .idle, .readingBody, .discarding, .lingering, .closed: inbox.count < Self.mostWaiting
+        case .idle, .discarding: inbox.count < Self.mostWaiting && isWritable
+        case .readingBody, .lingering, .closed: inbox.count < Self.mostWaiting
         case .forwarding: inbox.count < Self.mostWaiting && upstream?.isWritable ?? true
         case .waiting, .delayed, .connecting: false
         }
@@ -336,8 +355,10 @@ final class RequestFlow: ChannelDuplexHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            touch(shared.settings.responseTimeout)
+            if phase == .forwarding { touch(shared.settings.responseTimeout) }
             upstream?.resumeReading()
+            process()
+            readOn()
         }
         context.fireChannelWritabilityChanged()
     }
@@ -362,6 +383,7 @@ final class RequestFlow: ChannelDuplexHandler {
             head = nil
             requestEnded = true
             responseStarted = false
+            request.clear()
             refuse(RequestFraming.problem(error))
         case .discarding: closeGently()
         case .forwarding, .connecting, .waiting, .delayed, .readingBody:
@@ -419,6 +441,7 @@ final class RequestFlow: ChannelDuplexHandler {
         case .idle where !headHasStarted, .lingering, .discarding, .closed: closeNow()
         case .idle, .readingBody:
             keepsAlive = false
+            request.clear()
             refuse(ProblemDetails(status: 408, title: "Request Timeout", detail: "The request was not sent in time."))
         case .forwarding, .connecting, .waiting, .delayed:
             upstream?.end(isComplete: false)
@@ -428,6 +451,8 @@ final class RequestFlow: ChannelDuplexHandler {
                 return
             }
             request.finish(isComplete: false)
+            // The store may still answer, and this object must then know for what.
+            if phase == .waiting { keepsAlive = false }
             guard requestEnded else {
                 keepsAlive = false
                 refuse(

@@ -459,8 +459,20 @@ public final class LimitedRequest {
         }
     }
 
+    /// Takes a store's answer that came too late, when nobody waits any more: permits are given back.
+    public func abandon(decisions: [Decision]) {
+        self.decisions = decisions
+        guard decisions.count == charges.count, violatedPolicies.isEmpty else { return }
+        prepareMeters()
+        finish(isComplete: false)
+    }
+
+    /// Forgets the request before, so that an answer to one that was never understood says nothing about it.
+    public func clear() { reset(limiter) }
+
     private func reset(_ limiter: RequestLimiter) {
         finish(isComplete: false)
+        origin = nil
         if self.limiter !== limiter {
             self.limiter = limiter
             policiesFor = []

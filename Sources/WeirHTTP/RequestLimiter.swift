@@ -88,6 +88,19 @@ public final class RequestLimiter: Sendable {
         return names
     }
 
+    /// Which request headers the policy reads.
+    public var readHeaders: [String] {
+        var names = strippedHeaders + trustedHeaders
+        for case .header(let name, _, _) in policy.client { names.append(name) }
+        let matches = policy.limits.map(\.match) + policy.access.map(\.match) + policy.exempt
+        names += matches.flatMap { $0.headers.map(\.name) }
+        for limit in policy.limits {
+            for case .header(let name) in limit.key { names.append(name) }
+            if case .request(.header(let name), _, _) = limit.cost { names.append(name) }
+        }
+        return names
+    }
+
     /// Whether a rule looks at the method, so that a header that overrides it would get past.
     public var matchesMethods: Bool { limits.usesMethods || access.usesMethods || exempt.usesMethods }
 

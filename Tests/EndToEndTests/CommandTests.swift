@@ -25,7 +25,8 @@ extension EndToEnd {
             #expect(again.output.contains("already there"))
             let python = packageFolder.appending(path: ".build/venv/bin/python").path
             let schema = packageFolder.appending(path: "docs/weir.schema.json").path
-            let program = "import json, yaml, jsonschema; jsonschema.validate(yaml.safe_load(open('weir.yaml')), json.load(open('\(schema)')))"
+            let program =
+                "import json, yaml, jsonschema; jsonschema.validate(yaml.safe_load(open('weir.yaml')), json.load(open('\(schema)')))"
             let check = try Program(python, ["-c", program], in: folder)
             #expect(try await check.wait() == 0, "\(check.log)")
         }
@@ -62,7 +63,7 @@ extension EndToEnd {
                 {"time": 10.2, "headers": {"X-Key": "k"}}
                 {"time": 10.2, "cost": 0}
                 {"time": 9}
-                not json
+                {"time": 1e-9223372036854775808}
                 {"method": "GET"}
                 {"time": 11, "path": "/gpu", "address": "192.0.2.1", "duration": 2.5}
                 {"time": 13.499999, "path": "/gpu", "address": "192.0.2.1"}
@@ -70,11 +71,13 @@ extension EndToEnd {
                 {"time": 13.5, "tier": "pro", "cost": 7, "address": "192.0.2.9"}
                 {"time": 13.5, "path": "/%2f"}
                 """, "log.jsonl")
-            let result = try await weir("replay", "--policy", "weir.yaml", "--format", "jsonl", "--decisions", "log.jsonl")
+            let result = try await weir(
+                "replay", "--policy", "weir.yaml", "--format", "jsonl", "--decisions", "log.jsonl")
             #expect(result.code == 0)
             let lines = result.output.split(separator: "\n").filter { $0.hasPrefix("{") }.map(String.init)
             let decisions = lines.map { line in
-                line.replacingOccurrences(of: "\"", with: "").replacingOccurrences(of: "{", with: "").replacingOccurrences(of: "}", with: "")
+                line.replacingOccurrences(of: "\"", with: "").replacingOccurrences(of: "{", with: "")
+                    .replacingOccurrences(of: "}", with: "")
             }
             #expect(
                 decisions == [
@@ -84,7 +87,7 @@ extension EndToEnd {
                     "allowed: true, status: 200, limit: 7, remaining: 6, retry_after: null, reset_after: 0.142858, delay: 0, limited_by: null",
                     "allowed: true, status: 200, limit: 2, remaining: 0, retry_after: null, reset_after: 59.923456, delay: 0, limited_by: null",
                     "allowed: false, status: 429, limit: 2, remaining: 0, retry_after: 29.923456, reset_after: 59.923456, delay: 0, limited_by: a",
-                    "error: the line is not a JSON object, or has 'time' twice",
+                    "error: 'time' must be seconds from 0 to 9007199254",
                     "error: 'time' is missing",
                     "allowed: true, status: 200, limit: 1, remaining: 0, retry_after: null, reset_after: null, delay: 0, limited_by: null",
                     "allowed: false, status: 429, limit: 1, remaining: 0, retry_after: null, reset_after: null, delay: 0, limited_by: gpu",
@@ -107,7 +110,9 @@ extension EndToEnd {
             var last: Answer?
             for _ in 0..<12 {
                 let connection = try Connection(port)
-                try connection.send("POST /predict HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 17\r\n\r\n{\"inputs\": [\"a\"]}")
+                try connection.send(
+                    "POST /predict HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 17\r\n\r\n{\"inputs\": [\"a\"]}"
+                )
                 let answer = try Answer(connection.readToEnd())
                 statuses.append(answer.status)
                 last = answer

@@ -28,13 +28,15 @@ extension EndToEnd {
             #expect(first.body == "{\"outputs\":[1,2]}")
             #expect(first["RateLimit-Policy"] == "\"per-client\";q=100;w=60, \"predict\";q=5;w=3600")
             #expect(first["X-RateLimit-Remaining"] == "3")
-            let second = try weir.request("POST", "/predict", headers: json, body: "{\"inputs\": [\"a\", \"b\", \"c\", \"d\"]}")
+            let second = try weir.request(
+                "POST", "/predict", headers: json, body: "{\"inputs\": [\"a\", \"b\", \"c\", \"d\"]}")
             #expect(second.status == 429)
             #expect(second["Content-Type"] == "application/problem+json")
             #expect(try second.json["violated-policies"] as? [String] == ["predict"])
             let wait = try #require(second["Retry-After"].flatMap { Int($0) })
             #expect((700...720).contains(wait), "one unit of five an hour")
-            #expect(try weir.request("POST", "/predict", headers: json, body: "{\"inputs\": [1,2,3,4,5,6]}").status == 413)
+            #expect(
+                try weir.request("POST", "/predict", headers: json, body: "{\"inputs\": [1,2,3,4,5,6]}").status == 413)
             #expect(try weir.get("/health")["RateLimit-Policy"] == nil)
             #expect(try weir.metrics().contains("weir_limit_requests_total{limit=\"predict\",outcome=\"denied\"} 1"))
             let program = weir.program
@@ -58,9 +60,11 @@ extension EndToEnd {
             let answer = try weir.request(
                 "POST", "/x/../echo//%61?q=%2F",
                 headers: [
-                    "X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X_Forwarded_For": "6.6.6.6", "X-User": "root",
+                    "X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6", "X_Forwarded_For": "6.6.6.6",
+                    "X-User": "root",
                     "X-Real-IP": "6.6.6.6", "X-Weir-Bypass": "0123456789abcdef", "X-HTTP-Method-Override": "DELETE",
-                    "Keep-Alive": "timeout=9", "TE": "trailers", "X-Kept": "yes", "X-Named": "dropped", "Expect": "100-continue",
+                    "Keep-Alive": "timeout=9", "TE": "trailers", "X-Kept": "yes", "X-Named": "dropped",
+                    "Expect": "100-continue",
                     "Proxy-Authorization": "secret",
                 ], body: "hello")
             let start = try #require(answer.text.range(of: "HTTP/1.1 200"))
@@ -75,7 +79,10 @@ extension EndToEnd {
             #expect(values("x-forwarded-proto") == ["http"])
             #expect(values("x-kept") == ["yes"])
             #expect(values("host") == ["localhost"])
-            for name in ["forwarded", "x_forwarded_for", "x-user", "x-real-ip", "x-weir-bypass", "x-http-method-override", "keep-alive", "te", "expect", "proxy-authorization", "connection"] {
+            for name in [
+                "forwarded", "x_forwarded_for", "x-user", "x-real-ip", "x-weir-bypass", "x-http-method-override",
+                "keep-alive", "te", "expect", "proxy-authorization", "connection",
+            ] {
                 #expect(values(name).isEmpty, "\(name)")
             }
         }
@@ -101,7 +108,8 @@ extension EndToEnd {
             _ = try weir.get("/health")
             let before = weir.program.residentBytes
             let connection = try Connection(weir.port)
-            try connection.send("POST /sink HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: \(size)\r\n\r\n")
+            try connection.send(
+                "POST /sink HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: \(size)\r\n\r\n")
             let block = [UInt8](repeating: 0x61, count: 1 << 20)
             var most = before
             for _ in 0..<(size >> 20) {
@@ -139,9 +147,12 @@ extension EndToEnd {
             let api = try await SampleAPI(folder)
             let weir = try await Weir(
                 folder, upstream: api.port,
-                "limits: [{name: steady, algorithm: leaky-bucket, rate: 10/second, max_wait: 10s, match: {path: /health}}]")
+                "limits: [{name: steady, algorithm: leaky-bucket, rate: 10/second, max_wait: 10s, match: {path: /health}}]"
+            )
             let connections = try (0..<5).map { _ in try Connection(weir.port) }
-            for connection in connections { try connection.send("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") }
+            for connection in connections {
+                try connection.send("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            }
             for connection in connections { #expect(try Answer(connection.readToEnd()).status == 200) }
         }
 
@@ -211,7 +222,8 @@ extension EndToEnd {
             #expect(unreachable["RateLimit"] != nil, "it was limited all the same")
             let other = try Folder()
             let api = try await SampleAPI(other)
-            let slow = try await Weir(other, upstream: api.port, "gateway: {response_timeout: 500ms}\nlimits: [{name: a, rate: 9/minute}]")
+            let slow = try await Weir(
+                other, upstream: api.port, "gateway: {response_timeout: 500ms}\nlimits: [{name: a, rate: 9/minute}]")
             #expect(try slow.get("/hold").status == 504)
         }
 
@@ -266,7 +278,10 @@ extension EndToEnd {
             #expect(try ask("/metrics", "Host: rebound.example\r\n") == 403)
             #expect(try ask("/metrics", "Host: localhost\r\nOrigin: https://evil.example\r\n") == 403)
             let metrics = try weir.metrics()
-            for name in ["weir_limit_requests_total", "weir_decision_seconds_bucket", "weir_store_keys", "weir_store_keys_dropped_total"] {
+            for name in [
+                "weir_limit_requests_total", "weir_decision_seconds_bucket", "weir_store_keys",
+                "weir_store_keys_dropped_total",
+            ] {
                 #expect(metrics.contains("# TYPE \(name.replacingOccurrences(of: "_bucket", with: ""))"), "\(name)")
             }
         }
@@ -274,16 +289,20 @@ extension EndToEnd {
         @Test("settings from the environment override the policy, and wrong ones are one clear line")
         func environment() async throws {
             let port = try freePort()
-            let policy = try folder.write("listen: 127.0.0.1:1\nadmin: off\nlimits: [{name: a, rate: 1/minute}]", "weir.yaml")
+            let policy = try folder.write(
+                "listen: 127.0.0.1:1\nadmin: off\nlimits: [{name: a, rate: 1/minute}]", "weir.yaml")
             _ = try folder.write("WEIR_UPSTREAM='http://127.0.0.1:9'\n# a comment\nWEIR_THREADS=1\n", ".env")
             let program = try Program(
-                Weir.binary, ["serve", "--config", policy], in: folder, environment: ["WEIR_LISTEN": "127.0.0.1:\(port)"])
+                Weir.binary, ["serve", "--config", policy], in: folder,
+                environment: ["WEIR_LISTEN": "127.0.0.1:\(port)"])
             try await until("it listens") { (try? Connection(port)) != nil }
             let taken = try Program(
-                Weir.binary, ["serve", "--config", policy], in: folder, environment: ["WEIR_LISTEN": "127.0.0.1:\(port)"])
+                Weir.binary, ["serve", "--config", policy], in: folder,
+                environment: ["WEIR_LISTEN": "127.0.0.1:\(port)"])
             #expect(try await taken.wait() == 1)
             #expect(taken.log.contains("can't listen on 127.0.0.1:\(port)"))
-            let wrong = try Program(Weir.binary, ["serve", "--config", policy], in: folder, environment: ["WEIR_THREADS": "many"])
+            let wrong = try Program(
+                Weir.binary, ["serve", "--config", policy], in: folder, environment: ["WEIR_THREADS": "many"])
             #expect(try await wrong.wait() == 1)
             #expect(wrong.log.contains("WEIR_THREADS must be"))
             _ = program

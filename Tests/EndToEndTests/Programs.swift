@@ -23,7 +23,9 @@ func freePort() throws -> Int {
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let port = withUnsafeMutablePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer -> in_port_t? in
-            guard bind(descriptor, pointer, length) == 0, getsockname(descriptor, pointer, &length) == 0 else { return nil }
+            guard bind(descriptor, pointer, length) == 0, getsockname(descriptor, pointer, &length) == 0 else {
+                return nil
+            }
             return UnsafeRawPointer(pointer).load(as: sockaddr_in.self).sin_port
         }
     }
@@ -144,7 +146,9 @@ struct Weir {
         program = try Program(Weir.binary, ["serve", "--config", policyPath], in: folder, environment: environment)
         let port = port
         let program = program
-        try await until("weir listens: \(program.log)") { program.log.contains("listening") && (try? Connection(port)) != nil }
+        try await until("weir listens: \(program.log)") {
+            program.log.contains("listening") && (try? Connection(port)) != nil
+        }
     }
 
     func rewrite(_ policy: String) throws { _ = try folder.write(serverLines + policy, "weir.yaml") }
@@ -153,7 +157,9 @@ struct Weir {
         try request("GET", path, headers: headers)
     }
 
-    func request(_ method: String, _ path: String, headers: [String: String] = [:], body: String? = nil) throws -> Answer {
+    func request(_ method: String, _ path: String, headers: [String: String] = [:], body: String? = nil) throws
+        -> Answer
+    {
         let connection = try Connection(port)
         var text = "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         for (name, value) in headers { text += "\(name): \(value)\r\n" }

@@ -116,6 +116,16 @@ struct PolicyTests {
             ("- a", "must be a mapping"),
             ("threads: 0", "1 to 1024"),
             ("body_limit: 99999999999999999999", "whole number"),
+            ("limits: [{name: a, rate: 1/s, match: {path: []}}]", "empty list"),
+            ("limits: [{name: a, rate: 1/s, match: {host: 'a.com:8080'}}]", "not a host name"),
+            ("limits: [{name: a, rate: 2/s, cost: {json_length: /x, default: 10}}]", "'default' of 10 is above"),
+            (
+                "limits: [{name: a, rate: 9/s, algorithm: leaky-bucket, cost: {response: {json: /x}}}]",
+                "before the response"
+            ),
+            ("store: 'redis://:secret@${SHORT}:1'", "a password must not stand"),
+            ("a: &_x 1\nb: *_x", "anchors and aliases"),
+            ("access: [{match: {path: /a}, tier: []}]", "empty list"),
         ])
     func mistakes(_ yaml: String, _ expected: String) {
         let found = errors(yaml, environment: ["SHORT": "hunter2"])
@@ -180,7 +190,7 @@ struct PolicyTests {
         arguments: [
             ("client: [{header: X-Key}]\nlimits: [{name: a, rate: 1/s}]", "anyone can send any 'X-Key'"),
             ("limits: [{name: a, rate: 1/s, key: [path]}]", "'route' is the matched pattern"),
-            ("limits: [{name: a, rate: 1/s, key: [{header: X-Org}]}]", "fresh budget with every request"),
+            ("limits: [{name: a, rate: 1/s, key: [{header: X-Org}]}]", "every new value buys a fresh budget"),
             ("exempt: [{path: '/*'}]\nlimits: [{name: a, rate: 1/s, match: {path: /b}}]", "never applies"),
             (
                 "access: [{match: {path: /b}, deny: true}]\nlimits: [{name: a, rate: 1/s, match: {path: /b}}]",
@@ -194,6 +204,17 @@ struct PolicyTests {
             ("trusted_proxies: [0.0.0.0/0]\nlimits: [{name: a, rate: 1/s}]", "trusts everybody"),
             ("client: [{address: {}}, {header: X-U}]\nlimits: [{name: a, rate: 1/s}]", "never asked"),
             ("listen: 127.0.0.1:1", "no limits"),
+            ("exempt: [{path: '/*'}]\nlimits: [{name: a, rate: 1/s}]", "never applies"),
+            ("limits: [{name: a, rate: 1/s, key: [client, method]}]", "chooses the 'method'"),
+            (
+                "client: [{header: X-K}]\nlimits: [{name: a, rate: 1/s}, {name: h, rate: 1/s, key: [host]}]",
+                "anyone can send any 'X-K'"
+            ),
+            (
+                "client: [{header: X-K}]\nlimits: [{name: a, rate: 1/s}, {name: c, algorithm: concurrency, limit: 9, key: [address]}]",
+                "anyone can send any 'X-K'"
+            ),
+            ("tiers: {default: free}\nlimits: [{name: a, rate: 1/s, match: {tier: pr0}}]", "nobody has the tier 'pr0'"),
         ])
     func warned(_ yaml: String, _ expected: String) {
         #expect(errors(yaml).isEmpty)

@@ -174,6 +174,32 @@ struct MemoryStoreTests {
         #expect(limiter.decide("key", cost: 0).remaining == 1_000_000 - 10_000 + Int64(redeemed))
     }
 
+    @Test("a receipt of a key's own is never redeemed on the budget that newcomers share")
+    func receiptsOfTheSharedBudget() throws {
+        let store = MemoryStore(capacity: 1, clock: ManualClock())
+        let limiter = Limiter(try Limit("r", .perMinute(10)), store: store)
+        let own = try #require(limiter.decide("a", cost: 5).receipt)
+        let shared = try #require(limiter.decide("b", cost: 10).receipt)
+        #expect(limiter.refund(own, "a", cost: 5))
+        #expect(!limiter.refund(own, "a", cost: 5))
+        #expect(limiter.decide("c", cost: 0).remaining == 0, "the shared budget is still spent")
+        #expect(limiter.refund(shared, "b", cost: 10))
+        #expect(!limiter.refund(shared, "b", cost: 10))
+        #expect(limiter.decide("c", cost: 0).remaining == 10)
+    }
+
+    @Test("a smaller tier that looks at a sliding window forgets nothing of it")
+    func slidingWindowTiers() throws {
+        let clock = ManualClock(at: 999_999)
+        let store = MemoryStore(clock: clock)
+        let wide = Limiter(try Limit("w", .perSecond(97), algorithm: .slidingWindow), store: store)
+        let narrow = Limiter(try Limit("w", .perSecond(3), algorithm: .slidingWindow), store: store)
+        #expect(wide.decide("key", cost: 97).allowed)
+        clock.set(to: 1_000_000)
+        _ = narrow.decide("key", cost: 0)
+        #expect(!wide.decide("key", cost: 94).allowed)
+    }
+
     @Test("keys that differ are hashed apart, and dimensions are kept apart by their lengths")
     func hashing() {
         let hasher = KeyHasher()

@@ -18,6 +18,8 @@ struct LeakyBucket: LimitAlgorithm {
     private let maxWait: Timestamp
     /// `max_wait` in units of 1/n tick.
     private let longestWait: Int128
+    /// As far ahead as admission or debt can put the first free slot.
+    private var furthest: Int128 { max(2 * full, longestWait + full) }
 
     init(_ numbers: LimitNumbers) {
         count = numbers.count
@@ -29,7 +31,6 @@ struct LeakyBucket: LimitAlgorithm {
 
     func settle(_ state: inout ArrivalTime, at now: Timestamp) {
         state.convert(to: count)
-        let furthest = max(2 * full, longestWait + full)
         if state.ahead(of: now) > furthest { state.set(ahead: furthest, of: now) }
     }
 
@@ -55,7 +56,7 @@ struct LeakyBucket: LimitAlgorithm {
     }
 
     func debit(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) {
-        add(cost, to: &state, at: now, upTo: 2 * full)
+        add(cost, to: &state, at: now, upTo: furthest)
     }
 
     /// Only the last in the queue can be given back: others already hold the slots behind any other.

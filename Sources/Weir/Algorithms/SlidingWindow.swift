@@ -7,7 +7,7 @@ struct SlidingWindow: LimitAlgorithm {
         /// When both windows have passed: one period after the current window's end. 0 for a key that was never seen.
         var expires: Timestamp
         var current: Int64
-        /// What the window before was charged, without its debt, which ended with it.
+        /// What the window before was charged. Only a capacity of it counts: debt ended with its window.
         var previous: Int64
     }
 
@@ -26,10 +26,10 @@ struct SlidingWindow: LimitAlgorithm {
         if state.expires == expires { return }
         if state.expires > expires {
             // The clock went back. How much of `previous` had expired is not known, so all of it counts.
-            state.current = max(state.current, min(state.current + state.previous, 2 * count))
+            state.current = max(state.current, min(state.current + counted(state), 2 * count))
             state.previous = 0
         } else {
-            state.previous = state.expires == expires - period ? min(state.current, count) : 0
+            state.previous = state.expires == expires - period ? state.current : 0
             state.current = 0
         }
         state.expires = expires
@@ -40,7 +40,7 @@ struct SlidingWindow: LimitAlgorithm {
         if scaledPrevious(state, at: now) <= Int128(free) * Int128(period) { return .allowed(delay: 0) }
         if cost > count { return .denied(retryAfter: nil) }
         if free >= 0 {
-            let elapsed = overlapFits(state.previous, in: free)
+            let elapsed = overlapFits(counted(state), in: free)
             return .denied(retryAfter: Ticks(elapsed - (period - untilEnd(state, at: now))))
         }
         // Nothing more fits into this window; in the next, this one is the earlier.
@@ -79,6 +79,9 @@ struct SlidingWindow: LimitAlgorithm {
         return Standing(remaining: max(0, free(state, at: now, of: count)), resetAfter: Ticks(resetAfter))
     }
 
+    /// What counts of the window before, by the present numbers.
+    private func counted(_ state: State) -> Int64 { min(state.previous, count) }
+
     /// P − elapsed.
     private func untilEnd(_ state: State, at now: Timestamp) -> Timestamp {
         state.expires - period - now
@@ -86,7 +89,7 @@ struct SlidingWindow: LimitAlgorithm {
 
     /// previous × (P − elapsed): the earlier window's share of the estimate, times P.
     private func scaledPrevious(_ state: State, at now: Timestamp) -> Int128 {
-        Int128(state.previous) * Int128(untilEnd(state, at: now))
+        Int128(counted(state)) * Int128(untilEnd(state, at: now))
     }
 
     /// How many whole units fit between the estimate and `most`.

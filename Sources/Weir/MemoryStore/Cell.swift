@@ -65,7 +65,7 @@ extension ArrivalTime: StoredState {
 }
 
 extension Cell {
-    /// 54 bits for an instant, 31 for a count up to 2 × 10^9, 30 for one up to 10^9.
+    /// 54 bits for an instant, and 31 for each of two counts up to 2 × 10^9.
     @inline(__always)
     init(end: Timestamp, current: Int64, previous: Int64) {
         let bits = UInt128(UInt64(end)) | UInt128(UInt64(current)) << 54 | UInt128(UInt64(previous)) << 85
@@ -78,7 +78,7 @@ extension Cell {
     @inline(__always)
     var current: Int64 { Int64((low >> 54 | high << 10) & 0x7FFF_FFFF) }
     @inline(__always)
-    var previous: Int64 { Int64(high >> 21 & 0x3FFF_FFFF) }
+    var previous: Int64 { Int64(high >> 21 & 0x7FFF_FFFF) }
 }
 
 extension FixedWindow.State: StoredState {

@@ -171,7 +171,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
             let participant = participants[index]
             let decision = visit(
                 segment(of: participant.fingerprint), participant.fingerprint, charge.numbers, at: now,
-                evenIfFull: true, Conclude(charge: charge, passes: passes)
+                evenIfFull: true, Conclude(charge: charge, passes: passes, isShared: participant.isShared)
             )
             if let decision { decisions.append(decision) }
             if participant.isShared { shared.wrappingAdd(1, ordering: .relaxed) }
@@ -189,9 +189,9 @@ public final class MemoryStore: Store, @unchecked Sendable {
     public func applyNow(_ adjustment: Adjustment) -> Bool {
         switch adjustment {
         case .refund(let charge, let receipt):
-            // A key that found no room was charged to its limit's shared key.
-            return refund(charge, receipt, Self.fingerprint(of: charge.key))
-                || refund(charge, receipt, Self.sharedFingerprint(of: charge.key))
+            let fingerprint =
+                receipt.isShared ? Self.sharedFingerprint(of: charge.key) : Self.fingerprint(of: charge.key)
+            return refund(charge, receipt.withoutMark, fingerprint)
         case .debit(let charge):
             let debit = Debit(cost: charge.cost)
             let own = withLocked(Self.fingerprint(of: charge.key)) { segment, fingerprint, now in

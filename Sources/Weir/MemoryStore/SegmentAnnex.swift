@@ -54,7 +54,7 @@ struct Shelf<State> {
 /// Which receipts of a segment may no longer be redeemed. Bounded: when it is full it forgets the
 /// oldest and from then on refuses all that are as old, so that none is ever redeemed twice.
 struct SpentReceipts {
-    private static let most = 4096
+    private static let most = 16_384
 
     /// Receipts up to here are refused.
     private var refusedUpTo: UInt64 = 0
@@ -86,7 +86,7 @@ struct SpentReceipts {
     mutating func voidAll(of fingerprint: UInt64, upTo sequence: UInt64) {
         resets.removeAll { $0.fingerprint == fingerprint }
         resets.append((fingerprint, sequence))
-        if resets.count > Self.most / 16 {
+        if resets.count > Self.most / 64 {
             refusedUpTo = max(refusedUpTo, resets.removeFirst().sequence)
         }
     }

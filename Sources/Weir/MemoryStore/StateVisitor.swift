@@ -49,6 +49,8 @@ struct Conclude: StateVisitor {
     let charge: Charge
     /// Whether all limits that are not shadow limits allow.
     let passes: Bool
+    /// Whether the state is the one that newcomers share.
+    var isShared = false
 
     var mayCharge: Bool { charge.cost > 0 }
 
@@ -62,7 +64,7 @@ struct Conclude: StateVisitor {
         case .allowed:
             if passes, charge.cost > 0 {
                 algorithm.charge(&state, at: now, cost: charge.cost, sequence: sequence)
-                charged = sequence
+                charged = isShared ? sequence | Receipt.sharedBit : sequence
             }
         case .denied:
             if charge.countsDenied, charge.cost > 0 {

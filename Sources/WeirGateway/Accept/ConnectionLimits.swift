@@ -21,7 +21,8 @@ final class ConnectionLimits: Sendable {
 
     /// Counts a connection, unless there are too many.
     func admit(_ address: IPAddress, isTrusted: Bool) -> Bool {
-        state.withLock { state in
+        let address = address.masked(ipv6Prefix: 64)
+        return state.withLock { state in
             let count = state.byAddress[address, default: 0]
             // Behind a trusted proxy are many clients.
             guard state.total < most, isTrusted || count < mostForAddress else { return false }
@@ -32,6 +33,7 @@ final class ConnectionLimits: Sendable {
     }
 
     func leave(_ address: IPAddress) {
+        let address = address.masked(ipv6Prefix: 64)
         state.withLock { state in
             state.total -= 1
             let count = state.byAddress[address, default: 0] - 1

@@ -23,7 +23,11 @@ enum RequestFraming {
         var hasOtherCoding = false
         for (name, value) in head.headers {
             switch name.utf8.count {
-            case 4 where name.isEqualIgnoringCase("host"): hosts += 1
+            case 4 where name.isEqualIgnoringCase("host"):
+                hosts += 1
+                if !RequestPath.isAuthority(value.trimmingBlanks()) {
+                    return bad("The Host header must be a host and perhaps a port.")
+                }
             case 14 where name.isEqualIgnoringCase("content-length"): lengths += 1
             case 17 where name.isEqualIgnoringCase("transfer-encoding"):
                 codings += 1

@@ -46,6 +46,8 @@ struct HeaderRules: Sendable {
 struct ForwardedHeader: Sendable {
     private let always: HeaderRules
     private let fromUntrusted: HeaderRules
+    /// What the policy reads: a spelling with underscores, which it doesn't read, must not reach who takes it for the same.
+    private let underscored: HeaderRules
     private let addressHeader: AddressHeader
 
     private static let methodOverrides = ["x-http-method-override", "x-http-method", "x-method-override"]
@@ -57,6 +59,7 @@ struct ForwardedHeader: Sendable {
         // A rule that looks at the method must not be passed by a header that changes it afterwards.
         if limiter.matchesMethods { always += Self.methodOverrides }
         self.always = HeaderRules(always)
+        underscored = HeaderRules(limiter.readHeaders)
         fromUntrusted = HeaderRules(
             always + ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"] + limiter.trustedHeaders
         )
@@ -68,7 +71,8 @@ struct ForwardedHeader: Sendable {
     ///   - peer: who sent it.
     ///   - dropsCoding: whether the response must not be compressed, because a cost is in it.
     func head(
-        _ head: HTTPRequestHead, target: String, host: String?, peer: PeerAddress, isTrusted: Bool, dropsCoding: Bool
+        _ head: HTTPRequestHead, target: String, host: String?, upstream: String, peer: PeerAddress, isTrusted: Bool,
+        dropsCoding: Bool
     ) -> HTTPRequestHead {
         let rules = isTrusted ? always : fromUntrusted
         var fields: [(String, String)] = []
@@ -89,6 +93,7 @@ struct ForwardedHeader: Sendable {
                 }
                 continue
             }
+            if underscored.contains(name), name.utf8.contains(UInt8(ascii: "_")) { continue }
             if let host, name.isEqualIgnoringCase("host") {
                 fields.append((name, host))
                 continue
@@ -100,6 +105,8 @@ struct ForwardedHeader: Sendable {
             }
             fields.append((name, value))
         }
+        // The upstream is always asked in HTTP/1.1, which must name a host.
+        if !fields.contains(where: { $0.0.isEqualIgnoringCase("host") }) { fields.append(("Host", host ?? upstream)) }
         if !named.isEmpty { drop(named, from: &fields) }
         // Ours are added after what Connection names is dropped, so that nobody can have them dropped.
         switch addressHeader {

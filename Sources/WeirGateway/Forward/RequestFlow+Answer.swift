@@ -9,7 +9,18 @@ extension RequestFlow {
         guard phase == .forwarding, upstream === connection else { return }
         touch(shared.settings.responseTimeout)
         switch part {
-        case .head(let head): startResponse(head)
+        case .head(let head):
+            // An Upgrade is never forwarded, so 101 answers nothing; and other numbers are no status.
+            guard (200...599).contains(head.status.code) else {
+                upstream = nil
+                connection.end(isComplete: false)
+                shared.metrics.countUpstreamFailure()
+                refuse(
+                    ProblemDetails(
+                        status: 502, title: "Bad Gateway", detail: "The upstream's answer has no valid status."))
+                return
+            }
+            startResponse(head)
         case .body(let bytes):
             if request.metersBody { bytes.withUnsafeReadableBytes { request.responseBody($0) } }
             write(.body(.byteBuffer(bytes)))
@@ -37,17 +48,21 @@ extension RequestFlow {
         let isLimited = request.isLimited
         for (name, value) in head.headers {
             if shared.responseRules.contains(name) {
-                if name.isEqualIgnoringCase("connection") { named += value.split { $0 == "," || $0 == " " } }
+                if name.isEqualIgnoringCase("connection") {
+                    named += value.split { $0 == "," || $0 == " " || $0 == "\t" }
+                }
                 continue
             }
             if isLimited, shared.limitHeaderRules.contains(name) { continue }
             if name.isEqualIgnoringCase("content-length") { hasLength = true }
             fields.append((name, value))
         }
-        for name in named where name.count > 5 {
+        for name in named {
             // `close` names no field; framing is never dropped.
             let name = name.lowercased()
-            if name == "keep-alive" || name == "content-length" || name == "content-type" { continue }
+            if name == "close" || name == "keep-alive" || name == "content-length" || name == "content-type" {
+                continue
+            }
             fields.removeAll { $0.0.isEqualIgnoringCase(name) }
         }
         responseIsChunked = false
@@ -83,11 +98,18 @@ extension RequestFlow {
         let connection = upstream
         upstream = nil
         request.finish(isComplete: true)
-        finishWriting(responseIsChunked ? trailers : nil)
+        finishWriting(responseIsChunked ? trailers.map(permitted) : nil)
         // The connection forgets this request with its end, so it will not flush for it.
         context?.flush()
         connection?.end(isComplete: requestEnded)
         afterResponse()
+    }
+
+    /// The upstream's trailers but those that concern the connection or contradict the limits.
+    private func permitted(_ trailers: HTTPHeaders) -> HTTPHeaders {
+        HTTPHeaders(
+            trailers.filter { !shared.responseRules.contains($0.name) && !shared.limitHeaderRules.contains($0.name) }
+                .map { ($0.name, $0.value) })
     }
 
     /// Answers the request without the upstream.
@@ -140,6 +162,7 @@ extension RequestFlow {
 
     func discard(_ bytes: Int) {
         discarded += bytes
+        touch()
         if discarded > Self.mostDiscarded { closeGently() }
     }
 
@@ -162,6 +185,7 @@ extension RequestFlow {
         phase = .lingering
         inbox.removeAll()
         deadline = shared.tick + 4
+        lingersUntil = shared.tick + 60
         // NIO closes the output after what was written before is out.
         context.flush()
         context.close(mode: .output, promise: nil)

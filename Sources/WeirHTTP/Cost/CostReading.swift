@@ -82,14 +82,33 @@ enum CostReading: Equatable {
             if values.isEmpty { return .absent }
             return values.count == 1 ? CostReading(text: values[0]) : .unreadable
         case .query(let name):
-            let values = (query ?? "").split(separator: "&").filter {
-                $0.prefix { $0 != "=" }.elementsEqual(name)
+            let values = (query ?? "").split(separator: "&").compactMap { pair -> String? in
+                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                guard decoded(parts[0]).elementsEqual(name.utf8) else { return nil }
+                return parts.count == 2 ? String(parts[1]) : ""
             }
             if values.isEmpty { return .absent }
-            return values.count == 1 ? CostReading(text: String(values[0].dropFirst(name.count + 1))) : .unreadable
+            return values.count == 1 ? CostReading(text: values[0]) : .unreadable
         case .json(let pointer): return body.reading(pointer, asLength: false)
         case .jsonLength(let pointer): return body.reading(pointer, asLength: true)
         }
+    }
+
+    /// A query parameter's name as the app reads it: `%6e` is `n`.
+    private static func decoded(_ name: Substring) -> [UInt8] {
+        var result: [UInt8] = []
+        var bytes = name.utf8[...]
+        while let byte = bytes.popFirst() {
+            if byte == UInt8(ascii: "%"), let text = String(bytes.prefix(2)), text.utf8.count == 2,
+                let value = UInt8(text, radix: 16)
+            {
+                result.append(value)
+                bytes = bytes.dropFirst(2)
+            } else {
+                result.append(byte == UInt8(ascii: "+") ? 0x20 : byte)
+            }
+        }
+        return result
     }
 }
 

@@ -32,34 +32,24 @@ struct ClientAddress {
         case .xForwardedFor:
             return value.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingSpaces() }
         case .forwarded:
-            return Self.split(value, at: ",").map { element in
-                // RFC 7239: `for` may be an address, a quoted one in brackets, `unknown` or an obfuscated name.
-                for pair in Self.split(element, at: ";") {
-                    let parts = pair.split(separator: "=", maxSplits: 1)
-                    guard parts.count == 2, parts[0].trimmingSpaces().lowercased() == "for" else { continue }
-                    let node = parts[1].trimmingSpaces()
-                    return node.hasPrefix("\"") && node.hasSuffix("\"") && node.count > 1
-                        ? String(node.dropFirst().dropLast()) : node
-                }
-                return nil
-            }
+            return value.split(separator: ",", omittingEmptySubsequences: false).map { Self.forwardedFor($0) }
         }
     }
 
-    /// Splits at a separator outside quotes.
-    private static func split(_ value: String, at separator: Character) -> [String] {
-        var parts = [""]
-        var isQuoted = false
-        var isEscaped = false
-        for character in value {
-            if character == separator, !isQuoted {
-                parts.append("")
-                continue
-            }
-            if character == "\"", !isEscaped { isQuoted.toggle() }
-            isEscaped = character == "\\" && !isEscaped
-            parts[parts.count - 1].append(character)
+    /// The node that an element of Forwarded names with `for=` (RFC 7239): an address, or a quoted one in brackets.
+    /// Nil for `unknown` and obfuscated names, which are no address, and for an element with an open quote or two
+    /// nodes. Commas inside quotes are not honoured: the client's part of the line must not be able to open a quote
+    /// that swallows what a proxy appended.
+    private static func forwardedFor(_ element: Substring) -> String? {
+        guard element.utf8.reduce(0, { $0 + ($1 == UInt8(ascii: "\"") ? 1 : 0) }).isMultiple(of: 2) else { return nil }
+        var found: String?
+        for pair in element.split(separator: ";") {
+            let parts = pair.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, parts[0].trimmingSpaces().lowercased() == "for" else { continue }
+            if found != nil { return nil }
+            let node = parts[1].trimmingSpaces()
+            found = node.hasPrefix("\"") && node.hasSuffix("\"") ? String(node.dropFirst().dropLast()) : node
         }
-        return parts
+        return found
     }
 }

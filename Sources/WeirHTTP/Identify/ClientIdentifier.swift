@@ -56,7 +56,7 @@ struct ClientIdentifier: Sendable {
                 else {
                     continue
                 }
-                if let known, known.clients[value] == nil { continue }
+                if let known, known.entry(value) == nil { continue }
                 identity.source = index + 1
                 identity.client = value
                 return
@@ -81,7 +81,7 @@ struct ClientIdentifier: Sendable {
         let found: String? =
             switch tiers.source {
             case .header(let name): identity.isFromTrustedProxy ? request.onlyValue(of: name) : nil
-            case .directory(let directory): identity.source > 0 ? directory.clients[identity.client] ?? nil : nil
+            case .directory(let directory): identity.source > 0 ? directory.entry(identity.client)?.tier : nil
             case .jwt(let claim): identity.token?.claim(claim)
             case nil: nil
             }

@@ -75,7 +75,7 @@ struct Matcher: Sendable {
         return match.headers.allSatisfy { condition in
             var holds = false
             request.forEachValue(of: condition.name) { value in
-                if condition.value == nil || condition.value == value { holds = true }
+                if condition.value.map({ $0.utf8.elementsEqual(value.utf8) }) ?? true { holds = true }
             }
             return holds
         }

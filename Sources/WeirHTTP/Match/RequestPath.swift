@@ -1,7 +1,7 @@
 /// A request's path in the one spelling that is matched, and the target that is forwarded: they are the same path,
 /// so that no other spelling of it gets past a rule.
 public struct RequestPath: Sendable, Hashable {
-    /// Decoded once, without dot segments and doubled slashes.
+    /// Decoded once, without dot segments, doubled slashes and `;parameters`.
     public var path: String
     /// What to forward: the path, encoded again, and the query as it was sent.
     public var target: String
@@ -31,11 +31,11 @@ public struct RequestPath: Sendable, Hashable {
         if !target.utf8.starts(with: "/".utf8) {
             guard let scheme = target.firstRange(of: "://"),
                 ["http", "https"].contains(target[..<scheme.lowerBound].lowercased())
-            else { throw Refusal(reason: "the request target must be a path or an http URL") }
+            else { throw Refusal(reason: "a target that is neither a path nor an http URL") }
             let rest = target[scheme.upperBound...]
             let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
-            guard end > rest.startIndex, !rest[..<end].contains("@") else {
-                throw Refusal(reason: "the request target has no host, or a user in it")
+            guard Self.isAuthority(String(rest[..<end])) else {
+                throw Refusal(reason: "a target without a sound host")
             }
             authority = String(rest[..<end])
             origin = rest[end...]
@@ -49,18 +49,17 @@ public struct RequestPath: Sendable, Hashable {
             return
         }
         let mark = text.utf8.firstIndex(of: UInt8(ascii: "?")) ?? text.endIndex
-        let segments = try Self.segments(Array(text.utf8[..<mark]), lenient: lenient)
-        var decoded: [UInt8] = []
+        var matched: [UInt8] = []
         var encoded = ""
-        for segment in segments {
-            decoded.append(UInt8(ascii: "/"))
-            decoded += segment
-            encoded += "/" + Self.encode(segment, lenient: lenient)
+        for segment in try Self.segments(Array(text.utf8[..<mark]), lenient: lenient) {
+            matched.append(UInt8(ascii: "/"))
+            matched += segment.matched
+            encoded += "/" + segment.encoded
         }
-        path = String(decoding: decoded, as: UTF8.self)
+        path = String(decoding: matched, as: UTF8.self)
         let query = text[mark...]
         guard !query.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "#") }) else {
-            throw Refusal(reason: "the query holds a character that must be encoded")
+            throw Refusal(reason: "a character in the query that must be encoded")
         }
         self.target = encoded + query
     }
@@ -75,7 +74,8 @@ public struct RequestPath: Sendable, Hashable {
                     return nil
                 }
                 return index
-            case UInt8(ascii: "%"), UInt8(ascii: "\\"), UInt8(ascii: "#"), 0...0x20, 0x7F...0xFF: return nil
+            case UInt8(ascii: "%"), UInt8(ascii: "\\"), UInt8(ascii: "#"), UInt8(ascii: ";"), 0...0x20, 0x7F...0xFF:
+                return nil
             case UInt8(ascii: "/"), UInt8(ascii: "."):
                 if previous == UInt8(ascii: "/") { return nil }
             default: break
@@ -85,30 +85,44 @@ public struct RequestPath: Sendable, Hashable {
         return bytes.count
     }
 
-    /// The decoded segments of a path, with dot segments and empty ones resolved. A slash at the end stays, as an
-    /// empty last segment.
-    private static func segments(_ path: [UInt8], lenient: Bool) throws(Refusal) -> [[UInt8]] {
-        var segments: [[UInt8]] = []
+    /// One segment: as it is matched and as it is forwarded.
+    private struct Segment {
+        /// Decoded, without `;parameters`, which some servers cut off before they route.
+        var matched: [UInt8] = []
+        var encoded = ""
+
+        static let empty = Segment()
+    }
+
+    /// The segments of a path, with dot segments and empty ones resolved. A slash at the end stays, as an empty last
+    /// segment.
+    private static func segments(_ path: [UInt8], lenient: Bool) throws(Refusal) -> [Segment] {
+        var segments: [Segment] = []
         let raw = path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         var endsWithSlash = false
-        for (index, part) in raw.enumerated() where index > 0 {
-            let segment = try decode(part, lenient: lenient)
-            endsWithSlash = false
-            if segment.isEmpty || segment == [UInt8(ascii: ".")] {
-                endsWithSlash = true
-            } else if segment == Array("..".utf8) {
+        for part in raw.dropFirst() {
+            let segment = try segment(part, lenient: lenient)
+            let isDots = segment.matched == Array(".".utf8) || segment.matched == Array("..".utf8)
+            if isDots, segment.encoded.contains(";"), !lenient {
+                throw Refusal(reason: "a dot segment with parameters in the path")
+            }
+            endsWithSlash = segment.encoded.isEmpty || isDots
+            if segment.matched == Array("..".utf8) {
                 // Above the root there is only the root (RFC 3986, 5.2.4).
                 if !segments.isEmpty { segments.removeLast() }
-                endsWithSlash = true
-            } else {
+            } else if !endsWithSlash {
                 segments.append(segment)
             }
         }
-        return endsWithSlash || segments.isEmpty ? segments + [[]] : segments
+        return endsWithSlash || segments.isEmpty ? segments + [.empty] : segments
     }
 
-    private static func decode(_ part: ArraySlice<UInt8>, lenient: Bool) throws(Refusal) -> [UInt8] {
-        var result: [UInt8] = []
+    /// Decodes one segment once, and encodes it again in one spelling: what arrived encoded and isn't an unreserved
+    /// character stays encoded, because to the upstream it is data and no delimiter.
+    private static func segment(_ part: ArraySlice<UInt8>, lenient: Bool) throws(Refusal) -> Segment {
+        var matched: [UInt8] = []
+        var encoded: [UInt8] = []
+        var parameters: Int?
         var index = part.startIndex
         while index < part.endIndex {
             let byte = part[index]
@@ -117,7 +131,9 @@ public struct RequestPath: Sendable, Hashable {
                 if byte <= 0x20 || byte == 0x7F || byte == UInt8(ascii: "#") {
                     throw Refusal(reason: "a character in the path that must be encoded")
                 }
-                result.append(byte)
+                if byte == UInt8(ascii: ";"), parameters == nil { parameters = matched.count }
+                matched.append(byte)
+                encoded += pathBytes.contains(byte) ? [byte] : escaped(byte)
                 index += 1
                 continue
             }
@@ -125,21 +141,47 @@ public struct RequestPath: Sendable, Hashable {
                 throw Refusal(reason: "'%' in the path without two hexadecimal digits")
             }
             let decoded = high << 4 | low
-            let isDouble =
-                decoded == UInt8(ascii: "%") && index + 4 < part.endIndex && hex(part[index + 3]) != nil
-                && hex(part[index + 4]) != nil
-            if decoded == UInt8(ascii: "/") || decoded == UInt8(ascii: "\\") || decoded == 0 || isDouble {
-                guard lenient else {
-                    throw Refusal(reason: "an encoded slash, backslash, NUL or percent sign in the path")
-                }
-                // Kept as it was sent, in one spelling: `%2F` is then no separator, neither here nor upstream.
-                result += [byte, digits[Int(high)], digits[Int(low)]]
-            } else {
-                result.append(decoded)
-            }
+            let isSeparator = decoded == UInt8(ascii: "/") || decoded == UInt8(ascii: "\\") || decoded == 0
+            if isSeparator, !lenient { throw Refusal(reason: "an encoded slash, backslash or NUL in the path") }
+            // Lenient: it is matched as it was sent, so that `%2F` is no separator here, as it is none upstream.
+            let staysEncoded = isSeparator || lenient && decoded == UInt8(ascii: "%")
+            matched += staysEncoded ? escaped(decoded) : [decoded]
+            encoded += unreserved.contains(decoded) ? [decoded] : escaped(decoded)
             index += 3
         }
-        return result
+        // What still looks encoded would be decoded once more by an upstream that is less careful.
+        if !lenient, holdsEncoding(matched) { throw Refusal(reason: "a double encoding in the path") }
+        if let parameters { matched.removeSubrange(parameters...) }
+        return Segment(matched: matched, encoded: String(decoding: encoded, as: UTF8.self))
+    }
+
+    /// A host and perhaps a port (RFC 3986, 3.2.2), without the characters that nobody uses in host names but that
+    /// would make one host look like another.
+    package static func isAuthority(_ text: String) -> Bool {
+        var rest = text.utf8[...]
+        if rest.first == UInt8(ascii: "[") {
+            guard let close = rest.firstIndex(of: UInt8(ascii: "]")),
+                IPAddress(String(text[text.index(after: text.startIndex)..<close])) != nil
+            else { return false }
+            rest = rest[rest.index(after: close)...]
+        } else {
+            let name = rest.prefix { byte in
+                (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || byte == 0x2D || byte == 0x2E
+                    || byte == 0x5F
+            }
+            guard !name.isEmpty, !name.elementsEqual(".".utf8), !String(text).contains("..") else { return false }
+            rest = rest[name.endIndex...]
+        }
+        if rest.isEmpty { return true }
+        return rest.first == UInt8(ascii: ":") && rest.count <= 6
+            && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
+    }
+
+    private static func holdsEncoding(_ bytes: [UInt8]) -> Bool {
+        bytes.indices.contains { index in
+            bytes[index] == UInt8(ascii: "%") && index + 2 < bytes.count && hex(bytes[index + 1]) != nil
+                && hex(bytes[index + 2]) != nil
+        }
     }
 
     private static let digits = Array("0123456789ABCDEF".utf8)
@@ -153,22 +195,12 @@ public struct RequestPath: Sendable, Hashable {
         }
     }
 
-    /// Encodes what may not stand in a path (RFC 3986, 3.3: `pchar`).
-    private static func encode(_ segment: [UInt8], lenient: Bool) -> String {
-        var result: [UInt8] = []
-        for (index, byte) in segment.enumerated() {
-            let isKept =
-                lenient && byte == UInt8(ascii: "%") && index + 2 < segment.count && hex(segment[index + 1]) != nil
-                && hex(segment[index + 2]) != nil
-            if isKept || pathBytes.contains(byte) {
-                result.append(byte)
-            } else {
-                result += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-            }
-        }
-        return String(decoding: result, as: UTF8.self)
+    private static func escaped(_ byte: UInt8) -> [UInt8] {
+        [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
     }
 
-    private static let pathBytes = Set(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@".utf8)
+    /// Characters that mean the same encoded or not (RFC 3986, 2.3).
+    private static let unreserved = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
+    /// What may stand in a path as it is (RFC 3986, 3.3: `pchar`).
+    private static let pathBytes = unreserved.union("!$&'()*+,;=:@".utf8)
 }

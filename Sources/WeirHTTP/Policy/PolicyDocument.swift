@@ -93,7 +93,9 @@ final class PolicyDocument {
                     quote = character
                 } else if character == "#", previous == " " {
                     break
-                } else if previous == "&" || previous == "*", column > 1, character.isLetter || character.isNumber {
+                } else if previous == "&" || previous == "*", column > 1, !character.isWhitespace,
+                    !",]}".contains(character)
+                {
                     let before = source.dropFirst(max(0, column - 3)).first
                     if column == 2 || before.map({ " \t[{,".contains($0) }) == true { return (line, column - 1) }
                 }

@@ -50,8 +50,9 @@ struct PolicyLint {
             document.warning("HEAD counts as GET, so a match of HEAD alone never holds; write GET", at: mark)
         }
         checkNames(match.tiers, at: mark)
-        for path in match.paths where path.description.hasSuffix("*") == false {
-            let shadow = match.paths.first { $0 != path && $0.isPrefix && $0.covers(path) }
+        let prefixes = match.paths.filter(\.isPrefix).prefix(100)
+        for path in match.paths where !path.isPrefix {
+            let shadow = prefixes.first { $0.covers(path) }
             if let shadow { document.warning("the path '\(path)' is already covered by '\(shadow)'", at: mark) }
         }
     }
@@ -63,7 +64,10 @@ struct PolicyLint {
             return
         }
         // Names that come from a header or a token can't be known here.
-        guard case .directory? = policy.tiers?.source else { return }
+        switch policy.tiers?.source {
+        case .header, .jwt: return
+        case .directory, nil: break
+        }
         for tier in tiers where !tierNames.contains(tier) {
             document.warning(
                 "nobody has the tier '\(tier)'\(Suggestion.text(for: tier, among: tierNames.sorted()))", at: mark)
@@ -87,13 +91,18 @@ struct PolicyLint {
         if limit.key.contains(.route), limit.match.paths.isEmpty {
             document.warning("the key 'route' needs paths in 'match'; without them all paths are one route", at: mark)
         }
-        for dimension in limit.key {
-            guard case .header(let name) = dimension, !limit.isKeptByAddress, !hasAddressLimit(for: limit) else {
-                continue
-            }
-            document.warning(
-                "anyone can send any '\(name)', so a key of it buys a fresh budget with every request; add a limit keyed on [address]",
-                at: mark)
+        guard !limit.isShadow, let free = limit.key.first(where: \.isFreelyChosen), !isBounded(limit) else { return }
+        guard free != .path else { return }
+        document.warning(
+            "a client chooses the '\(free.text)' in the key freely, so every new value buys a fresh budget; add a limit over the same requests without it, such as one with 'key: [address]'",
+            at: mark)
+    }
+
+    /// Whether another enforced limit, whose key nobody chooses freely, bounds all that this one applies to.
+    private func isBounded(_ limit: LimitRule) -> Bool {
+        policy.limits.contains { other in
+            !other.isShadow && other.boundsRate && !other.key.contains(where: \.isFreelyChosen)
+                && other.match.covers(limit.match)
         }
     }
 
@@ -157,7 +166,9 @@ struct PolicyLint {
 
     /// Whether an enforced limit on the address applies to all that this limit applies to.
     private func hasAddressLimit(for limit: LimitRule) -> Bool {
-        policy.limits.contains { $0.isKeptByAddress && !$0.isShadow && $0.match.covers(limit.match) }
+        policy.limits.contains {
+            $0.isKeptByAddress && $0.boundsRate && !$0.isShadow && $0.match.covers(limit.match)
+        }
     }
 }
 
@@ -166,9 +177,24 @@ extension LimitRule {
     fileprivate var isKeptByAddress: Bool {
         key.allSatisfy { dimension in
             switch dimension {
-            case .address, .global, .route, .host, .method: true
-            case .client, .path, .header, .claim, .parameter: false
+            case .address, .global, .route: true
+            case .client, .path, .host, .method, .header, .claim, .parameter: false
             }
+        }
+    }
+
+    /// Whether it bounds how much anybody can do: not when it is unlimited, or counts only what is in flight.
+    fileprivate var boundsRate: Bool {
+        allowance.values.contains { if case .rates = $0 { true } else { false } }
+    }
+}
+
+extension KeyDimension {
+    /// Whether whoever sends a request writes it as he likes.
+    fileprivate var isFreelyChosen: Bool {
+        switch self {
+        case .path, .host, .method, .header, .parameter: true
+        case .client, .address, .route, .global, .claim: false
         }
     }
 }
@@ -183,12 +209,14 @@ extension Match {
             isWider(addresses, other.addresses),
             headers.allSatisfy({ header in other.headers.contains { $0 == header } })
         else { return false }
-        return paths.isEmpty
-            || !other.paths.isEmpty && other.paths.allSatisfy { path in paths.contains { $0.covers(path) } }
+        if paths.isEmpty || paths.contains(where: \.isEverything) { return true }
+        return !other.paths.isEmpty && other.paths.allSatisfy { path in paths.contains { $0.covers(path) } }
     }
 }
 
 extension PathPattern {
+    fileprivate var isEverything: Bool { description == "/*" }
+
     /// Whether every path that the other matches surely matches this one.
     func covers(_ other: PathPattern) -> Bool {
         if self == other { return true }

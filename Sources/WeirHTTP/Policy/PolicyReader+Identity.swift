@@ -66,7 +66,7 @@ extension PolicyReader {
 
     private func directory(_ lookup: PolicyMapping) -> Directory? {
         if lookup["redis_hash"] != nil {
-            lookup.error("'redis_hash' needs a store of redis; with 'store: memory', use 'file'", at: "redis_hash")
+            lookup.error("'redis_hash' is not available in this version; use 'file'", at: "redis_hash")
             return nil
         }
         guard let file = lookup.text("file") else {
@@ -118,8 +118,17 @@ extension PolicyReader {
     func match(_ node: Node, inExempt: Bool = false) -> Match? {
         guard let mapping = document.mapping(node, .match) else { return nil }
         var match = Match()
+        for (key, value) in mapping.values {
+            guard case .sequence(let list) = value else { continue }
+            if list.isEmpty { mapping.error("'\(key)' is an empty list, which nothing could match", at: key) }
+            if list.count > 10_000 { mapping.error("'\(key)' has more than 10000 entries", at: key) }
+        }
         match.methods = (mapping.texts("method") ?? []).map { $0.uppercased() }
         match.hosts = (mapping.texts("host") ?? []).map { $0.lowercased() }
+        for host in match.hosts where !Self.isHost(host.hasPrefix("*.") ? host.dropFirst(2) : host[...]) {
+            mapping.error(
+                "'\(host)' is not a host name; write api.example.com without a port, or *.example.com", at: "host")
+        }
         if let node = mapping["path"] {
             match.paths = document.list(node).compactMap { (item: Node) -> PathPattern? in
                 guard let text = document.text(item, "'path'") else { return nil }
@@ -138,6 +147,16 @@ extension PolicyReader {
             mapping.error("an exemption without a condition would exempt everything")
         }
         return match
+    }
+
+    private static func isHost(_ name: Substring) -> Bool {
+        if name.hasPrefix("[") { return name.hasSuffix("]") }
+        return !name.isEmpty && !name.hasSuffix(".")
+            && name.utf8.allSatisfy { byte in
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                    || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "_")
+            }
     }
 
     private func headerConditions(_ node: Node) -> [(name: String, value: String?)] {

@@ -202,9 +202,14 @@ extension PolicyReader {
                 "'max' of \(most) is above the limit's capacity of \(capacity): such a request would never pass",
                 at: "max")
         }
-        if let response = mapping["response"] { return responseCost(response, mapping, most, capacity) }
+        if let response = mapping["response"] { return responseCost(response, mapping, most, rule) }
         if mapping["reserve"] != nil { mapping.error("'reserve' belongs to a cost from the response", at: "reserve") }
         let fallback = mapping.integer("default", in: 1...Rate.largestCount) ?? 1
+        if let capacity, fallback > capacity {
+            mapping.error(
+                "'default' of \(fallback) is above the limit's capacity of \(capacity): such a request would never pass",
+                at: "default")
+        }
         if let most, fallback > most { mapping.error("'default' is above 'max'", at: "default") }
         return requestCost(mapping).map { .request($0, fallback: fallback, max: most) }
     }
@@ -216,13 +221,20 @@ extension PolicyReader {
         return mapping["json"].flatMap(pointer).map { .json($0) }
     }
 
-    private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?, _ capacity: Int64?) -> CostRule? {
+    private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?, _ rule: LimitRule) -> CostRule? {
         guard let mapping = document.mapping(node, .response) else { return nil }
+        if rule.algorithm == .leakyBucket {
+            document.error(
+                "a leaky bucket gives out its slots before the response, so its cost can't come from there",
+                at: node.place)
+            return nil
+        }
         let kinds = ["status", "header", "json"].filter { mapping[$0] != nil }
         guard kinds.count == 1 else {
             mapping.error("a cost from the response needs exactly one of 'status', 'header' and 'json'")
             return nil
         }
+        let capacity = rule.smallestCapacity
         let reserve = cost.integer("reserve", in: 0...Rate.largestCount) ?? 0
         if let capacity, reserve > capacity {
             cost.error(

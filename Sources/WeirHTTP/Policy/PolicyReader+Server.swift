@@ -65,10 +65,10 @@ extension PolicyReader {
             document.error("'store' must be memory or a URL such as redis://127.0.0.1:6379", at: node.place)
             return nil
         }
-        let authority = text.dropFirst(scheme.count).prefix { $0 != "/" }
         // Only what the file itself says is refused; from the environment a password is welcome.
-        if let at = authority.lastIndex(of: "@"), authority[..<at].contains(":"),
-            node.scalar?.string.contains("${") == false
+        if let written = node.scalar?.string, let at = written.lastIndex(of: "@"),
+            let colon = written[..<at].dropFirst(scheme.count).firstIndex(of: ":"),
+            !(written[written.index(after: colon)..<at].hasPrefix("${") && written[..<at].hasSuffix("}"))
         {
             document.error(
                 "a password must not stand in the policy; write it as ${REDIS_PASSWORD} and set that variable",

@@ -154,6 +154,9 @@ final class PolicyReader {
         guard let rule = document.mapping(node, .access) else { return nil }
         let tiers = rule.texts("tier")
         let denies = rule.boolean("deny") ?? false
+        if tiers?.isEmpty == true {
+            rule.error("'tier' is an empty list; to deny everybody, write 'deny: true'", at: "tier")
+        }
         guard (tiers != nil) != denies else {
             rule.error("an access rule needs either 'tier', with who may pass, or 'deny: true'")
             return nil

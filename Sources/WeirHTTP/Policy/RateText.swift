@@ -6,7 +6,7 @@ package struct ValueError: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-/// Reads rates and durations: `20/minute burst 64; 2000 per 2 hours`, `90s`, `1.5 hours`.
+/// Reads rates and durations: `20/minute burst 64; 2000 per 2 hours`, `90s`, `5 minutes`.
 package enum RateText {
     static let units: KeyValuePairs<String, Timestamp> = [
         "second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000,
@@ -21,7 +21,7 @@ package enum RateText {
     /// The length of a unit in microseconds.
     static func unit(_ text: some StringProtocol) throws(ValueError) -> Timestamp {
         let lower = text.lowercased()
-        let singular = lower.count > 3 && lower.hasSuffix("s") ? String(lower.dropLast()) : lower
+        let singular = lower.count > 2 && lower.hasSuffix("s") ? String(lower.dropLast()) : lower
         let name = shortForms[lower] ?? shortForms[singular] ?? singular
         if let unit = units.first(where: { $0.key == name }) { return unit.value }
         let names = units.map(\.key)
