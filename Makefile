@@ -2,6 +2,9 @@
 
 SHELL := /bin/bash
 VENV := .build/venv
+# The binary carries Swift's libraries, so it runs where no toolchain is, and calls them without indirection; and it
+# goes without the run-time check for overlapping accesses, which debug builds and all tests keep.
+RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 
 .PHONY: run test test-slow format lint tools bench release clean
 
@@ -10,7 +13,7 @@ run: release
 	exec .build/release/weir demo
 
 release:
-	swift build -c release --product weir
+	swift build $(RELEASE) --product weir
 
 ## What the tests need besides Swift: Debian packages, and a Python environment under .build.
 tools:

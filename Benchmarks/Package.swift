@@ -8,7 +8,7 @@ let package = Package(
     targets: [
         .executableTarget(
             name: "Decisions",
-            dependencies: [.product(name: "Weir", package: "weir")],
+            dependencies: [.product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir")],
             swiftSettings: [.swiftLanguageMode(.v6)]
         )
     ]

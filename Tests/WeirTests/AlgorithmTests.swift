@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Weir
 import WeirTesting
@@ -18,7 +19,8 @@ struct SeededGenerator: RandomNumberGenerator {
 
 @Suite("Algorithms against a naive exact oracle")
 struct AlgorithmTests {
-    static let sequences = 10_000
+    /// Fewer under a sanitizer, which makes each many times slower.
+    static let sequences = ProcessInfo.processInfo.environment["WEIR_SEQUENCES"].flatMap { Int($0) } ?? 10_000
 
     @Test("every field of every decision is what the oracle says", arguments: Algorithm.all)
     func agreesWithTheOracle(_ algorithm: Algorithm) throws {

@@ -3,9 +3,10 @@
 import Glibc
 import Synchronization
 import Weir
+import WeirHTTP
 
 let arguments = CommandLine.arguments
-let usage = "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS"
+let usage = "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS | rules COUNT OPERATIONS"
 
 /// Nanoseconds of the monotonic clock.
 func nanoseconds() -> Int64 {
@@ -86,6 +87,36 @@ final class Box {
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 }
 
+struct BenchmarkRequest: LimitableRequest {
+    var method: String { "GET" }
+    var target: String
+    var host: String? { "api.example.com" }
+    func forEachValue(of name: String, _ body: (String) -> Void) {}
+}
+
+/// One request through a policy with so many rules, one of which it matches.
+func nanosecondsToMatch(rules: Int, operations: Int) throws -> Double {
+    var text = "limits:\n"
+    for index in 0..<rules {
+        text += "  - {name: rule-\(index), match: {path: /api/v1/model-\(index)/predict}, rate: 1000000000/second}\n"
+    }
+    let reading = Policy.read(text, file: "rules")
+    guard let policy = reading.policy else { fatalError("\(reading.diagnostics)") }
+    let limiter = try RequestLimiter(policy: policy)
+    let request = LimitedRequest(limiter)
+    guard let peer = IPAddress("192.0.2.1") else { return 0 }
+    // The same ten paths, spread over the rules, whatever their number.
+    let requests = (0..<10).map { BenchmarkRequest(target: "/api/v1/model-\($0 * rules / 10)/predict") }
+    var passed = 0
+    let start = nanoseconds()
+    for index in 0..<operations {
+        if case .verdict(.pass) = request.begin(requests[index % 10], on: limiter, peer: peer) { passed += 1 }
+    }
+    let elapsed = nanoseconds() - start
+    guard passed == operations, request.isLimited else { fatalError("\(passed) of \(operations) passed") }
+    return Double(elapsed) / Double(operations)
+}
+
 switch (arguments.dropFirst().first, arguments.dropFirst(2).compactMap { Int($0) }) {
 case ("keys", let numbers) where numbers.count == 2:
     let keys = (0..<numbers[0]).map(key)
@@ -117,6 +148,8 @@ case ("spin", let numbers) where numbers.count == 1:
             for _ in 0..<numbers[0] { _ = next(&state) }
             if state == 0 { print("never") }
         })
+case ("rules", let numbers) where numbers.count == 2:
+    print(try nanosecondsToMatch(rules: numbers[0], operations: numbers[1]))
 default:
     print(usage)
     exit(64)

