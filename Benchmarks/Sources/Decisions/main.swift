@@ -6,7 +6,8 @@ import Weir
 import WeirHTTP
 
 let arguments = CommandLine.arguments
-let usage = "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS | rules COUNT OPERATIONS"
+let usage =
+    "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS | rules COUNT OPERATIONS"
 
 /// Nanoseconds of the monotonic clock.
 func nanoseconds() -> Int64 {

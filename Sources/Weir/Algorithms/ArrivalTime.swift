@@ -14,19 +14,19 @@ struct ArrivalTime: Equatable {
     @inline(__always)
     mutating func convert(to count: Int64) {
         guard perTick != count else { return }
-        scaled = (scaled * Int128(count)).dividedRoundingUp(by: Int128(perTick))
+        scaled = (scaled * Int128(count)).dividedRoundingUp(by: perTick)
         perTick = count
     }
 
     /// How far the instant lies ahead of now, in units of 1/n tick; 0 when it has passed.
     @inline(__always)
     func ahead(of now: Timestamp) -> Int128 {
-        max(0, scaled - Int128(now) * Int128(perTick))
+        max(0, scaled &- Int128(now, times: perTick))
     }
 
     /// Puts the instant so far ahead of now.
     @inline(__always)
     mutating func set(ahead: Int128, of now: Timestamp) {
-        scaled = Int128(now) * Int128(perTick) + ahead
+        scaled = Int128(now, times: perTick) &+ ahead
     }
 }

@@ -39,12 +39,12 @@ struct LeakyBucket: LimitAlgorithm {
         if cost > count { return .denied(retryAfter: nil) }
         if cost == 0 {
             let debt = wait - full - longestWait
-            return debt > 0 ? .denied(retryAfter: debt.dividedRoundingUp(by: Int128(count))) : .allowed(delay: 0)
+            return debt > 0 ? .denied(retryAfter: debt.dividedRoundingUp(by: count)) : .allowed(delay: 0)
         }
         if wait <= longestWait {
-            return .allowed(delay: Timestamp(clamping: wait.dividedRoundingUp(by: Int128(count))))
+            return .allowed(delay: Timestamp(clamping: wait.dividedRoundingUp(by: count)))
         }
-        return .denied(retryAfter: (wait - longestWait).dividedRoundingUp(by: Int128(count)))
+        return .denied(retryAfter: (wait - longestWait).dividedRoundingUp(by: count))
     }
 
     func charge(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, sequence: UInt64) {
@@ -62,7 +62,7 @@ struct LeakyBucket: LimitAlgorithm {
     /// Only the last in the queue can be given back: others already hold the slots behind any other.
     func refund(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         let start = state.scaled - Int128(cost) * slot
-        guard start >= 0, start.dividedRoundingUp(by: Int128(count)) == Int128(receipt.time) + Int128(receipt.delay)
+        guard start >= 0, start.dividedRoundingUp(by: count) == Int128(receipt.time) + Int128(receipt.delay)
         else { return false }
         let used = state.ahead(of: now)
         state.scaled = start
@@ -72,8 +72,8 @@ struct LeakyBucket: LimitAlgorithm {
     func standing(_ state: ArrivalTime, at now: Timestamp) -> Standing {
         let wait = state.ahead(of: now)
         return Standing(
-            remaining: wait <= longestWait ? (longestWait - wait).dividedRoundingDown(by: slot) + 1 : 0,
-            resetAfter: wait.dividedRoundingUp(by: Int128(count))
+            remaining: wait <= longestWait ? (longestWait - wait).dividedRoundingDown(by: Int64(slot)) + 1 : 0,
+            resetAfter: wait.dividedRoundingUp(by: count)
         )
     }
 

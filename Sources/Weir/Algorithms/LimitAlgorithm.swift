@@ -53,24 +53,30 @@ struct Standing: Equatable {
 }
 
 extension Int128 {
+    /// The product of two 64-bit numbers, which always fits. A general 128-bit multiplication with its check for
+    /// overflow takes several times as long.
+    @inline(__always)
+    init(_ left: Int64, times right: Int64) {
+        let product = left.multipliedFullWidth(by: right)
+        self = Int128(truncatingIfNeeded: product.high) << 64 | Int128(truncatingIfNeeded: product.low)
+    }
+
     /// The quotient rounded up. The receiver is at least 0 and the divisor above 0.
     @inline(__always)
-    func dividedRoundingUp(by divisor: Int128) -> Int128 {
-        if let small = Int64(exactly: self), let divisor = Int64(exactly: divisor) {
-            // 64-bit division is several times faster, and nearly every division fits.
+    func dividedRoundingUp(by divisor: Int64) -> Int128 {
+        // 64-bit division is several times faster, and nearly every division fits.
+        if let small = Int64(exactly: self) {
             let (quotient, remainder) = small.quotientAndRemainder(dividingBy: divisor)
-            return Int128(quotient) + (remainder > 0 ? 1 : 0)
+            return Int128(truncatingIfNeeded: quotient &+ (remainder > 0 ? 1 : 0))
         }
-        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+        let (quotient, remainder) = quotientAndRemainder(dividingBy: Int128(divisor))
         return quotient + (remainder > 0 ? 1 : 0)
     }
 
-    /// The quotient rounded down, as 64 bits. The receiver is at least 0 and the quotient fits.
+    /// The quotient rounded down, as 64 bits. The receiver is at least 0 and the divisor above 0.
     @inline(__always)
-    func dividedRoundingDown(by divisor: Int128) -> Int64 {
-        if let small = Int64(exactly: self), let divisor = Int64(exactly: divisor) {
-            return small / divisor
-        }
-        return Int64(clamping: self / divisor)
+    func dividedRoundingDown(by divisor: Int64) -> Int64 {
+        if let small = Int64(exactly: self) { return small / divisor }
+        return Int64(clamping: self / Int128(divisor))
     }
 }

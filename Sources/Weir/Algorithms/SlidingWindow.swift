@@ -94,7 +94,7 @@ struct SlidingWindow: LimitAlgorithm {
 
     /// How many whole units fit between the estimate and `most`.
     private func free(_ state: State, at now: Timestamp, of most: Int64) -> Int64 {
-        let previous = scaledPrevious(state, at: now).dividedRoundingUp(by: Int128(period))
+        let previous = scaledPrevious(state, at: now).dividedRoundingUp(by: period)
         return Int64(clamping: Int128(most - state.current) - previous)
     }
 
@@ -102,7 +102,7 @@ struct SlidingWindow: LimitAlgorithm {
     private func overlapFits(_ previous: Int64, in free: Int64) -> Timestamp {
         guard previous > free else { return 0 }
         let excess = Int128(previous - free) * Int128(period)
-        return Timestamp(clamping: excess.dividedRoundingUp(by: Int128(previous)))
+        return Timestamp(clamping: excess.dividedRoundingUp(by: previous))
     }
 
     private func add(_ cost: Int64, to state: inout State, at now: Timestamp, upTo most: Int64) {

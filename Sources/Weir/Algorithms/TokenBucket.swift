@@ -9,8 +9,10 @@ struct TokenBucket: LimitAlgorithm {
     static var fresh: ArrivalTime { .fresh }
 
     private let count: Int64
+    // None of the sums below can overflow: with counts up to 10^9 and periods up to 366 days, all stay below 2^83.
+
     /// What one token is worth, in units of 1/n tick.
-    private let token: Int128
+    private let token: Int64
     /// What all tokens are worth.
     private let full: Int128
     private let burst: Int64
@@ -19,28 +21,29 @@ struct TokenBucket: LimitAlgorithm {
     init(_ numbers: LimitNumbers) {
         count = numbers.count
         burst = numbers.burst
-        token = Int128(numbers.period)
-        full = Int128(numbers.burst) * token
+        token = numbers.period
+        full = Int128(numbers.burst, times: numbers.period)
     }
 
     @inline(__always)
     func settle(_ state: inout ArrivalTime, at now: Timestamp) {
         state.convert(to: count)
         // Capacity and debt are all that a key can have used.
-        if state.ahead(of: now) > 2 * full { state.set(ahead: 2 * full, of: now) }
+        let most = full &+ full
+        if state.ahead(of: now) > most { state.set(ahead: most, of: now) }
     }
 
     @inline(__always)
     func admission(_ state: ArrivalTime, at now: Timestamp, cost: Int64) -> Admission {
-        let missing = state.ahead(of: now) + Int128(cost) * token - full
+        let missing = state.ahead(of: now) &+ Int128(cost, times: token) &- full
         if missing <= 0 { return .allowed(delay: 0) }
         if cost > burst { return .denied(retryAfter: nil) }
-        return .denied(retryAfter: missing.dividedRoundingUp(by: Int128(count)))
+        return .denied(retryAfter: missing.dividedRoundingUp(by: count))
     }
 
     @inline(__always)
     func charge(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, sequence: UInt64) {
-        state.set(ahead: state.ahead(of: now) + Int128(cost) * token, of: now)
+        state.set(ahead: state.ahead(of: now) &+ Int128(cost, times: token), of: now)
     }
 
     @inline(__always)
@@ -50,13 +53,13 @@ struct TokenBucket: LimitAlgorithm {
 
     @inline(__always)
     func debit(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) {
-        add(cost, to: &state, at: now, upTo: 2 * full)
+        add(cost, to: &state, at: now, upTo: full &+ full)
     }
 
     @inline(__always)
     func refund(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         let used = state.ahead(of: now)
-        state.set(ahead: max(0, used - Int128(cost) * token), of: now)
+        state.set(ahead: max(0, used &- Int128(cost, times: token)), of: now)
         return used > 0
     }
 
@@ -64,14 +67,14 @@ struct TokenBucket: LimitAlgorithm {
     func standing(_ state: ArrivalTime, at now: Timestamp) -> Standing {
         let used = state.ahead(of: now)
         return Standing(
-            remaining: used < full ? (full - used).dividedRoundingDown(by: token) : 0,
-            resetAfter: used.dividedRoundingUp(by: Int128(count))
+            remaining: used < full ? (full &- used).dividedRoundingDown(by: token) : 0,
+            resetAfter: used.dividedRoundingUp(by: count)
         )
     }
 
     @inline(__always)
     private func add(_ cost: Int64, to state: inout ArrivalTime, at now: Timestamp, upTo most: Int128) {
         let used = state.ahead(of: now)
-        state.set(ahead: max(used, min(used + Int128(cost) * token, most)), of: now)
+        state.set(ahead: max(used, min(used &+ Int128(cost, times: token), most)), of: now)
     }
 }
