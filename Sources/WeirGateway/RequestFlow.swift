@@ -85,7 +85,17 @@ final class RequestFlow: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if phase == .lingering { stillSending() }
         if isDead || phase == .lingering || phase == .closed { return }
-        inbox.append(unwrapInboundIn(data))
+        let part = unwrapInboundIn(data)
+        if inbox.isEmpty, !isProcessing {
+            // Nearly always: nothing waits, and the part can be taken as it comes.
+            isProcessing = true
+            let isTaken = take(part)
+            isProcessing = false
+            if isTaken, inbox.isEmpty { return }
+            if !isTaken { inbox.prepend(part) }
+        } else {
+            inbox.append(part)
+        }
         process()
     }
 
@@ -108,45 +118,43 @@ final class RequestFlow: ChannelDuplexHandler {
         guard !isProcessing else { return }
         isProcessing = true
         defer { isProcessing = false }
-        while let part = inbox.first {
-            switch (phase, part) {
-            case (.idle, .head(let head)):
-                // Who doesn't read the answers is not answered further.
-                guard isWritable else { return }
-                inbox.removeFirst()
-                begin(head)
-            case (.readingBody, .body(let bytes)):
-                inbox.removeFirst()
-                hold(bytes)
-            case (.readingBody, .end):
-                inbox.removeFirst()
-                requestEnded = true
-                handle(request.resume(body: .bytes(heldBody.flatMap { Array($0.readableBytesView) })))
-            case (.forwarding, .body(let bytes)):
-                inbox.removeFirst()
-                touch(responseStarted ? shared.settings.responseTimeout : nil)
-                upstream?.write(.body(.byteBuffer(bytes)))
-            case (.forwarding, .end) where !requestEnded:
-                inbox.removeFirst()
-                requestEnded = true
-                touch(shared.settings.responseTimeout)
-                // Trailers are dropped: an upstream that merges them into the header would believe what they say.
-                upstream?.write(.end(nil))
-                upstream?.flush()
-            case (.discarding, .body(let bytes)):
-                inbox.removeFirst()
-                discard(bytes.readableBytes)
-            case (.discarding, .end):
-                inbox.removeFirst()
-                requestEnded = true
-                endExchange()
-            case (.waiting, _), (.delayed, _), (.connecting, _), (.forwarding, _), (.lingering, _), (.closed, _):
-                return
-            case (.idle, _), (.readingBody, .head), (.discarding, .head):
-                // Parts of a request that was answered and cut off.
-                inbox.removeFirst()
-            }
+        while let part = inbox.popFirst() {
+            if take(part) { continue }
+            inbox.prepend(part)
+            return
         }
+    }
+
+    /// Takes one part, unless the present phase has to end first.
+    private func take(_ part: HTTPServerRequestPart) -> Bool {
+        switch (phase, part) {
+        case (.idle, .head(let head)):
+            // Who doesn't read the answers is not answered further.
+            guard isWritable else { return false }
+            begin(head)
+        case (.readingBody, .body(let bytes)): hold(bytes)
+        case (.readingBody, .end):
+            requestEnded = true
+            handle(request.resume(body: .bytes(heldBody.flatMap { Array($0.readableBytesView) })))
+        case (.forwarding, .body(let bytes)):
+            touch(responseStarted ? shared.settings.responseTimeout : nil)
+            upstream?.write(.body(.byteBuffer(bytes)))
+        case (.forwarding, .end) where !requestEnded:
+            requestEnded = true
+            touch(shared.settings.responseTimeout)
+            // Trailers are dropped: an upstream that merges them into the header would believe what they say.
+            upstream?.write(.end(nil))
+            upstream?.flush()
+        case (.discarding, .body(let bytes)): discard(bytes.readableBytes)
+        case (.discarding, .end):
+            requestEnded = true
+            endExchange()
+        case (.waiting, _), (.delayed, _), (.connecting, _), (.forwarding, _): return false
+        case (.idle, _), (.readingBody, .head), (.discarding, .head), (.lingering, _), (.closed, _):
+            // Parts of a request that was answered and cut off.
+            break
+        }
+        return true
     }
 
     private func begin(_ head: HTTPRequestHead) {

@@ -281,7 +281,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
         }
     }
 
-    @inline(__always)
+    @inline(never)
     private func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
         _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ algorithm: A, at now: Timestamp,
         _ evenIfFull: Bool, _ visitor: Visitor

@@ -79,7 +79,7 @@ public struct KeyHasher: Sendable {
         var state = seed ^ a
         var first: UInt64 = 0
         var second: UInt64 = 0
-        if count >= 8 {
+        if count >= 16 {
             var offset = 0
             while count - offset > 16 {
                 state = Self.fold(
@@ -89,8 +89,17 @@ public struct KeyHasher: Sendable {
                 offset += 16
             }
             // The last 16 bytes overlap what came before, so there is no tail to loop over.
-            first = bytes.loadUnaligned(fromByteOffset: max(0, count - 16), as: UInt64.self)
+            first = bytes.loadUnaligned(fromByteOffset: count - 16, as: UInt64.self)
             second = bytes.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
+        } else if count >= 8 {
+            // A short string was just put on the stack as two words; a load across both would wait for the stores.
+            first = bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)
+            if count >= 12 {
+                second = UInt64(bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+                second |= UInt64(bytes.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)) << 32
+            } else if count > 8 {
+                second = UInt64(bytes[8]) | UInt64(bytes[(count + 8) / 2]) << 8 | UInt64(bytes[count - 1]) << 16
+            }
         } else if count >= 4 {
             first = UInt64(bytes.loadUnaligned(fromByteOffset: 0, as: UInt32.self))
             second = UInt64(bytes.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self))

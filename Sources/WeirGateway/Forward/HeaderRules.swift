@@ -4,6 +4,8 @@ import WeirHTTP
 /// Which headers are not passed on, found by length first, since nearly none of a request's names has such a length.
 struct HeaderRules: Sendable {
     private var byLength: [[[UInt8]]] = []
+    /// One bit for each length below 64 that some name has.
+    private var lengths: UInt64 = 0
 
     /// Those that concern one connection only (RFC 9110, 7.6.1), and framing, which is written anew.
     static let hopByHop = [
@@ -14,7 +16,9 @@ struct HeaderRules: Sendable {
     init(_ names: [String]) {
         for name in names {
             let bytes = Array(name.utf8).map(\.asciiLowercased)
+            // The longest that the policy can name is far longer than any header of this list.
             while byLength.count <= bytes.count { byLength.append([]) }
+            if bytes.count < 64 { lengths |= 1 << UInt64(bytes.count) }
             if !byLength[bytes.count].contains(bytes) { byLength[bytes.count].append(bytes) }
         }
     }
@@ -22,7 +26,11 @@ struct HeaderRules: Sendable {
     @inline(__always)
     func contains(_ name: String) -> Bool {
         let length = name.utf8.count
-        guard length < byLength.count, !byLength[length].isEmpty else { return false }
+        if length < 64 {
+            guard lengths & 1 << UInt64(truncatingIfNeeded: length) != 0 else { return false }
+        } else if length >= byLength.count {
+            return false
+        }
         return isListed(name)
     }
 
