@@ -65,8 +65,9 @@ extension Int128 {
     @inline(__always)
     func dividedRoundingUp(by divisor: Int64) -> Int128 {
         // 64-bit division is several times faster, and nearly every division fits.
-        if let small = Int64(exactly: self) {
-            let (quotient, remainder) = small.quotientAndRemainder(dividingBy: divisor)
+        let small = UInt64(truncatingIfNeeded: self)
+        if Int128(truncatingIfNeeded: small) == self {
+            let (quotient, remainder) = small.quotientAndRemainder(dividingBy: UInt64(truncatingIfNeeded: divisor))
             return Int128(truncatingIfNeeded: quotient &+ (remainder > 0 ? 1 : 0))
         }
         let (quotient, remainder) = quotientAndRemainder(dividingBy: Int128(divisor))

@@ -67,7 +67,8 @@ struct TokenBucket: LimitAlgorithm {
     func standing(_ state: ArrivalTime, at now: Timestamp) -> Standing {
         let used = state.ahead(of: now)
         return Standing(
-            remaining: used < full ? (full &- used).dividedRoundingDown(by: token) : 0,
+            // ⌊(full − used) ÷ token⌋, by the smaller number: what was used is mostly little.
+            remaining: max(0, burst &- Int64(truncatingIfNeeded: used.dividedRoundingUp(by: token))),
             resetAfter: used.dividedRoundingUp(by: count)
         )
     }

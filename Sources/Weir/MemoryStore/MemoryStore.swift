@@ -58,6 +58,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
     }
 
     /// Decides one charge, at once.
+    @inline(__always)
     public func decideNow(_ charge: Charge) -> Decision {
         let fingerprint = Self.fingerprint(of: charge.key)
         let segment = segment(of: fingerprint)
@@ -281,7 +282,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
         }
     }
 
-    @inline(never)
+    @inline(__always)
     private func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
         _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ algorithm: A, at now: Timestamp,
         _ evenIfFull: Bool, _ visitor: Visitor
