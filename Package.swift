@@ -85,6 +85,10 @@ let package = Package(
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["WeirCLI"], exclude: ["Upstreams"], swiftSettings: strict),
+        .testTarget(
+            name: "WeirJWTTests",
+            dependencies: ["WeirJWT", "WeirTesting", .product(name: "JWTKit", package: "jwt-kit")],
+            swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]
 )

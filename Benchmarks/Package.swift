@@ -6,10 +6,14 @@ let package = Package(
     platforms: [.macOS(.v26)],
     dependencies: [.package(name: "weir", path: "..")],
     targets: [
+        // Counts allocations, for `Decisions allocations`.
+        .target(name: "CAllocations"),
         .executableTarget(
             name: "Decisions",
-            dependencies: [.product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir")],
+            dependencies: [
+                "CAllocations", .product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir"),
+            ],
             swiftSettings: [.swiftLanguageMode(.v6)]
-        )
+        ),
     ]
 )

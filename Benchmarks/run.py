@@ -46,7 +46,8 @@ def report(name, sides, rounds, ratio, target):
 
 def build():
     os.makedirs(BUILD, exist_ok=True)
-    run("swift", "build", "-c", "release", "--package-path", HERE, "--scratch-path", BUILD, "--product", "Decisions")
+    run("swift", "build", "-c", "release", "--static-swift-stdlib", "-Xswiftc", "-enforce-exclusivity=unchecked",
+        "--package-path", HERE, "--scratch-path", BUILD, "--product", "Decisions")
     if shutil.which("go"):
         environment = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off")
         run("go", "build", "-o", XRATE, ".", cwd=os.path.join(HERE, "peers", "xrate"), env=environment)
@@ -177,8 +178,9 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", choices=["engine", "gateway", []], default=["engine", "gateway"])
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway")
     options = arguments.parse_args()
+    options.parts = options.parts or ["engine", "gateway"]
     if "engine" in options.parts:
         build()
         engine(options.rounds)

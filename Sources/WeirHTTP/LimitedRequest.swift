@@ -102,7 +102,7 @@ public final class LimitedRequest {
         let identity = limiter.identifier.identify(request, peer: peer, tier: tier)
         self.identity = identity
         origin = request.onlyValue(of: "Origin")
-        let facts = RequestFacts(request, path, identity)
+        let facts = RequestFacts(request, path, identity, needsHost: limiter.readsHost)
         let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
         if let refusal = checkAccess(request, facts, isPreflight) { return .verdict(.refuse(refusal)) }
         if isPreflight || isExempt(request, facts) || bypasses(request) { return .verdict(.pass(delay: 0)) }
@@ -232,9 +232,9 @@ public final class LimitedRequest {
         let paths = plan.rule.match.paths
         let value: String
         switch dimension {
-        case .client: return hasher.hash(identity?.client ?? "", seed: UInt64(identity?.source ?? 0))
+        case .client: return clientHash
         case .address(let prefix):
-            value = facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix).description
+            return hasher.hash(facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix), seed: 0)
         case .route: value = match.pattern < paths.count ? paths[match.pattern].description : "*"
         case .path: value = facts.path
         case .global: value = ""
@@ -392,7 +392,10 @@ public final class LimitedRequest {
 
     /// A hash that names the client in logs; the same for the same client while the process lives.
     public var clientHash: UInt64 {
-        limiter.store.keyHasher.hash(identity?.client ?? "", seed: UInt64(identity?.source ?? 0))
+        let hasher = limiter.store.keyHasher
+        guard let identity else { return 0 }
+        if identity.source == 0 { return hasher.hash(identity.maskedAddress, seed: 0) }
+        return hasher.hash(identity.client, seed: UInt64(identity.source))
     }
 
     // MARK: settle
@@ -492,10 +495,10 @@ public final class LimitedRequest {
 }
 
 extension RequestFacts {
-    init(_ request: some LimitableRequest, _ path: RequestPath, _ identity: Identity) {
+    init(_ request: some LimitableRequest, _ path: RequestPath, _ identity: Identity, needsHost: Bool) {
         method = request.method == "HEAD" ? "GET" : request.method
         self.path = path.path
-        host = (path.authority ?? request.host).map(Self.hostName)
+        host = needsHost ? (path.authority ?? request.host).map(Self.hostName) : nil
         tier = identity.tier
         address = identity.address
     }
@@ -527,4 +530,11 @@ private func isEqualInConstantTime(_ left: String, _ right: String) -> Bool {
         difference |= Int((index < left.count ? left[index] : 0) ^ right[index])
     }
     return difference == 0
+}
+
+extension KeyHasher {
+    /// Hashes an address by its bits, which needs no text. An IPv4 address is not the IPv6 address of the same bits.
+    fileprivate func hash(_ address: IPAddress, seed: UInt64) -> UInt64 {
+        withUnsafeBytes(of: address.bits) { hash($0, seed: seed &+ (address.isIPv4 ? 0 : 1 << 32)) }
+    }
 }

@@ -14,6 +14,8 @@ public final class RequestLimiter: Sendable {
     let plans: [LimitPlan]
     let headers: LimitHeaders
     let clock: any TickClock
+    /// Whether any rule or key looks at the host.
+    let readsHost: Bool
 
     /// - Parameters:
     ///   - policy: what to enforce.
@@ -45,6 +47,8 @@ public final class RequestLimiter: Sendable {
         exempt = Matcher(policy.exempt)
         limits = Matcher(policy.limits.map(\.match))
         headers = LimitHeaders(settings: policy.headers)
+        let matches = policy.limits.map(\.match) + policy.access.map(\.match) + policy.exempt
+        readsHost = matches.contains { !$0.hosts.isEmpty } || policy.limits.contains { $0.key.contains(.host) }
         let now = clock.now()
         var plans: [LimitPlan] = []
         for rule in policy.limits {

@@ -1,5 +1,6 @@
 // What one decision costs. Prints one number on a line: nanoseconds, bytes or a ratio; `run.py` pairs
 // these with the peers' and reports the ratios.
+import CAllocations
 import Glibc
 import Synchronization
 import Weir
@@ -7,7 +8,7 @@ import WeirHTTP
 
 let arguments = CommandLine.arguments
 let usage =
-    "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS | rules COUNT OPERATIONS"
+    "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS | rules COUNT OPERATIONS | allocations OPERATIONS"
 
 /// Nanoseconds of the monotonic clock.
 func nanoseconds() -> Int64 {
@@ -118,6 +119,32 @@ func nanosecondsToMatch(rules: Int, operations: Int) throws -> Double {
     return Double(elapsed) / Double(operations)
 }
 
+/// Allocations of one decision, by the engine alone and through a policy with three limits.
+func printAllocations(operations: Int) throws {
+    func count(_ body: () -> Void) -> Double {
+        for _ in 0..<1000 { body() }
+        let before = allocations()
+        for _ in 0..<operations { body() }
+        return Double(allocations() - before) / Double(operations)
+    }
+    let limiter = try makeLimiter(capacity: 1000)
+    let ofLimiter = count { _ = limiter.decide("client-00000001") }
+    let reading = Policy.read(
+        """
+        limits:
+          - {name: per-client, rate: 1000000000/second; 1000000000/minute}
+          - {name: route, match: {path: "/v1/*"}, key: [client, route], rate: 1000000000/second, algorithm: fixed-window}
+          - {name: address, key: [address], rate: 1000000000/second, algorithm: sliding-window}
+        """, file: "allocations")
+    guard let policy = reading.policy, let peer = IPAddress("192.0.2.1") else { fatalError("\(reading.diagnostics)") }
+    let requests = try RequestLimiter(policy: policy)
+    let request = LimitedRequest(requests)
+    let test = BenchmarkRequest(target: "/v1/predict")
+    let ofRequest = count { _ = request.begin(test, on: requests, peer: peer) }
+    print("allocations of a decision: \(ofLimiter) by a Limiter, \(ofRequest) through a policy of three limits")
+    guard ofLimiter == 0, ofRequest == 0 else { exit(1) }
+}
+
 switch (arguments.dropFirst().first, arguments.dropFirst(2).compactMap { Int($0) }) {
 case ("keys", let numbers) where numbers.count == 2:
     let keys = (0..<numbers[0]).map(key)
@@ -151,6 +178,8 @@ case ("spin", let numbers) where numbers.count == 1:
         })
 case ("rules", let numbers) where numbers.count == 2:
     print(try nanosecondsToMatch(rules: numbers[0], operations: numbers[1]))
+case ("allocations", let numbers) where numbers.count == 1:
+    try printAllocations(operations: numbers[0])
 default:
     print(usage)
     exit(64)

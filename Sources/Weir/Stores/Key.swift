@@ -56,7 +56,7 @@ public struct KeyHasher: Sendable {
 
     /// The key of several dimensions, each hashed by ``hash(_:seed:)``, under a limit.
     @inline(__always)
-    package func key(_ dimensions: some Sequence<UInt64>, seed: UInt64) -> Key {
+    package func key(_ dimensions: [UInt64], seed: UInt64) -> Key {
         var state = seed
         var partition: UInt64?
         for dimension in dimensions {

@@ -1,19 +1,31 @@
 import Weir
 
 /// A limit of the policy, made ready: for each tier, the windows to decide by.
-struct LimitPlan: Sendable {
-    /// One window, with all that doesn't change from request to request.
-    struct Window: Sendable {
-        var limit: Limit
+///
+/// A class, so that a request that looks at it counts one reference and not one for each part of the rule.
+final class LimitPlan: Sendable {
+    /// One window, with all that doesn't change from request to request. A class, so that a request that holds it
+    /// for its answer counts one reference and not one for each of its strings.
+    final class Window: Sendable {
+        let limit: Limit
         /// The numbers while the limit warms up.
-        var coldNumbers: LimitNumbers?
+        let coldNumbers: LimitNumbers?
         /// Where the window's keys start.
-        var seed: UInt64
+        let seed: UInt64
         /// As written in `RateLimit-Policy`, warmed up and not.
-        var policyItem: String
-        var coldPolicyItem: String
+        let policyItem: String
+        let coldPolicyItem: String
         /// The name as written in `RateLimit`: a string in quotes.
-        var quotedName: String
+        let quotedName: String
+
+        init(_ limit: Limit, cold: Limit?, seed: UInt64) {
+            self.limit = limit
+            self.seed = seed
+            coldNumbers = cold?.numbers
+            policyItem = LimitHeaders.policyItem(limit)
+            coldPolicyItem = LimitHeaders.policyItem(cold ?? limit)
+            quotedName = LimitHeaders.quoted(limit.name)
+        }
     }
 
     let rule: LimitRule
@@ -80,13 +92,6 @@ struct LimitPlan: Sendable {
     private static func window(_ rule: LimitRule, _ limit: Limit, _ cold: Limit?, _ hasher: KeyHasher) -> Window {
         // Name, algorithm, key and period are what tells a state from all others.
         let identity = limit.identity + "\u{0}" + rule.key.map(\.text).joined(separator: "\u{0}")
-        return Window(
-            limit: limit,
-            coldNumbers: cold?.numbers,
-            seed: hasher.seed(for: identity),
-            policyItem: LimitHeaders.policyItem(limit),
-            coldPolicyItem: LimitHeaders.policyItem(cold ?? limit),
-            quotedName: LimitHeaders.quoted(limit.name)
-        )
+        return Window(limit, cold: cold, seed: hasher.seed(for: identity))
     }
 }

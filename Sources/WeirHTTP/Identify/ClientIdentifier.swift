@@ -9,8 +9,10 @@ struct Identity {
     /// Which source named the client, from 1; 0 for the address. Part of the key, so that a user called
     /// `192.0.2.1` is not the address.
     var source: Int
-    /// What names the client, for hashing and for logs of the operator's choice; never sent anywhere.
+    /// What names the client when it isn't its address; never sent anywhere.
     var client: String
+    /// What names the client when it is: the address, masked.
+    var maskedAddress: IPAddress
     var tier: String?
     var token: VerifiedToken?
 }
@@ -38,8 +40,8 @@ struct ClientIdentifier: Sendable {
     func identify(_ request: some LimitableRequest, peer: IPAddress, tier: String? = nil) -> Identity {
         let address = addresses.client(of: request, peer: peer)
         var identity = Identity(
-            address: address, isFromTrustedProxy: addresses.isTrusted(peer), source: 0, client: "", tier: nil,
-            token: nil)
+            address: address, isFromTrustedProxy: addresses.isTrusted(peer), source: 0, client: "",
+            maskedAddress: address, tier: nil, token: nil)
         if needsToken, let verifier, let token = bearerToken(request) { identity.token = verifier.verify(token) }
         name(&identity, request)
         identity.tier = tier ?? self.tier(of: identity, request)
@@ -73,7 +75,7 @@ struct ClientIdentifier: Sendable {
                 break search
             }
         }
-        identity.client = identity.address.masked(ipv6Prefix: prefix).description
+        identity.maskedAddress = identity.address.masked(ipv6Prefix: prefix)
     }
 
     private func tier(of identity: Identity, _ request: some LimitableRequest) -> String? {
