@@ -22,11 +22,17 @@ public final class MemoryStore: Store, @unchecked Sendable {
     /// The most keys held, apart from one shared key for each limit.
     public let capacity: Int
 
-    private let held = Atomic<Int>(0)
-    private let dropped = Atomic<UInt64>(0)
-    private let shared = Atomic<UInt64>(0)
-    /// Where the sweep of other segments goes on when the table is full, or in ``maintain(segments:)``.
-    private let hand = Atomic<Int>(0)
+    private let counters = Counters()
+
+    /// Apart from the store itself, because every decision reads the store, and would wait for its cache line each
+    /// time another thread counts.
+    private final class Counters: Sendable {
+        let held = Atomic<Int>(0)
+        let dropped = Atomic<UInt64>(0)
+        let shared = Atomic<UInt64>(0)
+        /// Where the sweep of other segments goes on when the table is full, or in ``maintain(segments:)``.
+        let hand = Atomic<Int>(0)
+    }
 
     /// - Parameters:
     ///   - capacity: the most keys held, at least 1. A key takes 30 to 40 bytes (a sliding log, 16
@@ -39,10 +45,12 @@ public final class MemoryStore: Store, @unchecked Sendable {
         self.clock = clock
         usesSystemClock = clock is SystemClock
         var count = 64
-        while count < 8192, count * 2048 < self.capacity { count *= 2 }
+        while count < 8192, count * 256 < self.capacity { count *= 2 }
         segmentCount = count
         mask = UInt64(count - 1)
-        segments = .allocate(capacity: count)
+        segments = UnsafeMutableRawPointer.allocate(
+            byteCount: count * MemoryLayout<Segment>.stride, alignment: Segment.alignment
+        ).bindMemory(to: Segment.self, capacity: count)
         for index in 0..<count { (segments + index).initialize(to: Segment()) }
     }
 
@@ -175,7 +183,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
                 evenIfFull: true, Conclude(charge: charge, passes: passes, isShared: participant.isShared)
             )
             if let decision { decisions.append(decision) }
-            if participant.isShared { shared.wrappingAdd(1, ordering: .relaxed) }
+            if participant.isShared { counters.shared.wrappingAdd(1, ordering: .relaxed) }
         }
     }
 
@@ -208,7 +216,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
                 segment.pointee.annexed().receipts.voidAll(of: fingerprint, upTo: sequence)
                 guard let index = segment.pointee.table.find(fingerprint) else { return false }
                 segment.pointee.remove(at: index)
-                held.wrappingSubtract(1, ordering: .relaxed)
+                counters.held.wrappingSubtract(1, ordering: .relaxed)
                 return true
             }
         }
@@ -297,7 +305,8 @@ public final class MemoryStore: Store, @unchecked Sendable {
             segment.pointee.table.set(state.save(over: cell, segment.pointee.annexed()), at: index)
             return result
         }
-        guard evenIfFull || held.load(ordering: .relaxed) < capacity || dropRecovered(near: segment, at: now) else {
+        guard evenIfFull || counters.held.load(ordering: .relaxed) < capacity || dropRecovered(near: segment, at: now)
+        else {
             return nil
         }
         var state = A.fresh
@@ -319,8 +328,8 @@ public final class MemoryStore: Store, @unchecked Sendable {
         }
         let recovered = segment.pointee.makeRoom(at: now)
         segment.pointee.table.insert(fingerprint, cell)
-        held.wrappingAdd(1 - recovered, ordering: .relaxed)
-        if recovered > 0 { dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed) }
+        counters.held.wrappingAdd(1 - recovered, ordering: .relaxed)
+        if recovered > 0 { counters.dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed) }
     }
 
     // MARK: Staying bounded
@@ -336,8 +345,8 @@ public final class MemoryStore: Store, @unchecked Sendable {
     private func sweep(_ segment: UnsafeMutablePointer<Segment>, _ slots: Int, at now: Timestamp) -> Int {
         let recovered = segment.pointee.sweep(slots, at: now)
         if recovered > 0 {
-            held.wrappingSubtract(recovered, ordering: .relaxed)
-            dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed)
+            counters.held.wrappingSubtract(recovered, ordering: .relaxed)
+            counters.dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed)
         }
         return recovered
     }
@@ -357,11 +366,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
             slots -= max(1, other.pointee.table.size)
             other.pointee.unlock()
         }
-        return recovered > 0 && held.load(ordering: .relaxed) < capacity
+        return recovered > 0 && counters.held.load(ordering: .relaxed) < capacity
     }
 
     private func nextInHand() -> UnsafeMutablePointer<Segment> {
-        segment(of: UInt64(truncatingIfNeeded: hand.wrappingAdd(1, ordering: .relaxed).oldValue))
+        segment(of: UInt64(truncatingIfNeeded: counters.hand.wrappingAdd(1, ordering: .relaxed).oldValue))
     }
 
     /// Drops what has recovered in some segments and gives back their memory, going on where the last call ended.
@@ -400,9 +409,9 @@ public final class MemoryStore: Store, @unchecked Sendable {
 
     public var statistics: Statistics {
         Statistics(
-            keys: held.load(ordering: .relaxed),
-            dropped: dropped.load(ordering: .relaxed),
-            shared: shared.load(ordering: .relaxed)
+            keys: counters.held.load(ordering: .relaxed),
+            dropped: counters.dropped.load(ordering: .relaxed),
+            shared: counters.shared.load(ordering: .relaxed)
         )
     }
 }

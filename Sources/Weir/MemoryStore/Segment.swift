@@ -18,6 +18,13 @@ struct Segment: ~Copyable {
     /// Where the sweeper goes on.
     private var hand = 0
     private(set) var annex: SegmentAnnex?
+    /// Fills two cache lines (they are fetched in pairs), so that threads at work on neighbours don't take turns.
+    private var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
+        0, 0, 0, 0, 0, 0, 0, 0, 0
+    )
+
+    /// What its memory is aligned to.
+    static let alignment = 128
 
     deinit {
         table.deallocate()

@@ -29,6 +29,8 @@ struct SlotTable {
     static let smallest = 8
     /// Tables of this many bytes or more are mapped, not taken from the heap, which would keep them.
     private static let mappedFrom = 16_384
+    /// Small tables begin at a cache line, so that two of them don't share one.
+    private static let cacheLine = 64
 
     func deallocate() {
         Self.release(slots, size: size)
@@ -153,7 +155,7 @@ struct SlotTable {
             }
             memory = mapped
         } else {
-            memory = .allocate(byteCount: bytes, alignment: MemoryLayout<Slot>.alignment)
+            memory = .allocate(byteCount: bytes, alignment: cacheLine)
             memset(memory, 0, bytes)
         }
         return memory.bindMemory(to: Slot.self, capacity: size)
