@@ -11,8 +11,7 @@ import Synchronization
 /// a budget are 3 in a million.
 public final class MemoryStore: Store, @unchecked Sendable {
     // Sendable, because a segment is touched only while its lock is held; the pointer never changes.
-    private let segments: UnsafeMutablePointer<Segment>
-    private let segmentCount: Int
+    private let segments: SegmentMemory
     private let mask: UInt64
     private let clock: any TickClock
     /// Whether to read the system's clock without asking who `clock` is.
@@ -46,18 +45,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
         usesSystemClock = clock is SystemClock
         var count = 64
         while count < 8192, count * 256 < self.capacity { count *= 2 }
-        segmentCount = count
         mask = UInt64(count - 1)
-        segments = UnsafeMutableRawPointer.allocate(
-            byteCount: count * MemoryLayout<Segment>.stride, alignment: Segment.alignment
-        ).bindMemory(to: Segment.self, capacity: count)
-        for index in 0..<count { (segments + index).initialize(to: Segment()) }
+        segments = SegmentMemory(count: count)
     }
 
-    deinit {
-        segments.deinitialize(count: segmentCount)
-        segments.deallocate()
-    }
+    deinit { segments.deallocate() }
 
     // MARK: Deciding
 
@@ -70,11 +62,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
     public func decideNow(_ charge: Charge) -> Decision {
         let fingerprint = Self.fingerprint(of: charge.key)
         let segment = segment(of: fingerprint)
-        segment.pointee.lock()
+        segments.lock(of: segment).pointee.lock()
         let now = now()
         let decision = visit(segment, fingerprint, charge.numbers, at: now, DecideAlone(charge: charge))
         paceSweeper(segment, at: now)
-        segment.pointee.unlock()
+        segments.lock(of: segment).pointee.unlock()
         if let decision { return decision }
         return decideShared(charge)
     }
@@ -108,7 +100,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
                     let now = now()
                     let complete = ask(charges, participants, at: now)
                     if complete { conclude(charges, participants, at: now, into: &decisions) }
-                    for index in locks { segments[order[index]].unlock() }
+                    for index in locks { segments.lock(of: segments[order[index]]).pointee.unlock() }
                     // Else a newcomer found no room: it takes its limit's shared key, and all are asked again.
                     if complete { return }
                 }
@@ -142,7 +134,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
             order[place] = segment
             count += 1
         }
-        for index in 0..<count { segments[order[index]].lock() }
+        for index in 0..<count { segments.lock(of: segments[order[index]]).pointee.lock() }
         return 0..<count
     }
 
@@ -238,8 +230,8 @@ public final class MemoryStore: Store, @unchecked Sendable {
         _ fingerprint: UInt64, _ body: (UnsafeMutablePointer<Segment>, UInt64, Timestamp) -> Result
     ) -> Result {
         let segment = segment(of: fingerprint)
-        segment.pointee.lock()
-        defer { segment.pointee.unlock() }
+        segments.lock(of: segment).pointee.lock()
+        defer { segments.lock(of: segment).pointee.unlock() }
         return body(segment, fingerprint, now())
     }
 
@@ -265,7 +257,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
 
     @inline(__always)
     private func segment(of fingerprint: UInt64) -> UnsafeMutablePointer<Segment> {
-        segments + Int(truncatingIfNeeded: fingerprint & mask)
+        segments[Int(truncatingIfNeeded: fingerprint & mask)]
     }
 
     /// Lets a visitor see and change a key's settled state. Returns nil when the key is new and there is no room.
@@ -358,13 +350,13 @@ public final class MemoryStore: Store, @unchecked Sendable {
         var slots = 4096
         var recovered = sweep(segment, slots, at: now)
         slots -= segment.pointee.table.size
-        for _ in 0..<segmentCount where recovered == 0 && slots > 0 {
+        for _ in 0..<segments.count where recovered == 0 && slots > 0 {
             let other = nextInHand()
             // Another's lock is only tried: waiting for it while holding one could wait for ever.
-            guard other != segment, other.pointee.tryLock() else { continue }
+            guard other != segment, segments.lock(of: other).pointee.tryLock() else { continue }
             recovered += sweep(other, slots, at: now)
             slots -= max(1, other.pointee.table.size)
-            other.pointee.unlock()
+            segments.lock(of: other).pointee.unlock()
         }
         return recovered > 0 && counters.held.load(ordering: .relaxed) < capacity
     }
@@ -378,11 +370,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
     /// A server calls this from a timer, so that memory is given back after an attack even when
     /// nobody calls; each segment is locked for some microseconds.
     public func maintain(segments count: Int = 16) {
-        for _ in 0..<max(0, min(count, segmentCount)) {
+        for _ in 0..<max(0, min(count, segments.count)) {
             let segment = nextInHand()
-            segment.pointee.lock()
+            segments.lock(of: segment).pointee.lock()
             sweep(segment, segment.pointee.table.size, at: now())
-            segment.pointee.unlock()
+            segments.lock(of: segment).pointee.unlock()
         }
     }
 
@@ -398,11 +390,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
 
     /// The memory of all tables, in bytes.
     public var bytes: Int {
-        var sum = segmentCount * MemoryLayout<Segment>.stride
-        for index in 0..<segmentCount {
-            segments[index].lock()
-            sum += segments[index].table.bytes
-            segments[index].unlock()
+        var sum = segments.bytes
+        for index in 0..<segments.count {
+            segments.lock(of: segments[index]).pointee.lock()
+            sum += segments[index].pointee.table.bytes
+            segments.lock(of: segments[index]).pointee.unlock()
         }
         return sum
     }

@@ -7,31 +7,11 @@
 #endif
 import Synchronization
 
-/// One of many parts of the memory store, with a lock, a table and a sweeper of its own.
-///
-/// Every member but the lock may be touched only by who holds the lock.
-struct Segment: ~Copyable {
+/// A spin lock, because what it guards takes some tens of nanoseconds. Who finds it taken for longer (its holder lost the
+/// processor) yields.
+struct SpinLock: ~Copyable {
     private let locked = Atomic<Bool>(false)
-    var table = SlotTable()
-    /// Counts the calls. Names charges, and paces the sweeper.
-    var sequence: UInt64 = 0
-    /// Where the sweeper goes on.
-    private var hand = 0
-    private(set) var annex: SegmentAnnex?
-    /// Fills two cache lines (they are fetched in pairs), so that threads at work on neighbours don't take turns.
-    private var padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (
-        0, 0, 0, 0, 0, 0, 0, 0, 0
-    )
 
-    /// What its memory is aligned to.
-    static let alignment = 128
-
-    deinit {
-        table.deallocate()
-    }
-
-    // A spin lock, because what it guards takes some tens of nanoseconds; who finds it taken for
-    // longer (its holder lost the processor) yields.
     @inline(__always)
     borrowing func lock() {
         if !locked.exchange(true, ordering: .acquiring) { return }
@@ -56,6 +36,59 @@ struct Segment: ~Copyable {
     borrowing func unlock() {
         locked.store(false, ordering: .releasing)
     }
+}
+
+/// The memory of all segments: for each a place of two cache lines (they are fetched in pairs), so that threads at work on
+/// neighbours don't take turns. The lock stands first and the segment beside it, apart, because who waits for a lock
+/// touches it while another changes the segment.
+struct SegmentMemory {
+    private let memory: UnsafeMutableRawPointer
+    let count: Int
+
+    private static let place = 128
+    private static let segmentOffset = 8
+
+    init(count: Int) {
+        self.count = count
+        memory = .allocate(byteCount: count * Self.place, alignment: Self.place)
+        for index in 0..<count {
+            (memory + index * Self.place).bindMemory(to: SpinLock.self, capacity: 1).initialize(to: SpinLock())
+            (memory + index * Self.place + Self.segmentOffset).bindMemory(to: Segment.self, capacity: 1)
+                .initialize(to: Segment())
+        }
+    }
+
+    func deallocate() {
+        for index in 0..<count {
+            self[index].pointee.table.deallocate()
+            self[index].deinitialize(count: 1)
+            lock(of: self[index]).deinitialize(count: 1)
+        }
+        memory.deallocate()
+    }
+
+    var bytes: Int { count * Self.place }
+
+    @inline(__always)
+    subscript(index: Int) -> UnsafeMutablePointer<Segment> {
+        (memory + (index &* Self.place &+ Self.segmentOffset)).assumingMemoryBound(to: Segment.self)
+    }
+
+    @inline(__always)
+    func lock(of segment: UnsafeMutablePointer<Segment>) -> UnsafeMutablePointer<SpinLock> {
+        (UnsafeMutableRawPointer(segment) - Self.segmentOffset).assumingMemoryBound(to: SpinLock.self)
+    }
+}
+
+/// One of many parts of the memory store, with a table and a sweeper of its own. It may be touched only by who holds its
+/// lock.
+struct Segment {
+    var table = SlotTable()
+    /// Counts the calls. Names charges, and paces the sweeper.
+    var sequence: UInt64 = 0
+    /// Where the sweeper goes on.
+    private var hand = 0
+    private(set) var annex: SegmentAnnex?
 
     mutating func annexed() -> SegmentAnnex {
         if let annex { return annex }
