@@ -6,7 +6,7 @@ VENV := .build/venv
 # goes without the run-time check for overlapping accesses, which debug builds and all tests keep.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 
-.PHONY: run test test-slow format lint tools bench release clean
+.PHONY: run test test-slow format lint tools bench bench-check release clean
 
 ## Build Weir and start the demo: the gateway before a sample ML API.
 run: release
@@ -20,7 +20,7 @@ tools:
 	@scripts/install-tools $(VENV)
 
 ## Formatting, a build with warnings as errors, and every test that takes less than 10 s.
-test: tools lint
+test: tools lint bench-check
 	swift build --build-tests
 	swift build --product weir
 	WEIR_VENV=$(CURDIR)/$(VENV) swift test --skip-build
@@ -34,6 +34,12 @@ lint:
 
 format:
 	swift format --in-place --recursive Sources Tests Benchmarks/Sources Package.swift
+
+## That the benchmarks still run, and that a decision still allocates nothing.
+bench-check:
+	swift build -c release --package-path Benchmarks --scratch-path .build/benchmarks --product Decisions
+	.build/benchmarks/release/Decisions allocations 1000
+	.build/benchmarks/release/Decisions rules 10 1000
 
 ## Measure against the peers; docs/performance.md says what is measured.
 bench: tools
