@@ -494,7 +494,7 @@ extension HTTPRequestHead {
         return nil
     }
 
-    fileprivate var declaresNoBody: Bool {
+    var declaresNoBody: Bool {
         for (name, _) in headers where name.isEqualIgnoringCase("transfer-encoding") { return false }
         return contentLength ?? 0 == 0
     }

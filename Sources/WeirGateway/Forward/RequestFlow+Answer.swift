@@ -116,7 +116,7 @@ extension RequestFlow {
     func refuse(_ problem: ProblemDetails) {
         if problem.status != 429 { shared.metrics.countRefused(problem.status) }
         responseStarted = true
-        if !requestEnded, discardsRest, head?.declaresBody ?? true { keepsAlive = false }
+        if !requestEnded, discardsRest, head?.declaresNoBody != true { keepsAlive = false }
         let body = shared.limiter.policy.headers.problem ? problem.json : ""
         var fields: [(String, String)] = []
         if !body.isEmpty { fields.append(("Content-Type", ProblemDetails.mediaType)) }
@@ -190,12 +190,5 @@ extension RequestFlow {
         context.flush()
         context.close(mode: .output, promise: nil)
         readOn()
-    }
-}
-
-extension HTTPRequestHead {
-    fileprivate var declaresBody: Bool {
-        for (name, _) in headers where name.isEqualIgnoringCase("transfer-encoding") { return true }
-        return contentLength ?? 0 > 0
     }
 }

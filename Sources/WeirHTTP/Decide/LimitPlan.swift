@@ -33,7 +33,7 @@ final class LimitPlan: Sendable {
     private let windows: [Window]
     private let byTier: [String: [Window]]
     let warmUp: WarmUp?
-    /// What a request costs when its cost can't be read and the policy names no `max`.
+    /// Whether the cost is in the request's body.
     let needsRequestBody: Bool
 
     func windows(for tier: String?) -> [Window] {
