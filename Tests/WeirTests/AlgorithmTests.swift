@@ -1,6 +1,6 @@
 import Foundation
 import Testing
-import Weir
+@testable import Weir
 import WeirTesting
 
 /// A generator whose whole sequence follows from its seed, so that a failing seed replays the failure.
@@ -138,6 +138,23 @@ struct AlgorithmTests {
         let decision = limiter.decide("key", cost: Rate.largestCount)
         #expect(decision.resetAfter == Ticks(Rate.longestPeriod) * Ticks(Rate.largestCount))
         #expect(limiter.decide("key").retryAfter == Ticks(Rate.longestPeriod))
+    }
+
+    @Test("multiplying by a reciprocal rounds up as dividing does")
+    func reciprocal() {
+        var random = SeededGenerator(3)
+        for _ in 0..<100_000 {
+            let divisor = max(
+                1, Int64.random(in: 1 ... .max, using: &random) >> Int64.random(in: 0...62, using: &random))
+            let near = Int64.max / divisor * divisor
+            for value in [0, 1, divisor, near - 1, near, .max, Int64.random(in: 0 ... .max, using: &random)] {
+                let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
+                let expected = quotient + (remainder > 0 ? 1 : 0)
+                guard Reciprocal(of: divisor).dividingRoundingUp(value) != expected else { continue }
+                Issue.record("\(value) by \(divisor)")
+                return
+            }
+        }
     }
 
     @Test("a rate that doesn't divide evenly keeps its remainder: no drift over a million requests")

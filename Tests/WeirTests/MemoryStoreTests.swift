@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 import Testing
-import Weir
+@testable import Weir
 import WeirTesting
 
 @Suite("The memory store")
@@ -10,6 +10,52 @@ struct MemoryStoreTests {
     func conforms(_ rule: StoreConformance.Case) async throws {
         let clock = ManualClock()
         try await rule.run(on: MemoryStore(clock: clock), clock)
+    }
+
+    /// All that a decision says, but for its receipt, which is one store's own.
+    private func fields(of decision: Decision) -> Decision {
+        Decision(
+            allowed: decision.allowed, limit: decision.limit, remaining: decision.remaining,
+            resetAfter: decision.resetAfter, retryAfter: decision.retryAfter, delay: decision.delay,
+            time: decision.time, charged: decision.receipt == nil ? nil : 1)
+    }
+
+    @Test("decides alike by the short way, for one token bucket whose numbers fit 64 bits, and by the long")
+    func shortWay() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        var generator = SeededGenerator(seed)
+        let clock = ManualClock()
+        let short = MemoryStore(clock: clock)
+        let long = MemoryStore(clock: clock, keyHasher: short.keyHasher)
+        let beside = Charge(
+            try Limit("beside", Rate(1_000_000_000, per: 1)).numbers, key: Key(high: 1, low: 2, partition: 3), cost: 0)
+        /// Small numbers as often as large.
+        func upTo(_ most: Int64) -> Int64 {
+            max(1, Int64.random(in: 1...most, using: &generator) >> Int64.random(in: 0...44, using: &generator))
+        }
+        var shortDecisions = 0
+        for _ in 0..<5_000 {
+            let period = upTo(Rate.longestPeriod)
+            let rate = try Rate(upTo(Rate.largestCount), per: period, burst: upTo(Rate.largestCount))
+            let limit = try Limit("limit", rate)
+            let limiter = Limiter(limit, store: short)
+            let name = "key-\(Int.random(in: 0..<2000, using: &generator))"
+            for _ in 0..<5 {
+                let cost = upTo(Rate.largestCount) - 1
+                let back = upTo(10) == 1 ? period : 0
+                clock.advance(by: Int64.random(in: -back...(1 + period / rate.count), using: &generator))
+                var decisions: [Decision] = []
+                let key = short.keyHasher.key(name, seed: short.keyHasher.seed(for: limit.identity))
+                _ = long.decide([Charge(limit.numbers, key: key, cost: cost), beside], into: &decisions)
+                let decision = limiter.decide(name, cost: cost)
+                guard fields(of: decision) == fields(of: decisions[0]) else {
+                    Issue.record("\(decision) is not \(decisions[0]); seed \(seed)")
+                    return
+                }
+                if limit.numbers.smallCapacity >= 0 { shortDecisions += 1 }
+            }
+        }
+        #expect(shortDecisions > 2_500)
     }
 
     /// Runs a body on so many threads at once.

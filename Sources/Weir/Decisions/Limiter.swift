@@ -24,7 +24,8 @@ public struct Limiter: Sendable {
     ///   - key: whose budget is spent.
     ///   - cost: 0 to 10^9; 0 is a peek.
     public func decide(_ key: String, cost: Int64 = 1) -> Decision {
-        store.decideNow(charge(key, cost))
+        let now = store.now()
+        return store.decideNow(limit.numbers, store.keyHasher.key(key, seed: seed), cost: cost, at: now)
     }
 
     /// Gives back what a decision about a key charged: once, never above capacity, nothing after a
@@ -46,7 +47,6 @@ public struct Limiter: Sendable {
         store.applyNow(.debit(charge(key, cost)))
     }
 
-    @inline(__always)
     private func charge(_ key: String, _ cost: Int64) -> Charge {
         Charge(limit.numbers, key: store.keyHasher.key(key, seed: seed), cost: cost)
     }

@@ -73,6 +73,29 @@ public struct LimitNumbers: Sendable, Hashable {
 
     /// The most that one request can cost without being refused for ever.
     public var capacity: Int64 { burst }
+
+    // Worked out once, for the decision that is made most often.
+
+    /// `burst` × `period`, when all of a token bucket's sums fit 64 bits; else -1.
+    let smallCapacity: Int64
+    let dividedByCount: Reciprocal
+    let dividedByPeriod: Reciprocal
+
+    init(
+        algorithm: Algorithm, count: Int64, period: Timestamp, burst: Int64, maxWait: Timestamp = 0,
+        alignment: WindowAlignment = .epoch
+    ) {
+        self.algorithm = algorithm
+        self.count = count
+        self.period = period
+        self.burst = burst
+        self.maxWait = maxWait
+        self.alignment = alignment
+        let capacity = Int128(burst) * Int128(period)
+        smallCapacity = algorithm == .tokenBucket && capacity < 1 << 62 ? Int64(capacity) : -1
+        dividedByCount = Reciprocal(of: count)
+        dividedByPeriod = Reciprocal(of: period)
+    }
 }
 
 /// A limit: a name, an algorithm and its numbers.
@@ -145,9 +168,7 @@ public struct Limit: Sendable, Hashable {
             algorithm: .concurrency,
             count: concurrency,
             period: 0,
-            burst: concurrency,
-            maxWait: 0,
-            alignment: .epoch
+            burst: concurrency
         )
     }
 

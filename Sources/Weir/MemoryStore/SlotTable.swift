@@ -55,7 +55,14 @@ struct SlotTable {
         index &+ 1 == size ? 0 : index &+ 1
     }
 
-    /// The slot of a key, or nil.
+    /// Where a key's slot lies, or nil.
+    @inline(__always)
+    func slot(of fingerprint: UInt64) -> UnsafeMutablePointer<Slot>? {
+        guard let slots, let index = find(fingerprint) else { return nil }
+        return slots + index
+    }
+
+    /// The index of a key's slot, or nil.
     @inline(__always)
     func find(_ fingerprint: UInt64) -> Int? {
         guard let slots else { return nil }

@@ -10,22 +10,6 @@ protocol StateVisitor {
     ) -> Output
 }
 
-/// Decides a request that has only this limit.
-struct DecideAlone: StateVisitor {
-    typealias Output = Decision
-
-    let charge: Charge
-
-    var mayCharge: Bool { charge.cost > 0 }
-
-    @inline(__always)
-    func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
-    ) -> Decision {
-        Conclude(charge: charge, passes: true).visit(algorithm, &state, at: now, sequence: sequence)
-    }
-}
-
 /// Whether one of several limits allows. Charges nothing.
 struct Ask: StateVisitor {
     typealias Output = Admission

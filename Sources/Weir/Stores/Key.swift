@@ -44,6 +44,7 @@ public struct KeyHasher: Sendable {
     }
 
     /// The key of one string dimension under a limit whose identity was hashed by ``seed(for:)``.
+    @inline(never)
     public func key(_ value: String, seed: UInt64) -> Key {
         let hash = hash(value, seed: seed)
         return Key(high: seed, low: hash, partition: hash)
@@ -69,8 +70,16 @@ public struct KeyHasher: Sendable {
     /// Hashes one value. The length goes in too, so `ab`+`c` is not `a`+`bc`.
     @inline(__always)
     package func hash(_ value: String, seed: UInt64) -> UInt64 {
-        var value = value
-        return value.withUTF8 { hash(UnsafeRawBufferPointer($0), seed: seed) }
+        // Only bridged strings have no contiguous storage. `withUTF8` wants a copy that it may change: a retain and a
+        // release.
+        value.utf8.withContiguousStorageIfAvailable { hash(UnsafeRawBufferPointer($0), seed: seed) }
+            ?? Self.hash(copyOf: value, by: self, seed: seed)
+    }
+
+    @inline(never)
+    private static func hash(copyOf value: String, by hasher: KeyHasher, seed: UInt64) -> UInt64 {
+        var copy = value
+        return copy.withUTF8 { hasher.hash(UnsafeRawBufferPointer($0), seed: seed) }
     }
 
     @inline(__always)
