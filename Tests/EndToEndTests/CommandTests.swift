@@ -31,6 +31,74 @@ extension EndToEnd {
             #expect(try await check.wait() == 0, "\(check.log)")
         }
 
+        /// Lines after `limits: [{name: a, rate: 1/s}]`, and limits in the place of these; each with whether it is right.
+        static let values: [(policy: String, isRight: Bool)] =
+            [
+                ("rate: 10/second", true), ("rate: 10/s", true), ("rate: 10 per minute", true),
+                ("rate: 10 per 5 minutes", true), ("rate: 10/h burst 20", true), ("rate: 10/s; 100/day", true),
+                ("rate: unlimited", true), ("rate: {}", false), ("rate: 10/fortnight", false),
+                ("rate: ten/second", false), ("rate: 10", false), ("rate: -1/s", false), ("rate: 1.5/s", false),
+                ("rate: '10/s,'", false), ("rate: 10/s burst", false), ("rate: [1/s]", false),
+                ("rate: 1/s, burst: 5", true), ("rate: 1/s, burst: 0", false), ("rate: 1/s, burst: 2000000000", false),
+                ("rate: 1/s, algorithm: gcra", true), ("rate: 1/s, algorithm: magic", false),
+                ("rate: 1/s, mode: shadow", true), ("rate: 1/s, mode: silent", false),
+                ("rate: 5/s, cost: 3", true), ("rate: 1/s, cost: -1", false),
+                ("rate: 1/s, cost: {header: X-Cost, default: 1, max: 1}", true),
+                ("rate: 1/s, cost: {header: 'X Cost'}", false),
+                ("rate: 1/s, key: [client, route]", true), ("rate: 1/s, key: []", false),
+                ("rate: 1/s, key: [clown]", false), ("rate: 1/s, key: [{address: {ipv6_prefix: 48}}]", true),
+                ("rate: 1/s, key: [{address: {ipv6_prefix: 129}}]", false),
+                ("rate: 1/s, match: {path: /a}", true), ("rate: 1/s, match: {path: a}", false),
+                ("rate: 1/s, match: {method: GET}", true), ("rate: 1/s, match: {method: [GET, POST]}", true),
+                ("rate: 1/s, match: {address: 10.0.0.0/8}", true),
+                ("rate: 1/s, warm_up: {factor: 0.5, after: 5m}", true),
+                ("rate: 1/s, warm_up: {factor: 2, after: 5m}", false),
+                ("rate: 1/s, warm_up: {factor: 0.5, after: soon}", false),
+                ("algorithm: concurrency, limit: 4", true), ("algorithm: concurrency, limit: 0", false),
+                ("rate: 1/s, algorithm: leaky-bucket, max_wait: 2s", true),
+                ("rate: 1/s, algorithm: leaky-bucket, max_wait: 2m", false),
+                ("rate: 1/s, on_store_failure: deny", true), ("rate: 1/s, on_store_failure: shrug", false),
+            ].map { ("limits: [{name: a, \($0)}]", $1) }
+            + [
+                ("listen: 127.0.0.1:80", true), ("listen: nowhere", false), ("threads: 4", true), ("threads: 0", false),
+                ("upstream: http://127.0.0.1:8000", true), ("upstream: ftp://a", false),
+                ("trusted_proxies: [10.0.0.0/8, '::1']", true), ("address_header: Forwarded", true),
+                ("address_header: X-Real-IP", false), ("paths: lenient", true), ("paths: loose", false),
+                ("on_store_failure: allow", true), ("on_store_failure: never", false),
+                ("tiers: {source: {header: X-Tier}, default: free}", true), ("tiers: {source: {}}", false),
+                ("exempt: [{path: /health}]", true), ("exempt: [{rate: 1/s}]", false),
+                ("bypass: {header: X-B, secret: {env: PATH}}", true), ("bypass: {header: X-B}", false),
+                ("access: [{match: {path: /a}, deny: true}]", true), ("access: [{match: {path: /a}}]", false),
+                ("body_limit: 1048576", true), ("body_limit: big", false),
+            ].map { ("limits: [{name: a, rate: 1/s}]\n\($0)", $1) }
+
+        @Test("the JSON Schema and the parser agree on values too")
+        func schemaValues() async throws {
+            for (index, value) in Self.values.enumerated() {
+                _ = try folder.write(value.policy + "\n", "\(index).yaml")
+            }
+            let schema = packageFolder.appending(path: "docs/weir.schema.json").path
+            let check = try Program(
+                packageFolder.appending(path: ".build/venv/bin/python").path,
+                [
+                    "-c",
+                    """
+                    import json, yaml, jsonschema
+                    validator = jsonschema.Draft202012Validator(json.load(open('\(schema)')))
+                    for i in range(\(Self.values.count)):
+                        print(i, 'right' if validator.is_valid(yaml.safe_load(open(f'{i}.yaml'))) else 'wrong')
+                    """,
+                ], in: folder)
+            #expect(try await check.wait() == 0, "\(check.log)")
+            let bySchema = check.log.split(separator: "\n").map { $0.hasSuffix("right") }
+            try #require(bySchema.count == Self.values.count, "\(check.log)")
+            for (index, value) in Self.values.enumerated() {
+                let parsed = try await weir("validate", "\(index).yaml")
+                #expect((parsed.code == 0) == value.isRight, "\(value.policy): \(parsed.output)")
+                #expect(bySchema[index] == value.isRight, "\(value.policy): the schema says otherwise")
+            }
+        }
+
         @Test("validate ends with 2 and says what is wrong, and where")
         func validate() async throws {
             _ = try folder.write("limits:\n  - name: a\n    rat: 1/s\n", "bad.yaml")
@@ -99,27 +167,30 @@ extension EndToEnd {
             #expect(result.output.contains("limit a: denied 2, first at 10.2"))
         }
 
-        @Test("demo needs nothing else, and its loop ends in 429")
+        @Test("demo needs nothing else, and its three curl lines end in 429")
         func demo() async throws {
             let port = try freePort()
             let admin = try freePort()
             let program = try Program(
                 Weir.binary, ["demo", "--listen", "127.0.0.1:\(port)", "--admin", "127.0.0.1:\(admin)"], in: folder)
             try await until("the demo is there") { program.log.contains("curl -i http://127.0.0.1:\(port)/models") }
-            var statuses: [Int] = []
-            var last: Answer?
-            for _ in 0..<12 {
-                let connection = try Connection(port)
-                try connection.send(
-                    "POST /predict HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 17\r\n\r\n{\"inputs\": [\"a\"]}"
-                )
-                let answer = try Answer(connection.readToEnd())
-                statuses.append(answer.status)
-                last = answer
+            // The three lines that it prints, typed as they are.
+            let lines = program.log.split(separator: "\n").filter { $0.contains("curl ") }.map(String.init)
+            try #require(lines.count == 3, "\(program.log)")
+            var answers: [String] = []
+            for line in lines {
+                let shell = try Program("/bin/bash", ["-c", line], in: folder)
+                #expect(try await shell.wait() == 0, "\(shell.log)")
+                answers.append(shell.log)
             }
-            #expect(statuses == Array(repeating: 200, count: 10) + [429, 429])
-            #expect(last?["Retry-After"] != nil)
-            #expect(last?["RateLimit"]?.hasPrefix("\"predict\";r=0;t=") == true)
+            #expect(answers[0].contains("HTTP/1.1 200"), "\(answers[0])")
+            #expect(answers[1].contains("HTTP/1.1 200"), "\(answers[1])")
+            // The second line spent 2 of 10.
+            let statuses = answers[2].split(separator: "\n").prefix(12).map(String.init)
+            #expect(statuses == Array(repeating: "200", count: 8) + Array(repeating: "429", count: 4))
+            #expect(answers[2].contains("HTTP/1.1 429"), "\(answers[2])")
+            #expect(answers[2].contains("Retry-After: "), "\(answers[2])")
+            #expect(answers[2].contains("RateLimit: \"predict\";r=0;t="), "\(answers[2])")
             program.signal(SIGINT)
             #expect(try await program.wait() == 0)
         }
