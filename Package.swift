@@ -16,6 +16,7 @@ let package = Package(
         .library(name: "Weir", targets: ["Weir"]),
         .library(name: "WeirHTTP", targets: ["WeirHTTP"]),
         .library(name: "WeirJWT", targets: ["WeirJWT"]),
+        .library(name: "WeirRedis", targets: ["WeirRedis"]),
         .library(name: "WeirTesting", targets: ["WeirTesting"]),
         .executable(name: "weir", targets: ["WeirCLI"]),
     ],
@@ -26,6 +27,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -51,6 +54,18 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "WeirRedis",
+            dependencies: [
+                "Weir",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "WeirGateway",
             dependencies: [
                 "WeirHTTP",
@@ -72,6 +87,7 @@ let package = Package(
             name: "WeirCLI",
             dependencies: [
                 "WeirGateway",
+                "WeirRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -82,13 +98,22 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // What starts and stops the programs that tests need.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["WeirCLI"], exclude: ["Upstreams"], swiftSettings: strict),
+            name: "EndToEndTests", dependencies: ["WeirCLI", "TestSupport"], exclude: ["Upstreams"],
+            swiftSettings: strict),
         .testTarget(
             name: "WeirJWTTests",
             dependencies: ["WeirJWT", "WeirTesting", .product(name: "JWTKit", package: "jwt-kit")],
             swiftSettings: strict),
+        .testTarget(
+            name: "WeirRedisTests",
+            dependencies: [
+                "TestSupport", "WeirRedis", "WeirHTTP", "WeirTesting", .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]
 )

@@ -221,7 +221,7 @@ final class RequestFlow: ChannelDuplexHandler {
         if heldBytes > bodyLimit { handle(request.resume(body: .unreadable)) }
     }
 
-    private func wait(for answer: PendingAnswer<[Decision]>) {
+    private func wait(for answer: PendingAnswer<DecisionResult>) {
         phase = .waiting
         let flow = NIOLoopBound(self, eventLoop: shared.loop)
         let loop = shared.loop
@@ -239,10 +239,7 @@ final class RequestFlow: ChannelDuplexHandler {
 
     private func hold(for microseconds: Timestamp) {
         guard shared.delayed < shared.settings.maxDelayed else {
-            refuse(
-                ProblemDetails(
-                    status: 503, type: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
-                    title: "Service Unavailable", detail: "Too many requests are waiting already."))
+            refuse(.temporarilyReduced("Too many requests are waiting already."))
             return
         }
         phase = .delayed

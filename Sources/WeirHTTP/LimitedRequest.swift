@@ -12,7 +12,7 @@ public final class LimitedRequest {
         /// The cost is in the body: read up to so many bytes, then ``LimitedRequest/resume(body:)``.
         case needsBody(atMost: Int)
         /// The store will answer: then ``LimitedRequest/resume(decisions:)``.
-        case pending(PendingAnswer<[Decision]>)
+        case pending(PendingAnswer<DecisionResult>)
         case verdict(Verdict)
     }
 
@@ -212,7 +212,7 @@ public final class LimitedRequest {
             let isWarm = plan.warmUp?.isWarm(at: limiter.clock.now()) ?? true
             dimensions.removeAll(keepingCapacity: true)
             for dimension in plan.rule.key {
-                dimensions.append(hash(dimension, plan, match, request, facts, hasher))
+                appendHash(dimension, plan, match, request, facts, hasher)
             }
             for window in windows {
                 let numbers = isWarm ? window.limit.numbers : window.coldNumbers ?? window.limit.numbers
@@ -225,16 +225,25 @@ public final class LimitedRequest {
         }
     }
 
-    private func hash(
+    private func appendHash(
         _ dimension: KeyDimension, _ plan: LimitPlan, _ match: MatchedRule, _ request: some LimitableRequest,
         _ facts: RequestFacts, _ hasher: KeyHasher
-    ) -> UInt64 {
+    ) {
         let paths = plan.rule.match.paths
         let value: String
         switch dimension {
-        case .client: return clientHash
+        case .client:
+            guard let identity else { return }
+            if identity.source == 0 {
+                hasher.append(identity.maskedAddress, to: &dimensions)
+            } else {
+                hasher.append(identity.client, seed: UInt64(identity.source), to: &dimensions)
+            }
+            return
         case .address(let prefix):
-            return hasher.hash(facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix), seed: 0)
+            hasher.append(
+                facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix), to: &dimensions)
+            return
         case .route: value = match.pattern < paths.count ? paths[match.pattern].description : "*"
         case .path: value = facts.path
         case .global: value = ""
@@ -245,7 +254,7 @@ public final class LimitedRequest {
         case .parameter(let name):
             value = match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.path) ?? "" : ""
         }
-        return hasher.hash(value, seed: 0)
+        hasher.append(value, seed: 0, to: &dimensions)
     }
 
     private func decide() -> Step {
@@ -262,17 +271,53 @@ public final class LimitedRequest {
         return .verdict(conclude())
     }
 
-    /// Goes on with a request that waited for the store.
-    public func resume(decisions: [Decision]) -> Step {
-        self.decisions = decisions
-        return .verdict(conclude())
+    /// Goes on with a request that waited for the store, or for which the store failed.
+    public func resume(decisions result: DecisionResult) -> Step {
+        switch result {
+        case .success(let decisions):
+            self.decisions = decisions
+            return .verdict(conclude())
+        case .failure:
+            return .verdict(concludeWithoutStore())
+        }
     }
+
+    /// Goes on as the policy's `on_store_failure` says of each limit: any `deny` refuses the request, those of `allow` take
+    /// no part, and those of `local` are decided in this process by their share of the limit.
+    private func concludeWithoutStore() -> Verdict {
+        let fallback = limiter.policy.server.onStoreFailure
+        func mode(_ index: Int) -> StoreFailureMode {
+            limiter.plans[parts[index].rule].rule.onStoreFailure ?? fallback
+        }
+        let denies = charges.indices.contains { !charges[$0].isShadow && mode($0) == .deny }
+        let local = denies ? [] : charges.indices.filter { mode($0) == .local }
+        let instances = Int64(max(1, limiter.instances))
+        charges = local.map { index in
+            var charge = charges[index]
+            charge.numbers = charge.numbers.divided(by: instances)
+            // In a process's own keys this is the limit's seed.
+            charge.key = Key(high: parts[index].window.seed, low: charge.key.low, partition: charge.key.partition)
+            return charge
+        }
+        parts = local.map { parts[$0] }
+        storeFailed = true
+        guard !denies else { return .refuse(.storeFailed) }
+        guard !charges.isEmpty else { return .pass(delay: 0) }
+        _ = limiter.localStore.decide(charges, into: &decisions)
+        return conclude()
+    }
+
+    /// Whether the store failed for this request, so that it was decided without.
+    public private(set) var storeFailed = false
+
+    /// Where this request was charged.
+    private var chargedStore: any Store { storeFailed ? limiter.localStore : limiter.store }
 
     private func conclude() -> Verdict {
         var delay: Timestamp = 0
         for (index, charge) in charges.enumerated() {
             reviseForWarmUp(index)
-            if charge.isShadow { continue }
+            if charge.isShadow || decisions[index].isUnasked { continue }
             delay = max(delay, decisions[index].delay)
             if let current = reported, !decisions[index].isReported(before: decisions[current]) { continue }
             reported = index
@@ -373,7 +418,7 @@ public final class LimitedRequest {
     public func forEachOutcome(_ body: (Outcome) -> Void) {
         guard decisions.count == charges.count else { return }
         var current: Outcome?
-        for (index, charge) in charges.enumerated() {
+        for (index, charge) in charges.enumerated() where !decisions[index].isUnasked {
             if var same = current, same.rule == parts[index].rule {
                 same.allowed = same.allowed && decisions[index].allowed
                 current = same
@@ -394,7 +439,9 @@ public final class LimitedRequest {
     public var clientHash: UInt64 {
         let hasher = limiter.store.keyHasher
         guard let identity else { return 0 }
-        if identity.source == 0 { return hasher.hash(identity.maskedAddress, seed: 0) }
+        if identity.source == 0 {
+            return identity.maskedAddress.withHashableBytes { hasher.hash($0, seed: $1) }
+        }
         return hasher.hash(identity.client, seed: UInt64(identity.source))
     }
 
@@ -438,7 +485,7 @@ public final class LimitedRequest {
             guard var meter,
                 case .response(_, let reserve, let fallback, let most) = limiter.plans[parts[part].rule].rule.cost
             else {
-                if let receipt = decisions[part].receipt { _ = limiter.store.apply(.refund(charge, receipt)) }
+                if let receipt = decisions[part].receipt { _ = chargedStore.apply(.refund(charge, receipt)) }
                 continue
             }
             let known = meter.end()
@@ -455,15 +502,16 @@ public final class LimitedRequest {
         var charge = charge
         if actual > reserve {
             charge.cost = min(actual - reserve, Rate.largestCount)
-            _ = limiter.store.apply(.debit(charge))
+            _ = chargedStore.apply(.debit(charge))
         } else if actual < reserve, let receipt {
             charge.cost = reserve - actual
-            _ = limiter.store.apply(.refund(charge, receipt))
+            _ = chargedStore.apply(.refund(charge, receipt))
         }
     }
 
     /// Takes a store's answer that came too late, when nobody waits any more: permits are given back.
-    public func abandon(decisions: [Decision]) {
+    public func abandon(decisions result: DecisionResult) {
+        guard case .success(let decisions) = result else { return }
         self.decisions = decisions
         guard decisions.count == charges.count, violatedPolicies.isEmpty else { return }
         prepareMeters()
@@ -484,6 +532,7 @@ public final class LimitedRequest {
         identity = nil
         path = nil
         reported = nil
+        storeFailed = false
         costs.removeAll(keepingCapacity: true)
         parts.removeAll(keepingCapacity: true)
         charges.removeAll(keepingCapacity: true)
@@ -532,9 +581,15 @@ private func isEqualInConstantTime(_ left: String, _ right: String) -> Bool {
     return difference == 0
 }
 
+extension IPAddress {
+    /// The address's bits, which need no text, and a seed: an IPv4 address is not the IPv6 address of the same bits.
+    fileprivate func withHashableBytes<Result>(_ body: (UnsafeRawBufferPointer, UInt64) -> Result) -> Result {
+        withUnsafeBytes(of: bits) { body($0, isIPv4 ? 0 : 1 << 32) }
+    }
+}
+
 extension KeyHasher {
-    /// Hashes an address by its bits, which needs no text. An IPv4 address is not the IPv6 address of the same bits.
-    fileprivate func hash(_ address: IPAddress, seed: UInt64) -> UInt64 {
-        withUnsafeBytes(of: address.bits) { hash($0, seed: seed &+ (address.isIPv4 ? 0 : 1 << 32)) }
+    fileprivate func append(_ address: IPAddress, to dimensions: inout [UInt64]) {
+        address.withHashableBytes { append($0, seed: $1, to: &dimensions) }
     }
 }

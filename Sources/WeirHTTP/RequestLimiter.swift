@@ -7,6 +7,8 @@ public import Weir
 public final class RequestLimiter: Sendable {
     public let policy: Policy
     public let store: any Store
+    /// Where `on_store_failure: local` counts while the store fails; `store` itself when that is in memory.
+    let localStore: MemoryStore
     let identifier: ClientIdentifier
     let access: Matcher
     let exempt: Matcher
@@ -41,6 +43,7 @@ public final class RequestLimiter: Sendable {
         let store = store ?? previous?.store ?? policy.makeMemoryStore(clock: clock)
         self.policy = policy
         self.store = store
+        localStore = store as? MemoryStore ?? previous?.localStore ?? MemoryStore(clock: clock)
         self.clock = clock
         identifier = ClientIdentifier(policy, verifier: verifier)
         access = Matcher(policy.access.map(\.match))
@@ -116,6 +119,9 @@ public final class RequestLimiter: Sendable {
             return !plan.seeds.isSubset(of: before.seeds) && !before.seeds.isEmpty
         }.map(\.rule.name)
     }
+
+    /// How many instances share the store: as the policy says, else as the store last knew.
+    var instances: Int { policy.server.instances ?? store.instances }
 
     /// The names of the limits, in the policy's order.
     public var limitNames: [String] { policy.limits.map(\.name) }

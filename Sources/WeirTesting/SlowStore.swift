@@ -6,7 +6,7 @@ public import Weir
 /// What it answers is decided when it is released, by the store that it stands before.
 public final class SlowStore: Store {
     private let store: any Store
-    private let waiting = Mutex<[@Sendable () -> Void]>([])
+    private let waiting = Mutex<[@Sendable (StoreFailure?) -> Void]>([])
 
     public init(before store: any Store) {
         self.store = store
@@ -17,6 +17,16 @@ public final class SlowStore: Store {
     /// How many calls wait for an answer.
     public var waitingCount: Int { waiting.withLock { $0.count } }
 
+    /// Fails all that wait, as if the server were gone.
+    public func fail(_ failure: StoreFailure = StoreFailure(.unavailable, "the server is gone")) {
+        let failing = waiting.withLock { waiting in
+            let failing = waiting
+            waiting = []
+            return failing
+        }
+        for waiting in failing { waiting(failure) }
+    }
+
     /// Answers all that wait, in the order in which they came.
     public func release() {
         let ready = waiting.withLock { waiting in
@@ -24,16 +34,16 @@ public final class SlowStore: Store {
             waiting = []
             return ready
         }
-        for answer in ready { answer() }
+        for answer in ready { answer(nil) }
     }
 
-    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<[Decision]>? {
+    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
         hold { [store] answer in
             var decisions: [Decision] = []
             if let pending = store.decide(charges, into: &decisions) {
                 pending.whenComplete { answer.complete($0) }
             } else {
-                answer.complete(decisions)
+                answer.complete(.success(decisions))
             }
         }
     }
@@ -42,17 +52,21 @@ public final class SlowStore: Store {
         .pending(
             hold { [store] answer in
                 switch store.apply(adjustment) {
-                case .decided(let value): answer.complete(value)
+                case .decided(let value): answer.complete(.success(value))
                 case .pending(let pending): pending.whenComplete { answer.complete($0) }
                 }
             })
     }
 
     private func hold<Value: Sendable>(
-        _ body: @escaping @Sendable (PendingAnswer<Value>) -> Void
-    ) -> PendingAnswer<Value> {
-        let answer = PendingAnswer<Value>()
-        waiting.withLock { $0.append { body(answer) } }
+        _ body: @escaping @Sendable (PendingAnswer<Result<Value, StoreFailure>>) -> Void
+    ) -> PendingAnswer<Result<Value, StoreFailure>> {
+        let answer = PendingAnswer<Result<Value, StoreFailure>>()
+        waiting.withLock {
+            $0.append { failure in
+                if let failure { answer.complete(.failure(failure)) } else { body(answer) }
+            }
+        }
         return answer
     }
 }

@@ -52,6 +52,14 @@ public struct Decision: Sendable, Hashable {
         set { retryTicks = newValue ?? Self.none }
     }
 
+    /// What a store says of a limit that it didn't ask, because another of the request's was known to deny.
+    package static let unasked = Decision(allowed: true, limit: -1, remaining: 0, resetAfter: nil)
+
+    package var isUnasked: Bool { limit < 0 }
+
+    /// The charge was given back.
+    package mutating func dropReceipt() { sequence = 0 }
+
     /// By which the charge can be given back; nil when nothing was charged.
     public var receipt: Receipt? {
         sequence == 0 ? nil : Receipt(time: time, delay: delay, sequence: sequence)

@@ -96,6 +96,15 @@ public struct LimitNumbers: Sendable, Hashable {
         dividedByCount = Reciprocal(of: count)
         dividedByPeriod = Reciprocal(of: period)
     }
+
+    /// One instance's share of a limit that so many would hold together: count and burst divided, rounded down, at
+    /// least 1.
+    package func divided(by instances: Int64) -> LimitNumbers {
+        let divisor = max(1, instances)
+        return LimitNumbers(
+            algorithm: algorithm, count: max(1, count / divisor), period: period, burst: max(1, burst / divisor),
+            maxWait: maxWait, alignment: alignment)
+    }
 }
 
 /// A limit: a name, an algorithm and its numbers.

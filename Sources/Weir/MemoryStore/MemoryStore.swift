@@ -53,10 +53,6 @@ public final class MemoryStore: Store, @unchecked Sendable {
 
     // MARK: Deciding
 
-    public func decide(_ charge: Charge) -> StoreAnswer<Decision> {
-        .decided(decideNow(charge))
-    }
-
     /// Decides one charge, at once.
     public func decideNow(_ charge: Charge) -> Decision {
         if !charge.countsDenied, charge.required == charge.cost {
@@ -111,7 +107,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
         return decisions[0]
     }
 
-    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<[Decision]>? {
+    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
         decisions.removeAll(keepingCapacity: true)
         if charges.count == 1 {
             decisions.append(decideNow(charges[0]))

@@ -3,7 +3,7 @@
 /// No store sees the values themselves.
 public struct Key: Sendable, Hashable {
     /// The upper 64 of the 128 bits that name the state. In a process's own keys it is the limit's seed,
-    /// by which a full table finds the budget that the limit's newcomers share.
+    /// by which a full table finds the budget that the limit's newcomers share; in keys that are shared it is a hash.
     public let high: UInt64
     /// The lower 64 bits.
     public let low: UInt64
@@ -20,13 +20,16 @@ public struct Key: Sendable, Hashable {
 /// Turns key values into ``Key``s, by secrets that whoever chooses the values does not know,
 /// so that nobody can aim values at one place in a table.
 ///
-/// A folded 64 × 64 → 128 bit multiplication over 16 bytes at a time, as in wyhash, with all of its
-/// constants secret and random.
+/// For a process's own memory it is a folded 64 × 64 → 128 bit multiplication over 16 bytes at a time, as in wyhash, with
+/// all of its constants secret and random. For keys that leave the process it is SipHash-2-4 with a secret and results of
+/// 128 bits: who reads them in the store learns nothing of the values.
 public struct KeyHasher: Sendable {
     private let a: UInt64
     private let b: UInt64
     private let c: UInt64
     private let d: UInt64
+    /// Whether the keys may leave the process.
+    public let isShared: Bool
 
     /// Secrets of this process alone, from the system's random number generator.
     public init() {
@@ -41,13 +44,34 @@ public struct KeyHasher: Sendable {
         b = generator.next() | 1
         c = generator.next() | 1
         d = generator.next() | 1
+        isShared = false
     }
+
+    /// For keys that leave the process: all instances with this secret of 128 bits make the same keys.
+    public init(sharedSecret high: UInt64, _ low: UInt64) {
+        a = high
+        b = low
+        c = 0
+        d = 0
+        isShared = true
+    }
+
+    /// The secret of ``init(sharedSecret:_:)``.
+    package var sharedSecret: (high: UInt64, low: UInt64) { (a, b) }
 
     /// The key of one string dimension under a limit whose identity was hashed by ``seed(for:)``.
     @inline(never)
     public func key(_ value: String, seed: UInt64) -> Key {
+        if isShared { return sharedKey(value, seed: seed) }
         let hash = hash(value, seed: seed)
         return Key(high: seed, low: hash, partition: hash)
+    }
+
+    @inline(never)
+    private func sharedKey(_ value: String, seed: UInt64) -> Key {
+        var dimensions: [UInt64] = []
+        append(value, seed: 0, to: &dimensions)
+        return key(dimensions, seed: seed)
     }
 
     /// Where the keys of one limit start: a hash of ``Limit/identity`` and the key's dimensions.
@@ -55,9 +79,10 @@ public struct KeyHasher: Sendable {
         hash(identity, seed: 0)
     }
 
-    /// The key of several dimensions, each hashed by ``hash(_:seed:)``, under a limit.
+    /// The key of several dimensions, each put there by ``append(_:seed:to:)``, under a limit.
     @inline(__always)
     package func key(_ dimensions: [UInt64], seed: UInt64) -> Key {
+        if isShared { return sharedKey(dimensions, seed: seed) }
         var state = seed
         var partition: UInt64?
         for dimension in dimensions {
@@ -66,6 +91,51 @@ public struct KeyHasher: Sendable {
         }
         return Key(high: seed, low: Self.fold(state ^ a, b), partition: partition ?? 0)
     }
+
+    private func sharedKey(_ dimensions: [UInt64], seed: UInt64) -> Key {
+        var hash = SipHash(a, b)
+        hash.absorb(seed)
+        for dimension in dimensions { hash.absorb(dimension) }
+        // The input's length ends it, so that no input is the beginning of another.
+        hash.absorb(UInt64(truncatingIfNeeded: dimensions.count &+ 1) << 56)
+        let (high, low) = hash.finish()
+        return Key(high: high, low: low, partition: dimensions.first ?? 0)
+    }
+
+    /// Hashes one value and puts the hash, one word or two, at the end of a key's dimensions.
+    @inline(__always)
+    package func append(_ value: String, seed: UInt64, to dimensions: inout [UInt64]) {
+        dimensions.append(hash(value, seed: seed))
+        if isShared { dimensions.append(second(value, seed: seed)) }
+    }
+
+    /// As ``append(_:seed:to:)`` does for a string.
+    @inline(__always)
+    package func append(_ bytes: UnsafeRawBufferPointer, seed: UInt64, to dimensions: inout [UInt64]) {
+        if isShared {
+            let (first, second) = sip(bytes, seed: seed)
+            dimensions.append(first)
+            dimensions.append(second)
+        } else {
+            dimensions.append(hash(bytes, seed: seed))
+        }
+    }
+
+    @inline(never)
+    private func second(_ value: String, seed: UInt64) -> UInt64 {
+        var copy = value
+        return copy.withUTF8 { sip(UnsafeRawBufferPointer($0), seed: seed).second }
+    }
+
+    private func sip(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> (first: UInt64, second: UInt64) {
+        var hash = SipHash(a, b)
+        hash.absorb(seed)
+        hash.absorb(bytes, after: 1)
+        return hash.finish()
+    }
+
+    @inline(never)
+    private func sharedHash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 { sip(bytes, seed: seed).first }
 
     /// Hashes one value. The length goes in too, so `ab`+`c` is not `a`+`bc`.
     @inline(__always)
@@ -84,6 +154,7 @@ public struct KeyHasher: Sendable {
 
     @inline(__always)
     package func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {
+        if isShared { return sharedHash(bytes, seed: seed) }
         let count = bytes.count
         var state = seed ^ a
         var first: UInt64 = 0

@@ -40,6 +40,35 @@ public enum Adjustment: Sendable, Hashable {
     case reset(LimitNumbers, Key)
 }
 
+/// Why a store gave no decision. Nothing that it says holds a secret.
+public struct StoreFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A short name, safe as a label of a metric.
+    public struct Code: RawRepresentable, Sendable, Hashable {
+        public let rawValue: String
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// No answer came in time. What was asked may have been done; a charge that shows later is given back.
+        public static let deadline = Code(rawValue: "deadline")
+        /// The store is not there, or was found not to answer a moment ago.
+        public static let unavailable = Code(rawValue: "unavailable")
+        /// Too much waits for it already.
+        public static let overloaded = Code(rawValue: "overloaded")
+        /// It answered that it won't: it is read-only, full, or this user may not.
+        public static let refused = Code(rawValue: "refused")
+    }
+
+    public let code: Code
+    public let description: String
+
+    public init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+}
+
+/// The decisions about one request, or why there are none.
+public typealias DecisionResult = Result<[Decision], StoreFailure>
+
 /// Where counters live.
 ///
 /// All charges of one call are decided together at one time: all are charged, or none is.
@@ -50,15 +79,15 @@ public protocol Store: Sendable {
     /// Makes the keys of this store.
     var keyHasher: KeyHasher { get }
 
-    /// Decides one charge.
-    func decide(_ charge: Charge) -> StoreAnswer<Decision>
+    /// How many instances share this store now, as far as is known; at least 1.
+    var instances: Int { get }
 
     /// Decides several charges together, in the order given.
     ///
     /// - Parameter decisions: receives one decision for each charge when the store answers at once;
     ///   what it held before is removed. Reusing one array saves an allocation for each request.
     /// - Returns: nil when `decisions` holds the answer, else a promise of it.
-    func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<[Decision]>?
+    func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>?
 
     /// Applies a change; the answer says whether anything was changed.
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool>
@@ -69,25 +98,26 @@ public protocol Store: Sendable {
 /// The memory store always answers at once: no task, no thread hop, no allocation.
 public enum StoreAnswer<Value: Sendable>: Sendable {
     case decided(Value)
-    case pending(PendingAnswer<Value>)
+    case pending(PendingAnswer<Result<Value, StoreFailure>>)
 
     /// The answer, waited for if need be.
     public var value: Value {
-        get async {
+        get async throws(StoreFailure) {
             switch self {
             case .decided(let value): value
-            case .pending(let pending): await pending.value
+            case .pending(let pending): try await pending.value.get()
             }
         }
     }
 }
 
 extension Store {
-    public func decide(_ charge: Charge) -> StoreAnswer<Decision> {
+    public var instances: Int { 1 }
+
+    /// Decides several charges together, and waits for the answer if need be.
+    public func decide(_ charges: [Charge]) async throws(StoreFailure) -> [Decision] {
         var decisions: [Decision] = []
-        guard let pending = decide([charge], into: &decisions) else { return .decided(decisions[0]) }
-        let first = PendingAnswer<Decision>()
-        pending.whenComplete { first.complete($0[0]) }
-        return .pending(first)
+        guard let pending = decide(charges, into: &decisions) else { return decisions }
+        return try await pending.value.get()
     }
 }

@@ -29,6 +29,16 @@ public struct ProblemDetails: Sendable, Hashable {
             violatedPolicies: names)
     }
 
+    /// The answer while the store fails and a limit says `on_store_failure: deny`.
+    static let storeFailed = temporarilyReduced("Rate limits can't be checked at the moment. Try again soon.")
+
+    /// A 503 of type temporary-reduced-capacity.
+    package static func temporarilyReduced(_ detail: String) -> ProblemDetails {
+        ProblemDetails(
+            status: 503, type: "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+            title: "Service Unavailable", detail: detail)
+    }
+
     /// The body's text.
     public var json: String {
         var text = "{\"type\":\(Self.quote(type)),\"title\":\(Self.quote(title)),\"status\":\(status)"

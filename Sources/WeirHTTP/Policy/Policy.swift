@@ -33,6 +33,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var threads: Int?
     public var store = StoreSetting.memory(capacity: nil)
     public var onStoreFailure = StoreFailureMode.local
+    /// How many instances share the store, for `on_store_failure: local`; nil to ask the store.
+    public var instances: Int?
     public var headerTimeout: Timestamp = 10_000_000
     public var idleTimeout: Timestamp = 75_000_000
     public var connectTimeout: Timestamp = 5_000_000

@@ -1,0 +1,232 @@
+import Logging
+import NIOCore
+import Weir
+
+/// Finds the node for each operation: the only one, or the one that serves the key's slot. On one event loop.
+final class Router: @unchecked Sendable {
+    // Sendable, because all that changes is touched on `loop` only.
+    let loop: any EventLoop
+    private let address: RedisAddress
+    private let configuration: Node.Configuration
+    private let logger: Logger
+    private weak var owner: (any NodeOwner)?
+    private var nodes: [RedisAddress.Endpoint: Node] = [:]
+    /// The only node; nil in a cluster.
+    private var single: Node?
+    private var slots: [Node?] = []
+    private var isRefreshing = false
+    private var isClosed = false
+
+    init(
+        loop: any EventLoop, address: RedisAddress, configuration: Node.Configuration, logger: Logger,
+        owner: any NodeOwner
+    ) {
+        self.loop = loop
+        self.address = address
+        self.configuration = configuration
+        self.logger = logger
+        self.owner = owner
+    }
+
+    var isCluster: Bool { address.topology == .cluster }
+
+    func start() {
+        loop.execute { [self] in
+            switch address.topology {
+            case .single: single = makeNode(at: nil)
+            case .sentinel: single = makeNode(at: nil)
+            case .cluster:
+                slots = Array(repeating: nil, count: Slots.count)
+                for endpoint in address.endpoints { _ = node(at: endpoint) }
+            }
+        }
+    }
+
+    func close() {
+        loop.execute { [self] in
+            isClosed = true
+            single?.close()
+            for node in nodes.values { node.close() }
+        }
+    }
+
+    private func makeNode(at endpoint: RedisAddress.Endpoint?) -> Node? {
+        guard let owner else { return nil }
+        let resolve: @Sendable (any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint>
+        if let endpoint {
+            resolve = { $0.makeSucceededFuture(endpoint) }
+        } else if case .sentinel(let master) = address.topology {
+            let finder = SentinelFinder(sentinels: address.endpoints, master: master)
+            resolve = { finder.find(on: $0) }
+        } else {
+            let endpoint = address.endpoints[0]
+            resolve = { $0.makeSucceededFuture(endpoint) }
+        }
+        var configuration = configuration
+        configuration.needsMaster = !isCluster
+        let node = Node(loop: loop, configuration: configuration, logger: logger, owner: owner, resolve: resolve)
+        node.start()
+        return node
+    }
+
+    private func node(at endpoint: RedisAddress.Endpoint) -> Node? {
+        if let node = nodes[endpoint] { return node }
+        guard !isClosed, let node = makeNode(at: endpoint) else { return nil }
+        nodes[endpoint] = node
+        return node
+    }
+
+    // MARK: Routing
+
+    func submit(_ operation: Operation) {
+        guard let node = node(for: operation.slot) else {
+            refresh()
+            operation.fail(trouble)
+            return
+        }
+        if isCluster, !node.isUp { refresh() }
+        node.submit(operation)
+    }
+
+    /// A command of the client's own about one key.
+    func command(
+        _ command: RESPCommand, key: String, _ receive: @escaping (Result<RESPValue, StoreFailure>) -> Void
+    ) {
+        guard let node = node(for: Slots.slot(of: Self.hashed(key))) else {
+            receive(.failure(trouble))
+            return
+        }
+        node.command(command, receive)
+    }
+
+    /// The part of a key that chooses its slot.
+    private static func hashed(_ key: String) -> Substring.UTF8View {
+        guard let open = key.utf8.firstIndex(of: UInt8(ascii: "{")) else { return key[...].utf8 }
+        let rest = key[key.utf8.index(after: open)...]
+        guard let close = rest.utf8.firstIndex(of: UInt8(ascii: "}")), close > rest.startIndex else {
+            return key[...].utf8
+        }
+        return rest[..<close].utf8
+    }
+
+    private func node(for slot: Int) -> Node? {
+        if let single { return single }
+        return slot < slots.count ? slots[slot] : nil
+    }
+
+    /// Why nothing is answered now.
+    var trouble: StoreFailure {
+        single?.currentTrouble ?? nodes.values.lazy.compactMap(\.currentTrouble).first
+            ?? StoreFailure(.unavailable, "not connected yet")
+    }
+
+    /// An operation that its node proved not to have executed is asked where it should be, or in a while, until its
+    /// deadline.
+    func refused(_ operation: Operation, _ error: ServerError, by node: Node) {
+        guard NIODeadline.now() < operation.deadline else {
+            operation.fail(error.failure)
+            return
+        }
+        operation.isAsking = false
+        switch error {
+        case .moved(let slot, let host, let port) where isCluster:
+            let endpoint = RedisAddress.Endpoint(host: host.isEmpty ? node.endpoint?.host ?? "" : host, port: port)
+            slots[slot] = self.node(at: endpoint)
+            refresh()
+            submit(operation)
+        case .ask(let host, let port) where isCluster:
+            let endpoint = RedisAddress.Endpoint(host: host.isEmpty ? node.endpoint?.host ?? "" : host, port: port)
+            guard let target = self.node(at: endpoint), target.isUp else {
+                retry(operation, error)
+                return
+            }
+            operation.isAsking = true
+            target.submit(operation)
+        case .clusterDown:
+            refresh()
+            retry(operation, error)
+        default: retry(operation, error)
+        }
+    }
+
+    private func retry(_ operation: Operation, _ error: ServerError) {
+        let pause = TimeAmount.milliseconds(5)
+        guard NIODeadline.now() + pause < operation.deadline else {
+            operation.fail(error.failure)
+            return
+        }
+        loop.scheduleTask(in: pause) { self.submit(operation) }
+    }
+
+    // MARK: The cluster's map
+
+    /// A node has connected: in a cluster it may know more.
+    func isReady(_ node: Node) { if isCluster { refresh() } }
+
+    /// Asks a node that answers who serves what, at most ten times a second.
+    private func refresh() {
+        guard isCluster, !isRefreshing, !isClosed, let node = nodes.values.filter(\.isUp).randomElement() else {
+            return
+        }
+        isRefreshing = true
+        let deadline = loop.scheduleTask(in: .seconds(1)) { self.isRefreshing = false }
+        node.command(RESPCommand("CLUSTER", "SLOTS")) { [self] result in
+            deadline.cancel()
+            if case .success(let value) = result, let asked = node.endpoint,
+                let owners = Slots.owners(value, asked: asked)
+            {
+                apply(owners)
+            }
+            loop.scheduleTask(in: .milliseconds(100)) { [self] in
+                isRefreshing = false
+                // While a master is gone, its replica may be promoted at any moment.
+                if slots.contains(where: { $0?.isUp != true }) { refresh() }
+            }
+        }
+    }
+
+    private func apply(_ owners: [(slots: ClosedRange<Int>, master: RedisAddress.Endpoint)]) {
+        var map = [Node?](repeating: nil, count: Slots.count)
+        for (range, master) in owners {
+            guard let node = node(at: master) else { continue }
+            for slot in range { map[slot] = node }
+        }
+        slots = map
+        let used = Set(owners.map(\.master)).union(address.endpoints)
+        for (endpoint, node) in nodes where !used.contains(endpoint) {
+            node.close()
+            nodes[endpoint] = nil
+        }
+    }
+}
+
+extension Operation {
+    var slot: Int { Slots.ofTags[Int(partition >> 56)] }
+}
+
+/// Asks sentinels, one after another, which server is the master.
+struct SentinelFinder: Sendable {
+    let sentinels: [RedisAddress.Endpoint]
+    let master: String
+
+    func find(on loop: any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint> {
+        find(on: loop, sentinels.shuffled()[...], StoreFailure(.unavailable, "no sentinel answers"))
+    }
+
+    private func find(
+        on loop: any EventLoop, _ left: ArraySlice<RedisAddress.Endpoint>, _ failure: StoreFailure
+    ) -> EventLoopFuture<RedisAddress.Endpoint> {
+        guard let sentinel = left.first else { return loop.makeFailedFuture(failure) }
+        let question = RESPCommand("SENTINEL", "get-master-addr-by-name", master)
+        return OneShot.ask(sentinel, [question], on: loop).flatMapThrowing { value in
+            guard let parts = value.elements, parts.count == 2, let host = parts[0].text,
+                let port = parts[1].text.flatMap({ Int($0) }), (1...65535).contains(port)
+            else {
+                throw StoreFailure(.unavailable, "the sentinels know no master called '\(master)'")
+            }
+            return RedisAddress.Endpoint(host: host, port: port)
+        }.flatMapError { error in
+            find(on: loop, left.dropFirst(), error as? StoreFailure ?? failure)
+        }
+    }
+}

@@ -1,0 +1,422 @@
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Weir
+
+/// What a node tells its owner, on the node's event loop.
+protocol NodeOwner: AnyObject, Sendable {
+    /// An operation was executed; nobody waits for it any more when `isLate`.
+    func node(_ node: Node, executed operation: Operation, _ result: Operation.Outcome, isLate: Bool)
+    /// The server proved that it did not execute an operation. It is the owner's now.
+    func node(_ node: Node, refused operation: Operation, _ error: ServerError)
+    /// The connection was made, and may be used.
+    func nodeIsReady(_ node: Node)
+}
+
+/// One server: a connection that is made again whenever it is lost, with a ``Pipeline`` of operations.
+///
+/// All of it happens on one event loop.
+final class Node: @unchecked Sendable {
+    // Sendable, because all that changes is touched on `loop` only.
+    struct Configuration: Sendable {
+        var pipeline = Pipeline.Options()
+        var user: String?
+        var password: String?
+        var database = 0
+        var tls: NIOSSLContext?
+        var prefix = "weir:"
+        var script = ScriptOptions()
+        /// Whether the server must be a master.
+        var needsMaster = true
+        var connectTimeout = TimeAmount.seconds(1)
+        var longestPause = TimeAmount.seconds(1)
+        /// Gives the time to decide at; nil for the server's. For tests.
+        var clock: (any TickClock)?
+    }
+
+    typealias Endpoint = RedisAddress.Endpoint
+
+    let loop: any EventLoop
+    let configuration: Configuration
+    private let resolve: @Sendable (any EventLoop) -> EventLoopFuture<Endpoint>
+    private let logger: Logger
+    private weak let owner: (any NodeOwner)?
+
+    private var pipeline: Pipeline
+    private var channel: (any Channel)?
+    private var script = ByteBuffer()
+    private var failures = 0
+    private var isClosed = false
+    private var flushIsScheduled = false
+    private var deadlineTask: Scheduled<Void>?
+    private var probeTask: RepeatedTask?
+    /// Why there is no connection, for a message.
+    private var trouble: StoreFailure?
+    private var lastLogged: String?
+    private(set) var endpoint: Endpoint?
+
+    init(
+        loop: any EventLoop, configuration: Configuration, logger: Logger, owner: any NodeOwner,
+        resolve: @escaping @Sendable (any EventLoop) -> EventLoopFuture<Endpoint>
+    ) {
+        self.loop = loop
+        self.configuration = configuration
+        self.logger = logger
+        self.owner = owner
+        self.resolve = resolve
+        pipeline = Pipeline(configuration.pipeline)
+    }
+
+    // MARK: Taking operations
+
+    /// Takes an operation, or fails it. On the loop only.
+    func submit(_ operation: Operation) {
+        if let failure = pipeline.submit(operation) {
+            operation.fail(failure.code == .unavailable ? trouble ?? failure : failure)
+        } else {
+            scheduleFlush()
+        }
+    }
+
+    /// Whether operations are taken; only a hint.
+    var isUp: Bool { pipeline.isUp && !pipeline.isBreakerOpen }
+
+    /// Sends a command of the client's own. On the loop only.
+    func command(_ command: RESPCommand, _ receive: @escaping (Result<RESPValue, StoreFailure>) -> Void) {
+        guard pipeline.isUp, let channel else {
+            receive(.failure(trouble ?? StoreFailure(.unavailable, "not connected")))
+            return
+        }
+        pipeline.sent(Pipeline.Control(receive: receive), at: .now())
+        channel.writeAndFlush(command.bytes, promise: nil)
+        scheduleDeadline()
+    }
+
+    // MARK: Sending
+
+    private func scheduleFlush() {
+        guard !flushIsScheduled else { return }
+        flushIsScheduled = true
+        // What is submitted in the same turn of the loop goes in one batch.
+        loop.execute {
+            self.flushIsScheduled = false
+            self.flush()
+        }
+    }
+
+    private func flush() {
+        guard let channel else { return }
+        let now = NIODeadline.now()
+        var wrote = false
+        while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now) {
+            if batch.isAsking {
+                pipeline.sent(Pipeline.Control(receive: { _ in }), beforeLastAt: now)
+                channel.write(RESPCommand("ASKING").bytes, promise: nil)
+            }
+            let command = batch.command(
+                script: script, time: configuration.clock?.now(), options: configuration.script)
+            channel.write(command.bytes, promise: nil)
+            wrote = true
+        }
+        if wrote { channel.flush() }
+        scheduleDeadline()
+    }
+
+    private func scheduleDeadline() {
+        guard deadlineTask == nil, let deadline = pipeline.nextDeadline else { return }
+        deadlineTask = loop.scheduleTask(deadline: deadline) { self.deadlineHasCome() }
+    }
+
+    private func deadlineHasCome() {
+        deadlineTask = nil
+        let wasOpen = pipeline.isBreakerOpen
+        for operation in pipeline.expire(at: .now()) {
+            operation.fail(StoreFailure(.deadline, "no answer within the deadline"))
+        }
+        if pipeline.isBreakerOpen, !wasOpen {
+            log(.warning, "the store does not answer in time; probing")
+            probe()
+        }
+        scheduleDeadline()
+    }
+
+    /// While the breaker is open the server is asked for a sign of life, and given up when it is silent for too long.
+    private func probe() {
+        probeTask?.cancel()
+        probeTask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(100)) { [self] task in
+            guard pipeline.isUp, pipeline.isBreakerOpen, let channel else {
+                task.cancel()
+                return
+            }
+            let now = NIODeadline.now()
+            if pipeline.isSilent(at: now) {
+                task.cancel()
+                trouble = StoreFailure(.unavailable, "the server is silent")
+                channel.close(promise: nil)
+                return
+            }
+            pipeline.sent(Pipeline.Control(isProbe: true, receive: { _ in }), at: now)
+            channel.writeAndFlush(RESPCommand("PING").bytes, promise: nil)
+        }
+    }
+
+    // MARK: Receiving
+
+    fileprivate func received(_ value: RESPValue) {
+        let wasOpen = pipeline.isBreakerOpen
+        guard let sent = pipeline.received(at: .now()) else {
+            channel?.close(promise: nil)
+            return
+        }
+        switch sent {
+        case .batch(let batch, _): finish(batch, value)
+        case .command(let control, _): control.receive(.success(value))
+        }
+        if wasOpen, !pipeline.isBreakerOpen { log(.notice, "the store answers again") }
+        if pipeline.isUp { flush() }
+    }
+
+    private func finish(_ batch: Batch, _ value: RESPValue) {
+        switch value {
+        case .string(let buffer):
+            guard let results = batch.results(buffer) else {
+                fail(batch, StoreFailure(.refused, "the server's answer is not the script's"))
+                return
+            }
+            for (operation, result) in zip(batch.operations, results) {
+                let isLate = operation.isAnswered
+                operation.succeed(result)
+                owner?.node(self, executed: operation, result, isLate: isLate)
+            }
+        case .error(let text):
+            let error = ServerError(text)
+            switch error {
+            case .noScript:
+                loadScript()
+                pipeline.returnToQueue(batch.operations)
+                scheduleFlush()
+            case .moved, .ask, .tryAgain, .clusterDown:
+                for operation in batch.operations where !operation.isAnswered {
+                    owner?.node(self, refused: operation, error)
+                }
+            case .readOnly:
+                trouble = error.failure
+                fail(batch, error.failure)
+                channel?.close(promise: nil)
+            case .denied, .other:
+                log(.warning, "the store refused: \(error.failure)")
+                fail(batch, error.failure)
+            }
+        default:
+            fail(batch, StoreFailure(.refused, "the server's answer is not the script's"))
+        }
+    }
+
+    private func fail(_ batch: Batch, _ failure: StoreFailure) {
+        for operation in batch.operations { operation.fail(failure) }
+    }
+
+    // MARK: Connecting
+
+    /// Begins to connect, and goes on until ``close()``.
+    func start() { loop.execute { self.connect() } }
+
+    func close() {
+        loop.execute { [self] in
+            isClosed = true
+            trouble = StoreFailure(.unavailable, "the store is closed")
+            channel?.close(promise: nil)
+            deadlineTask?.cancel()
+            probeTask?.cancel()
+        }
+    }
+
+    /// Gives the connection up, so that the server is looked for anew.
+    func reconnect() { loop.execute { self.channel?.close(promise: nil) } }
+
+    private func connect() {
+        guard !isClosed, channel == nil else { return }
+        resolve(loop).flatMap { [self] endpoint -> EventLoopFuture<any Channel> in
+            self.endpoint = endpoint
+            let node = NIOLoopBound(self, eventLoop: loop)
+            let tls = configuration.tls
+            return ClientBootstrap(group: loop)
+                .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .connectTimeout(configuration.connectTimeout)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        if let tls {
+                            // An address is no name that a certificate could be checked against by SNI.
+                            let isName = (try? SocketAddress(ipAddress: endpoint.host, port: 0)) == nil
+                            try channel.pipeline.syncOperations.addHandler(
+                                NIOSSLClientHandler(context: tls, serverHostname: isName ? endpoint.host : nil))
+                        }
+                        try channel.pipeline.syncOperations.addHandler(NodeHandler(node.value))
+                    }
+                }
+                .connect(host: endpoint.host, port: endpoint.port)
+        }.whenComplete { [self] result in
+            switch result {
+            case .success(let channel): connected(channel)
+            case .failure(let error):
+                let place = endpoint.map { " at \($0)" } ?? ""
+                lost(StoreFailure(.unavailable, "no connection to the store\(place): \(Self.reason(error))"))
+            }
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let error as StoreFailure: error.description
+        case is ChannelError: "it takes too long"
+        case let error as NIOConnectionError:
+            error.connectionErrors.first.map { reason($0.error) } ?? "the name \(error.host) has no address"
+        case let error as IOError: String(cString: strerror(error.errnoCode))
+        default: "\(error)"
+        }
+    }
+
+    private func connected(_ channel: any Channel) {
+        guard !isClosed, channel.isActive else {
+            channel.close(promise: nil)
+            lost(StoreFailure(.unavailable, "the server closed the connection"))
+            return
+        }
+        self.channel = channel
+        var commands: [(RESPCommand, (RESPValue) -> StoreFailure?)] = []
+        if let password = configuration.password {
+            commands.append(
+                (
+                    configuration.user.map { RESPCommand("AUTH", $0, password) } ?? RESPCommand("AUTH", password),
+                    Self.check
+                ))
+        }
+        if configuration.database != 0 {
+            commands.append((RESPCommand("SELECT", String(configuration.database)), Self.check))
+        }
+        if configuration.needsMaster {
+            commands.append(
+                (
+                    RESPCommand("ROLE"),
+                    { value in
+                        // Who may not ask for the role may still be at a master.
+                        value.elements?.first?.text == "slave" ? ServerError.readOnly.failure : nil
+                    }
+                ))
+        }
+        commands.append(
+            (
+                RESPCommand("SCRIPT", "LOAD", OperationScript.text),
+                { [self] value in
+                    if case .string(let name) = value { script = name }
+                    return Self.check(value)
+                }
+            ))
+        var left = commands.count
+        let now = NIODeadline.now()
+        for (command, check) in commands {
+            let control = Pipeline.Control { [self] result in
+                left -= 1
+                switch result.map(check) {
+                case .success(nil):
+                    if left == 0 { ready() }
+                case .success(let failure?), .failure(let failure):
+                    guard self.channel === channel else { return }
+                    trouble = failure
+                    channel.close(promise: nil)
+                }
+            }
+            pipeline.sent(control, at: now)
+            channel.write(command.bytes, promise: nil)
+        }
+        channel.flush()
+        loop.scheduleTask(in: configuration.connectTimeout) { [self] in
+            guard self.channel === channel, !pipeline.isUp else { return }
+            trouble = StoreFailure(.unavailable, "the server at \(endpoint.map(\.description) ?? "?") says nothing")
+            channel.close(promise: nil)
+        }
+    }
+
+    private static func check(_ value: RESPValue) -> StoreFailure? {
+        guard case .error(let text) = value else { return nil }
+        return ServerError(text).failure
+    }
+
+    private func ready() {
+        pipeline.open(at: .now())
+        failures = 0
+        trouble = nil
+        if lastLogged != nil { log(.notice, "connected to the store") }
+        lastLogged = nil
+        owner?.nodeIsReady(self)
+        flush()
+    }
+
+    private func loadScript() {
+        guard let channel else { return }
+        pipeline.sent(
+            Pipeline.Control { [self] result in
+                if case .success(.string(let name)) = result { script = name }
+            }, at: .now())
+        channel.write(RESPCommand("SCRIPT", "LOAD", OperationScript.text).bytes, promise: nil)
+    }
+
+    fileprivate func closed() {
+        channel = nil
+        lost(trouble ?? StoreFailure(.unavailable, "the connection to the store was lost"))
+    }
+
+    /// Fails all that waited and tries again, after a pause that grows and is never the same for two instances.
+    private func lost(_ failure: StoreFailure) {
+        trouble = failure
+        probeTask?.cancel()
+        let (operations, controls) = pipeline.close()
+        for operation in operations { operation.fail(failure) }
+        for control in controls { control.receive(.failure(failure)) }
+        guard !isClosed else { return }
+        if lastLogged != failure.description { log(.warning, failure.description) }
+        lastLogged = failure.description
+        failures += 1
+        let longest = min(configuration.longestPause.nanoseconds, 25_000_000 << Int64(min(failures, 10)))
+        loop.scheduleTask(in: .nanoseconds(.random(in: longest / 2...longest))) { self.connect() }
+    }
+
+    /// Why nothing is answered now, if so.
+    var currentTrouble: StoreFailure? { trouble }
+
+    private func log(_ level: Logger.Level, _ message: String) {
+        logger.log(level: level, "\(message)", metadata: endpoint.map { ["store": "\($0)"] } ?? [:])
+    }
+}
+
+/// Takes replies off the wire.
+private final class NodeHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private var parser = RESPParser()
+    private let node: Node
+
+    init(_ node: Node) {
+        self.node = node
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = unwrapInboundIn(data)
+        parser.append(&bytes)
+        do {
+            while let value = try parser.next() { node.received(value) }
+        } catch {
+            context.close(promise: nil)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        node.closed()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}

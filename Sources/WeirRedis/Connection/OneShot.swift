@@ -1,0 +1,69 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// One command on a connection of its own, for servers that are asked now and then, such as sentinels.
+enum OneShot {
+    static func ask(
+        _ endpoint: RedisAddress.Endpoint, _ commands: [RESPCommand], on loop: any EventLoop, tls: NIOSSLContext? = nil,
+        timeout: TimeAmount = .milliseconds(500)
+    ) -> EventLoopFuture<RESPValue> {
+        let promise = loop.makePromise(of: RESPValue.self)
+        let count = commands.count
+        ClientBootstrap(group: loop)
+            .connectTimeout(timeout)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    if let tls {
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLClientHandler(context: tls, serverHostname: nil))
+                    }
+                    try channel.pipeline.syncOperations.addHandler(LastReply(count, promise))
+                }
+            }
+            .connect(host: endpoint.host, port: endpoint.port)
+            .whenComplete { result in
+                switch result {
+                case .success(let channel):
+                    for command in commands { channel.write(command.bytes, promise: nil) }
+                    channel.flush()
+                    let overdue = loop.scheduleTask(in: timeout) { channel.close(promise: nil) }
+                    promise.futureResult.whenComplete { _ in
+                        overdue.cancel()
+                        channel.close(promise: nil)
+                    }
+                case .failure(let error): promise.fail(error)
+                }
+            }
+        return promise.futureResult
+    }
+
+    /// Waits for so many replies and keeps the last.
+    private final class LastReply: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+
+        private var parser = RESPParser()
+        private var left: Int
+        private let promise: EventLoopPromise<RESPValue>
+
+        init(_ count: Int, _ promise: EventLoopPromise<RESPValue>) {
+            left = count
+            self.promise = promise
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            var bytes = unwrapInboundIn(data)
+            parser.append(&bytes)
+            do {
+                while let value = try parser.next() {
+                    left -= 1
+                    if left == 0 { promise.succeed(value) }
+                }
+            } catch {
+                promise.fail(error)
+            }
+        }
+
+        func channelInactive(context: ChannelHandlerContext) { promise.fail(ChannelError.eof) }
+    }
+}

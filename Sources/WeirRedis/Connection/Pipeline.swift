@@ -1,0 +1,180 @@
+import NIOCore
+import Weir
+
+/// What waits and what is under way on one connection: a state machine without I/O.
+///
+/// Events go in, what to do comes out. It belongs to one event loop.
+struct Pipeline {
+    /// What was sent, in the order in which the server will answer.
+    enum Sent {
+        case batch(Batch, NIODeadline)
+        case command(Control, NIODeadline)
+
+        var time: NIODeadline {
+            switch self {
+            case .batch(_, let time), .command(_, let time): time
+            }
+        }
+    }
+
+    /// A command of the client's own, such as a part of its handshake.
+    struct Control {
+        /// Whether an answer in good time closes the breaker.
+        var isProbe = false
+        var receive: (Result<RESPValue, StoreFailure>) -> Void
+    }
+
+    struct Options {
+        /// How long a decision may take, everything included.
+        var deadline = TimeAmount.milliseconds(50)
+        /// The most operations that wait or are under way.
+        var mostWaiting = 10_000
+        /// The most batches under way: while they are, what comes next gathers into a batch of its own.
+        var mostInFlight = 2
+        /// After so long without any answer, the connection is given up.
+        var silence = TimeAmount.seconds(1)
+    }
+
+    /// Whether what comes is taken.
+    private(set) var isUp = false
+    /// Open after a deadline passed without an answer, until a probe is answered in good time.
+    private(set) var isBreakerOpen = false
+    private var waiting = CircularBuffer<Operation>()
+    private var inFlight = CircularBuffer<Sent>()
+    private var batchesInFlight = 0
+    private var size = 0
+    private var lastHeard = NIODeadline.uptimeNanoseconds(0)
+    let options: Options
+
+    init(_ options: Options) {
+        self.options = options
+    }
+
+    var isIdle: Bool { inFlight.isEmpty && waiting.isEmpty }
+    var batchCount: Int { batchesInFlight }
+
+    /// The connection is ready for operations.
+    mutating func open(at now: NIODeadline) {
+        isUp = true
+        isBreakerOpen = false
+        lastHeard = now
+    }
+
+    /// Takes an operation. Returns why it isn't taken, if it isn't: nothing is queued for a server that isn't there.
+    mutating func submit(_ operation: Operation) -> StoreFailure? {
+        guard isUp else { return StoreFailure(.unavailable, "not connected") }
+        guard !isBreakerOpen else { return StoreFailure(.unavailable, "the server does not answer in time") }
+        guard size + operation.size <= options.mostWaiting else {
+            return StoreFailure(.overloaded, "\(size) operations wait already")
+        }
+        size += operation.size
+        waiting.append(operation)
+        return nil
+    }
+
+    /// Puts operations back that the server proved not to have executed.
+    mutating func returnToQueue(_ operations: some BidirectionalCollection<Operation>) {
+        for operation in operations.reversed() where !operation.isAnswered {
+            size += operation.size
+            waiting.prepend(operation)
+        }
+    }
+
+    /// The next batch to send, if one may be sent.
+    mutating func nextBatch(prefix: String, at now: NIODeadline) -> Batch? {
+        guard isUp, !waiting.isEmpty, batchesInFlight < options.mostInFlight else { return nil }
+        var batch = Batch()
+        var count = 0
+        // What asks for a slot that is on the move goes by itself, behind an ASKING.
+        while let first = waiting.first, count == 0 || count + first.size <= Batch.most && !first.isAsking,
+            !batch.isAsking
+        {
+            waiting.removeFirst()
+            if first.isAnswered {
+                size -= first.size
+                continue
+            }
+            batch.append(first, prefix: prefix)
+            count += first.size
+        }
+        guard count > 0 else { return nil }
+        batchesInFlight += 1
+        inFlight.append(.batch(batch, now))
+        return batch
+    }
+
+    mutating func sent(_ control: Control, at now: NIODeadline) {
+        inFlight.append(.command(control, now))
+    }
+
+    /// For a command that was sent just before the last batch.
+    mutating func sent(_ control: Control, beforeLastAt now: NIODeadline) {
+        let last = inFlight.popLast()
+        inFlight.append(.command(control, now))
+        if let last { inFlight.append(last) }
+    }
+
+    /// What an answer is for; nil when nothing was asked.
+    mutating func received(at now: NIODeadline) -> Sent? {
+        guard let first = inFlight.popFirst() else { return nil }
+        lastHeard = now
+        switch first {
+        case .batch(let batch, _):
+            batchesInFlight -= 1
+            size -= batch.operations.reduce(0) { $0 + $1.size }
+        case .command(let control, let time):
+            if control.isProbe, now - time <= options.deadline { isBreakerOpen = false }
+        }
+        return first
+    }
+
+    /// What is overdue. Each is to be failed; late answers still find them.
+    mutating func expire(at now: NIODeadline) -> [Operation] {
+        var overdue: [Operation] = []
+        for case .batch(let batch, _) in inFlight {
+            for operation in batch.operations where !operation.isAnswered && operation.deadline <= now {
+                overdue.append(operation)
+            }
+        }
+        if !overdue.isEmpty { isBreakerOpen = true }
+        while let first = waiting.first, first.isAnswered || first.deadline <= now || isBreakerOpen {
+            waiting.removeFirst()
+            size -= first.size
+            if !first.isAnswered { overdue.append(first) }
+        }
+        return overdue
+    }
+
+    /// When ``expire(at:)`` has something to do next.
+    var nextDeadline: NIODeadline? {
+        for sent in inFlight {
+            guard case .batch(let batch, _) = sent else { continue }
+            if let operation = batch.operations.first(where: { !$0.isAnswered }) { return operation.deadline }
+        }
+        return waiting.first?.deadline
+    }
+
+    /// Whether the server has been silent for so long that the connection is given up.
+    func isSilent(at now: NIODeadline) -> Bool {
+        guard let first = inFlight.first else { return false }
+        return now - max(first.time, lastHeard) > options.silence
+    }
+
+    /// The connection is gone: all that waited or was under way is to be failed, and nothing of it is asked again.
+    mutating func close() -> (operations: [Operation], controls: [Control]) {
+        var operations = Array(waiting)
+        var controls: [Control] = []
+        for sent in inFlight {
+            switch sent {
+            case .batch(let batch, _): operations += batch.operations
+            case .command(let control, _): controls.append(control)
+            }
+        }
+        isUp = false
+        waiting = CircularBuffer()
+        inFlight = CircularBuffer()
+        batchesInFlight = 0
+        size = 0
+        return (operations, controls)
+    }
+}

@@ -1,0 +1,158 @@
+import NIOCore
+import Weir
+
+/// Where a store lies, as a URL says it.
+///
+/// `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` and `redis+sentinel://` take
+/// several hosts with commas, and the latter its master's name as the path.
+public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
+    enum Topology: Sendable, Hashable {
+        case single
+        case cluster
+        case sentinel(master: String)
+    }
+
+    struct Endpoint: Sendable, Hashable, CustomStringConvertible {
+        var host: String
+        var port: Int
+        var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    }
+
+    let topology: Topology
+    let endpoints: [Endpoint]
+    let user: String?
+    let password: String?
+    let database: Int
+    let usesTLS: Bool
+    /// A file of the authority to trust, in PEM; nil for those that the system trusts.
+    let caFile: String?
+
+    /// Why a URL can't be used. Holds no password.
+    public struct ParseError: Error, Sendable, CustomStringConvertible {
+        public let description: String
+    }
+
+    public init(_ url: String) throws(ParseError) {
+        guard let colon = url.firstRange(of: "://") else {
+            throw ParseError(description: "the store must be a URL such as redis://127.0.0.1:6379")
+        }
+        let scheme = url[..<colon.lowerBound]
+        usesTLS = scheme.hasPrefix("rediss")
+        var rest = url[colon.upperBound...]
+        (user, password) = try Self.takeUserAndPassword(&rest)
+        let authority = rest.prefix { $0 != "/" && $0 != "?" }
+        rest = rest.dropFirst(authority.count)
+        let path = rest.drop { $0 == "/" }.prefix { $0 != "?" }
+        caFile = try Self.caFile(rest.drop { $0 != "?" }.dropFirst())
+        let sentinelPort = scheme.hasSuffix("+sentinel") ? 26379 : 6379
+        var endpoints: [Endpoint] = []
+        for part in authority.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let endpoint = Self.endpoint(part, defaultPort: sentinelPort) else {
+                throw ParseError(description: "'\(part)' in the store's URL is not a host and a port")
+            }
+            endpoints.append(endpoint)
+        }
+        self.endpoints = endpoints
+        switch scheme {
+        case "redis", "rediss": topology = .single
+        case "redis+cluster", "rediss+cluster": topology = .cluster
+        case "redis+sentinel", "rediss+sentinel":
+            guard !path.isEmpty else {
+                throw ParseError(
+                    description: "the store's URL needs the master's name: redis+sentinel://host:26379/mymaster")
+            }
+            topology = .sentinel(master: String(path))
+            database = 0
+            return
+        default: throw ParseError(description: "the store's URL begins with an unknown '\(scheme)://'")
+        }
+        guard endpoints.count == 1 || topology == .cluster else {
+            throw ParseError(description: "several hosts need redis+cluster:// or redis+sentinel://")
+        }
+        guard path.isEmpty || Int(path).map({ (0...65535).contains($0) }) == true else {
+            throw ParseError(description: "the store's URL ends with '/\(path)', which is not a database's number")
+        }
+        database = Int(path) ?? 0
+        guard topology == .single || database == 0 else {
+            throw ParseError(description: "a cluster has database 0 only")
+        }
+    }
+
+    /// Without user and password.
+    public var description: String {
+        let name =
+            switch topology {
+            case .single: "redis"
+            case .cluster: "redis+cluster"
+            case .sentinel: "redis+sentinel"
+            }
+        let hosts = endpoints.map(\.description).joined(separator: ",")
+        if case .sentinel(let master) = topology { return "\(name)://\(hosts)/\(master)" }
+        return "\(usesTLS ? name.replacingScheme : name)://\(hosts)\(database == 0 ? "" : "/\(database)")"
+    }
+
+    /// Takes `user:password@` off the front of an authority.
+    private static func takeUserAndPassword(
+        _ rest: inout Substring
+    ) throws(ParseError) -> (user: String?, password: String?) {
+        guard let at = rest.prefix(while: { $0 != "/" }).lastIndex(of: "@") else { return (nil, nil) }
+        let userinfo = rest[..<at]
+        rest = rest[rest.index(after: at)...]
+        let user = userinfo.prefix { $0 != ":" }
+        let password = userinfo.dropFirst(user.count).dropFirst()
+        return (user.isEmpty ? nil : try decode(user), password.isEmpty ? nil : try decode(password))
+    }
+
+    /// `?ca=FILE`: the authority to trust for TLS.
+    private static func caFile(_ query: Substring) throws(ParseError) -> String? {
+        if query.isEmpty { return nil }
+        guard query.hasPrefix("ca="), query.count > 3 else {
+            throw ParseError(description: "after '?', the store's URL can say only ca=FILE")
+        }
+        return try decode(query.dropFirst(3))
+    }
+
+    /// Undoes percent-encoding.
+    private static func decode(_ text: Substring) throws(ParseError) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+            guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
+                throw ParseError(description: "a '%' in the store's user or password must be written as %25")
+            }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private static func endpoint(_ text: Substring, defaultPort: Int) -> Endpoint? {
+        var host = text
+        var port = defaultPort
+        if text.hasPrefix("[") {
+            guard let close = text.firstIndex(of: "]") else { return nil }
+            host = text[text.index(after: text.startIndex)..<close]
+            let rest = text[text.index(after: close)...]
+            if !rest.isEmpty {
+                guard rest.hasPrefix(":"), let number = Int(rest.dropFirst()) else { return nil }
+                port = number
+            }
+        } else if let colon = text.lastIndex(of: ":") {
+            host = text[..<colon]
+            guard let number = Int(text[text.index(after: colon)...]), !host.contains(":") else { return nil }
+            port = number
+        }
+        guard !host.isEmpty, (1...65535).contains(port), host.allSatisfy({ !$0.isWhitespace }) else { return nil }
+        return Endpoint(host: String(host), port: port)
+    }
+}
+
+extension String {
+    /// `redis` → `rediss`.
+    fileprivate var replacingScheme: String { "rediss" + dropFirst("redis".count) }
+}

@@ -1,0 +1,108 @@
+import NIOCore
+import Synchronization
+import Weir
+
+/// What was denied a moment ago, so that who goes on asking costs the server nothing.
+///
+/// An entry answers only the same cost of the same key under the same numbers, for at most a second from when the denied
+/// request was sent, and never beyond its retry-after.
+final class DenialMemory: Sendable {
+    private struct Question: Hashable {
+        var numbers: LimitNumbers
+        var key: Key
+        var cost: Int64
+        var required: Int64
+
+        init(_ charge: Charge) {
+            numbers = charge.numbers
+            key = charge.key
+            cost = charge.cost
+            required = charge.required
+        }
+    }
+
+    private struct Entry {
+        var decision: Decision
+        var sent: NIODeadline
+        var end: NIODeadline
+    }
+
+    private struct State {
+        var entries: [Question: Entry] = [:]
+        var answered: UInt64 = 0
+    }
+
+    /// Entries beyond this are not kept: the server answers then.
+    static let most = 16_384
+    private static let longest: Ticks = 1_000_000
+
+    private let state = Mutex(State())
+    /// Whether there is anything to look for, without the lock.
+    private let count = Atomic<Int>(0)
+
+    /// How many requests were answered from here.
+    var answered: UInt64 { state.withLock { $0.answered } }
+
+    /// The decisions about a request that one of its limits denied a moment ago: that limit's own, and of the others that
+    /// they weren't asked.
+    func answer(_ charges: [Charge], at now: NIODeadline, into decisions: inout [Decision]) -> Bool {
+        guard count.load(ordering: .relaxed) > 0 else { return false }
+        for (index, charge) in charges.enumerated() where !charge.isShadow && !charge.countsDenied {
+            guard let denial = take(charge, at: now) else { continue }
+            decisions.removeAll(keepingCapacity: true)
+            for place in charges.indices { decisions.append(place == index ? denial : .unasked) }
+            return true
+        }
+        return false
+    }
+
+    private func take(_ charge: Charge, at now: NIODeadline) -> Decision? {
+        let entry = state.withLock { state -> Entry? in
+            guard let entry = state.entries[Question(charge)], entry.end > now else { return nil }
+            state.answered &+= 1
+            return entry
+        }
+        guard let entry else { return nil }
+        let passed = Ticks(max(0, (now - entry.sent).nanoseconds / 1000))
+        var decision = entry.decision
+        decision.retryAfter = decision.retryAfter.map { max(1, $0 - passed) }
+        decision.resetAfter = decision.resetAfter.map { max(0, $0 - passed) }
+        decision.time += Timestamp(clamping: passed)
+        return decision
+    }
+
+    /// Remembers what a server denied.
+    func remember(_ charge: Charge, _ decision: Decision, sent: NIODeadline, at now: NIODeadline) {
+        guard !decision.allowed, !charge.isShadow, !charge.countsDenied, charge.numbers.algorithm != .concurrency
+        else { return }
+        let wait = min(decision.retryAfter ?? Self.longest, Self.longest)
+        let end = sent + .microseconds(Int64(wait))
+        guard end > now else { return }
+        state.withLock { state in
+            if state.entries.count >= Self.most {
+                state.entries = state.entries.filter { $0.value.end > now }
+                guard state.entries.count < Self.most else { return }
+            }
+            state.entries[Question(charge)] = Entry(decision: decision, sent: sent, end: end)
+            count.store(state.entries.count, ordering: .relaxed)
+        }
+    }
+
+    /// Forgets all about a key, because it may have more again.
+    func forget(_ key: Key) {
+        guard count.load(ordering: .relaxed) > 0 else { return }
+        state.withLock { state in
+            state.entries = state.entries.filter { $0.key.key != key }
+            count.store(state.entries.count, ordering: .relaxed)
+        }
+    }
+
+    /// Forgets what is over. Called from a timer, so that an attack leaves nothing behind.
+    func sweep(at now: NIODeadline) {
+        guard count.load(ordering: .relaxed) > 0 else { return }
+        state.withLock { state in
+            state.entries = state.entries.filter { $0.value.end > now }
+            count.store(state.entries.count, ordering: .relaxed)
+        }
+    }
+}

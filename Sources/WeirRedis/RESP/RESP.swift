@@ -1,0 +1,148 @@
+import NIOCore
+
+/// A reply of a Redis server (RESP2, as every version speaks).
+enum RESPValue: Hashable, Sendable {
+    case string(ByteBuffer)
+    case simple(String)
+    case error(String)
+    case integer(Int64)
+    case array([RESPValue])
+    case null
+
+    /// The text of a string of either kind.
+    var text: String? {
+        switch self {
+        case .string(let buffer): String(buffer: buffer)
+        case .simple(let text): text
+        default: nil
+        }
+    }
+
+    var elements: [RESPValue]? {
+        if case .array(let elements) = self { elements } else { nil }
+    }
+
+    var number: Int64? {
+        if case .integer(let number) = self { number } else { nil }
+    }
+}
+
+/// A command: an array of strings.
+struct RESPCommand: Sendable {
+    private(set) var bytes: ByteBuffer
+
+    /// - Parameter count: how many arguments will be appended.
+    init(_ name: String, count: Int) {
+        bytes = ByteBuffer()
+        bytes.writeString("*\(count + 1)\r\n")
+        append(name)
+    }
+
+    init(_ name: String, _ arguments: String...) {
+        self.init(name, count: arguments.count)
+        for argument in arguments { append(argument) }
+    }
+
+    mutating func append(_ text: String) {
+        bytes.writeString("$\(text.utf8.count)\r\n")
+        bytes.writeString(text)
+        bytes.writeStaticString("\r\n")
+    }
+
+    mutating func append(_ number: some FixedWidthInteger) { append(String(number)) }
+
+    mutating func append(_ buffer: ByteBuffer) {
+        bytes.writeString("$\(buffer.readableBytes)\r\n")
+        bytes.writeImmutableBuffer(buffer)
+        bytes.writeStaticString("\r\n")
+    }
+}
+
+/// What a server must not send. The connection is closed.
+struct RESPError: Error, Hashable, CustomStringConvertible {
+    let description: String
+}
+
+/// Takes replies out of a stream of bytes, however it is cut.
+struct RESPParser {
+    /// The longest string, and the most elements of an array, that are believed.
+    static let longest = 64 << 20
+    static let mostElements = 1 << 20
+    static let deepest = 16
+    /// The longest line: an error's text, or a number.
+    static let longestLine = 64 << 10
+
+    private var buffer = ByteBuffer()
+    /// Bytes that are known not to hold a whole reply, so that a slow sender doesn't make us start again each time.
+    private var needed = 0
+
+    mutating func append(_ bytes: inout ByteBuffer) {
+        buffer.discardReadBytes()
+        buffer.writeBuffer(&bytes)
+    }
+
+    /// The next reply; nil when it hasn't come whole yet.
+    mutating func next() throws(RESPError) -> RESPValue? {
+        guard buffer.readableBytes > 0, buffer.readableBytes >= needed else { return nil }
+        var cursor = buffer
+        needed = 0
+        guard let value = try parse(&cursor, depth: 0) else { return nil }
+        buffer = cursor
+        return value
+    }
+
+    private mutating func parse(_ cursor: inout ByteBuffer, depth: Int) throws(RESPError) -> RESPValue? {
+        guard depth < Self.deepest else { throw RESPError(description: "arrays lie too deep") }
+        guard let kind = cursor.getInteger(at: cursor.readerIndex, as: UInt8.self) else { return nil }
+        guard let line = try line(&cursor) else { return nil }
+        switch kind {
+        case UInt8(ascii: "+"): return .simple(line)
+        case UInt8(ascii: "-"): return .error(line)
+        case UInt8(ascii: ":"):
+            guard let number = Int64(line) else { throw RESPError(description: "not a number") }
+            return .integer(number)
+        case UInt8(ascii: "$"):
+            guard let length = Int(line), length >= -1, length <= Self.longest else {
+                throw RESPError(description: "not a string's length")
+            }
+            if length == -1 { return .null }
+            guard cursor.readableBytes >= length + 2 else {
+                needed = buffer.readableBytes - cursor.readableBytes + length + 2
+                return nil
+            }
+            guard let string = cursor.readSlice(length: length), cursor.readInteger(as: UInt16.self) == 0x0D0A else {
+                throw RESPError(description: "a string is longer than it says")
+            }
+            return .string(string)
+        case UInt8(ascii: "*"):
+            guard let count = Int(line), count >= -1, count <= Self.mostElements else {
+                throw RESPError(description: "not an array's length")
+            }
+            if count == -1 { return .null }
+            var elements: [RESPValue] = []
+            for _ in 0..<count {
+                guard let element = try parse(&cursor, depth: depth + 1) else { return nil }
+                elements.append(element)
+            }
+            return .array(elements)
+        default: throw RESPError(description: "not a reply")
+        }
+    }
+
+    /// The rest of a line after its first byte.
+    private func line(_ cursor: inout ByteBuffer) throws(RESPError) -> String? {
+        let view = cursor.readableBytesView
+        guard let end = view.prefix(Self.longestLine).firstIndex(of: UInt8(ascii: "\n")) else {
+            if view.count >= Self.longestLine { throw RESPError(description: "a line is too long") }
+            return nil
+        }
+        let length = end - view.startIndex
+        guard length >= 2, view[end - 1] == UInt8(ascii: "\r") else {
+            throw RESPError(description: "a line ends without CR LF")
+        }
+        cursor.moveReaderIndex(forwardBy: 1)
+        let text = cursor.readString(length: length - 2)
+        cursor.moveReaderIndex(forwardBy: 2)
+        return text
+    }
+}

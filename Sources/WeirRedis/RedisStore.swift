@@ -1,0 +1,413 @@
+import Crypto
+public import Logging
+public import NIOCore
+public import NIOPosix
+import NIOSSL
+import Synchronization
+public import Weir
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Counters in Redis (6.2 or later) or Valkey, shared by any number of instances: on one server, behind Sentinel, or in a
+/// cluster.
+///
+/// Each request is decided by one script call, on the server's clock; what is asked at the same time shares a call. A
+/// decision has a deadline; after it the request is failed (and the policy's `on_store_failure` decides), and a charge that
+/// shows later is given back. Nothing is asked twice unless the server proved that it did not do it, and nothing is queued
+/// for a server that isn't there.
+public final class RedisStore: Store {
+    /// How the store behaves. Times are microseconds.
+    public struct Options: Sendable {
+        /// How long a decision may take, everything included.
+        public var deadline: Timestamp = 50_000
+        /// The most operations that may wait for one server.
+        public var mostWaiting = 10_000
+        /// What all keys on the server begin with.
+        public var prefix = "weir:"
+        /// A secret of at least 16 characters that all instances share, by which keys are hashed. Nil for one that the
+        /// first instance puts into the store.
+        public var keySecret: String?
+        /// Whether denials are remembered for up to a second, so that who goes on asking costs the server nothing.
+        public var remembersDenials = true
+        /// How long a permit is held without being renewed; it is renewed at a third of it.
+        public var lease: Timestamp = 30_000_000
+        /// Milliseconds that keys outlive their use.
+        package var slack: Int64 = 1000
+        /// Decides at this clock's times, not the server's. For tests.
+        package var clock: (any TickClock)?
+
+        public init() {}
+    }
+
+    public let address: RedisAddress
+    private let options: Options
+    private let logger: Logger
+    private let router: LateRouter
+    private let loop: any EventLoop
+    private let denials = DenialMemory()
+    private let inbox = Mutex(Inbox())
+    private let secrets: Mutex<Secrets>
+    private let permits = Mutex<[UInt64: Charge]>([:])
+    /// Names this instance among those that share the store, and its charges.
+    private let identity = UInt64.random(in: 0 ... .max)
+    private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
+    private let liveInstances = Atomic<Int>(1)
+    private let lateCharges = Atomic<UInt64>(0)
+    private let timers = Mutex<[RepeatedTask]>([])
+
+    private struct Inbox {
+        var operations: [Operation] = []
+        var isScheduled = false
+    }
+
+    private struct Secrets {
+        var hasher: KeyHasher
+        /// Whether the hasher's secret is the one that all instances have.
+        var isKnown: Bool
+        var waiting: [PendingAnswer<Result<Void, StoreFailure>>] = []
+        var onChange: (@Sendable () -> Void)?
+    }
+
+    /// The router needs its owner, which is the store.
+    private final class LateRouter: @unchecked Sendable {
+        // Sendable, because it is set once, before the store is given to anybody.
+        var router: Router?
+    }
+
+    /// Makes a store and begins to connect.
+    ///
+    /// - Parameters:
+    ///   - address: where it lies.
+    ///   - group: whose event loops it uses; one of all processes' unless given.
+    /// - Throws: ``StoreFailure`` when TLS can't be set up.
+    public init(
+        _ address: RedisAddress, options: Options = Options(),
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        logger: Logger = Logger(label: "weir.store")
+    ) throws(StoreFailure) {
+        self.address = address
+        self.options = options
+        self.logger = logger
+        loop = group.next()
+        if let secret = options.keySecret {
+            secrets = Mutex(Secrets(hasher: Self.hasher(ofSecret: secret), isKnown: true))
+        } else {
+            secrets = Mutex(
+                Secrets(
+                    hasher: KeyHasher(sharedSecret: .random(in: 0 ... .max), .random(in: 0 ... .max)), isKnown: false))
+        }
+        var configuration = Node.Configuration()
+        configuration.pipeline.deadline = .microseconds(options.deadline)
+        configuration.pipeline.mostWaiting = options.mostWaiting
+        configuration.user = address.user
+        configuration.password = address.password
+        configuration.database = address.database
+        configuration.prefix = options.prefix
+        configuration.script.slack = options.slack
+        configuration.script.lease = options.lease
+        configuration.clock = options.clock
+        if address.usesTLS { configuration.tls = try Self.tls(address) }
+        router = LateRouter()
+        let router = Router(loop: loop, address: address, configuration: configuration, logger: logger, owner: self)
+        self.router.router = router
+        router.start()
+        startTimers()
+    }
+
+    private static func tls(_ address: RedisAddress) throws(StoreFailure) -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        do {
+            if let file = address.caFile {
+                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
+            }
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw StoreFailure(
+                .refused, "TLS for the store can't be set up\(address.caFile.map { " with \($0)" } ?? ""): \(error)")
+        }
+    }
+
+    private static func hasher(ofSecret secret: String) -> KeyHasher {
+        // A key of 128 bits out of a text of any length.
+        let digest = Array(SHA256.hash(data: Data("weir key secret\n\(secret)".utf8)))
+        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        return KeyHasher(sharedSecret: word(digest[0..<8]), word(digest[8..<16]))
+    }
+
+    /// Stops. What waits is failed.
+    public func close() {
+        for timer in timers.withLock({ $0 }) { timer.cancel() }
+        router.router?.close()
+    }
+
+    deinit { close() }
+
+    // MARK: State
+
+    public var keyHasher: KeyHasher { secrets.withLock { $0.hasher } }
+
+    public var instances: Int { liveInstances.load(ordering: .relaxed) }
+
+    /// What the store has done, for metrics.
+    public struct Statistics: Sendable, Hashable {
+        /// Requests answered from the memory of denials.
+        public var answeredLocally: UInt64
+        /// Charges that showed after their deadline and were given back.
+        public var lateCharges: UInt64
+        /// How many instances share the store.
+        public var instances: Int
+    }
+
+    public var statistics: Statistics {
+        Statistics(
+            answeredLocally: denials.answered, lateCharges: lateCharges.load(ordering: .relaxed), instances: instances)
+    }
+
+    /// Waits until the store answers.
+    ///
+    /// - Parameter timeout: microseconds.
+    /// - Throws: why it does not. The message holds no password.
+    public func waitUntilReady(timeout: Timestamp) async throws(StoreFailure) {
+        let answer = PendingAnswer<Result<Void, StoreFailure>>()
+        let isReady = PendingAnswer<Result<Void, StoreFailure>>()
+        loop.execute { [self] in
+            let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
+                guard secrets.withLock({ $0.isKnown }) else { return }
+                router.router?.command(RESPCommand("PING"), key: secretKey) { result in
+                    if case .success = result { isReady.complete(.success(())) }
+                }
+            }
+            isReady.whenComplete {
+                ask.cancel()
+                answer.complete($0)
+            }
+            loop.scheduleTask(in: .microseconds(timeout)) { [self] in
+                ask.cancel()
+                answer.complete(.failure(router.router?.trouble ?? StoreFailure(.unavailable, "closed")))
+            }
+        }
+        try await answer.value.get()
+    }
+
+    /// Calls `body` when the keys' secret becomes known, or is another: keys made before are worth nothing then, and
+    /// whoever made some ready must do so again.
+    public func onKeyChange(_ body: @escaping @Sendable () -> Void) {
+        secrets.withLock { $0.onChange = body }
+    }
+
+    /// A new policy is in force: what was denied by the old one says nothing.
+    public func forgetDenials() { denials.sweep(at: .distantFuture) }
+
+    // MARK: Deciding
+
+    public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
+        decisions.removeAll(keepingCapacity: true)
+        guard !charges.isEmpty else { return nil }
+        let now = NIODeadline.now()
+        if options.remembersDenials, denials.answer(charges, at: now, into: &decisions) { return nil }
+        let answer = PendingAnswer<DecisionResult>()
+        guard secrets.withLock({ $0.isKnown }) else {
+            answer.complete(.failure(StoreFailure(.unavailable, "the store was never reached")))
+            return answer
+        }
+        let deadline = now + .microseconds(options.deadline)
+        if address.topology == .cluster, !charges.dropFirst().allSatisfy({ $0.key.tag == charges[0].key.tag }) {
+            SlotBySlot(self, charges, submitted: now, deadline: deadline, answer).start()
+        } else {
+            submit(
+                .decide(charges, ids: charges.map { _ in nextSequence() }, answer), submitted: now, deadline: deadline)
+        }
+        return answer
+    }
+
+    /// Names a charge among all of all instances.
+    func nextSequence() -> UInt64 {
+        // The finisher of SplitMix64: a bijection, so that no two of this instance are the same.
+        var z = sequence.wrappingAdd(0x9E37_79B9_7F4A_7C15, ordering: .relaxed).newValue
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        z ^= z >> 31
+        return max(1, z & ~(1 << 63))
+    }
+
+    public func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
+        let answer = PendingAnswer<Result<Bool, StoreFailure>>()
+        switch adjustment {
+        case .refund(let charge, let receipt):
+            if charge.numbers.algorithm == .concurrency {
+                permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
+            }
+            denials.forget(charge.key)
+            submit(.refund(charge, receipt, answer))
+        case .debit(let charge): submit(.debit(charge, answer))
+        case .reset(let numbers, let key):
+            denials.forget(key)
+            submit(.reset(numbers, key, answer))
+        }
+        return .pending(answer)
+    }
+
+    private func submit(_ work: Operation.Work) {
+        let now = NIODeadline.now()
+        submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
+    }
+
+    func submit(_ work: Operation.Work, submitted: NIODeadline, deadline: NIODeadline) {
+        let operation = Operation(work, submitted: submitted, deadline: deadline)
+        if loop.inEventLoop {
+            router.router?.submit(operation)
+            return
+        }
+        let isFirst = inbox.withLock { inbox in
+            inbox.operations.append(operation)
+            defer { inbox.isScheduled = true }
+            return !inbox.isScheduled
+        }
+        if isFirst { loop.execute { self.emptyInbox() } }
+    }
+
+    private func emptyInbox() {
+        let operations = inbox.withLock { inbox in
+            let operations = inbox.operations
+            inbox.operations.removeAll(keepingCapacity: true)
+            inbox.isScheduled = false
+            return operations
+        }
+        for operation in operations { router.router?.submit(operation) }
+    }
+
+    // MARK: Keeping house
+
+    private func startTimers() {
+        let renew = loop.scheduleRepeatedTask(
+            initialDelay: .microseconds(options.lease / 3), delay: .microseconds(options.lease / 3)
+        ) { [weak self] task in
+            guard let self else { return task.cancel() }
+            for (id, charge) in permits.withLock({ $0 }) { submit(.renew(charge, id: id)) }
+        }
+        let others = loop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { [weak self] task in
+            guard let self else { return task.cancel() }
+            denials.sweep(at: .now())
+            countInstances()
+            fetchSecret()
+        }
+        timers.withLock { $0 = [renew, others] }
+    }
+
+    private var secretKey: String { "\(options.prefix)key-secret" }
+
+    /// Longer than any counter is kept.
+    private static let secretLifetime = 400 * 86_400 * 1000
+
+    /// Takes the secret that all instances share from the store, or puts one there. A store that came back empty gets the
+    /// old one again from the first instance that notices.
+    private func fetchSecret() {
+        guard options.keySecret == nil else { return }
+        let mine = secrets.withLock { $0.hasher.sharedSecretText }
+        let put = RESPCommand("SET", secretKey, mine, "NX", "PX", String(Self.secretLifetime))
+        router.router?.command(put, key: secretKey) { _ in }
+        router.router?.command(RESPCommand("PEXPIRE", secretKey, String(Self.secretLifetime)), key: secretKey) { _ in }
+        router.router?.command(RESPCommand("GET", secretKey), key: secretKey) { [weak self] result in
+            guard let self, case .success(let value) = result else { return }
+            guard let text = value.text, let hasher = KeyHasher(sharedSecretText: text) else {
+                logger.error("the store's '\(secretKey)' is not a secret; delete it, or set WEIR_KEY_SECRET")
+                return
+            }
+            adopt(hasher, text: text)
+        }
+    }
+
+    private func adopt(_ hasher: KeyHasher, text: String) {
+        let onChange = secrets.withLock { secrets -> (@Sendable () -> Void)? in
+            if secrets.isKnown, secrets.hasher.sharedSecretText == text { return nil }
+            let isSame = secrets.hasher.sharedSecretText == text
+            secrets.hasher = hasher
+            secrets.isKnown = true
+            return isSame ? nil : secrets.onChange
+        }
+        onChange?()
+    }
+
+    private func countInstances() {
+        let key = "\(options.prefix)instances"
+        let script = """
+            local t = redis.call('TIME')
+            local now = t[1] * 1000 + math.floor(t[2] / 1000)
+            redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+            redis.call('ZADD', KEYS[1], now + 15000, ARGV[1])
+            redis.call('PEXPIRE', KEYS[1], 15000)
+            return redis.call('ZCARD', KEYS[1])
+            """
+        let command = RESPCommand("EVAL", script, "1", key, String(identity, radix: 16))
+        router.router?.command(command, key: key) { [weak self] result in
+            guard let self, case .success(.integer(let count)) = result else { return }
+            liveInstances.store(max(1, Int(clamping: count)), ordering: .relaxed)
+        }
+    }
+
+    func log(_ message: String) { logger.warning("\(message)") }
+}
+
+extension RedisStore: NodeOwner {
+    func node(_ node: Node, executed operation: Operation, _ result: Operation.Outcome, isLate: Bool) {
+        guard case .decide(let charges, _, let answer) = operation.work, case .decisions(let decisions) = result else {
+            return
+        }
+        let now = NIODeadline.now()
+        for (charge, decision) in zip(charges, decisions) {
+            if let receipt = decision.receipt {
+                if isLate {
+                    // Nobody knows of this charge.
+                    lateCharges.wrappingAdd(1, ordering: .relaxed)
+                    submit(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
+                } else if charge.numbers.algorithm == .concurrency, answer != nil {
+                    permits.withLock { $0[receipt.sequence] = charge }
+                }
+            } else if options.remembersDenials {
+                denials.remember(charge, decision, sent: operation.submitted, at: now)
+            }
+        }
+    }
+
+    func node(_ node: Node, refused operation: Operation, _ error: ServerError) {
+        if case .tryAgain = error, address.topology == .cluster,
+            case .decide(let charges, _, let answer?) = operation.work,
+            charges.count > 1, !operation.isAnswered
+        {
+            // The slot is on the move: one key is here and another there already.
+            SlotBySlot(
+                self, charges, submitted: operation.submitted, deadline: operation.deadline, answer, eachAlone: true
+            ).start()
+            return
+        }
+        router.router?.refused(operation, error, by: node)
+    }
+
+    func nodeIsReady(_ node: Node) {
+        router.router?.isReady(node)
+        fetchSecret()
+        countInstances()
+    }
+}
+
+extension KeyHasher {
+    /// 32 hexadecimal digits.
+    fileprivate init?(sharedSecretText text: String) {
+        guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
+            let low = UInt64(text.suffix(16), radix: 16)
+        else { return nil }
+        self.init(sharedSecret: high, low)
+    }
+
+    fileprivate var sharedSecretText: String {
+        let (high, low) = sharedSecret
+        return [high, low].map { word in
+            let digits = String(word, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }.joined()
+    }
+}

@@ -1,0 +1,73 @@
+import NIOCore
+import Weir
+
+/// Something for the server to do, with who waits for it.
+///
+/// It belongs to the event loop of the node that executes it, from the moment it is submitted.
+final class Operation: @unchecked Sendable {
+    // Sendable, because it is handed over once to a node's event loop, and only touched there afterwards.
+    enum Work {
+        /// The charges of one request, decided together.
+        case decide([Charge], ids: [UInt64], PendingAnswer<DecisionResult>?)
+        case debit(Charge, PendingAnswer<Result<Bool, StoreFailure>>?)
+        case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreFailure>>?)
+        case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreFailure>>?)
+        /// Prolongs the lease of a permit.
+        case renew(Charge, id: UInt64)
+    }
+
+    let work: Work
+    let submitted: NIODeadline
+    let deadline: NIODeadline
+    /// Whether the one who waits was told: by an answer, or that there is none.
+    private(set) var isAnswered = false
+    /// Whether the server is to be asked although the slot isn't its own yet.
+    var isAsking = false
+
+    init(_ work: Work, submitted: NIODeadline, deadline: NIODeadline) {
+        self.work = work
+        self.submitted = submitted
+        self.deadline = deadline
+    }
+
+    /// How many of a batch's places it takes.
+    var size: Int {
+        if case .decide(let charges, _, _) = work { charges.count } else { 1 }
+    }
+
+    var partition: UInt64 {
+        switch work {
+        case .decide(let charges, _, _): charges[0].key.partition
+        case .debit(let charge, _), .refund(let charge, _, _), .renew(let charge, id: _): charge.key.partition
+        case .reset(_, let key, _): key.partition
+        }
+    }
+
+    func fail(_ failure: StoreFailure) {
+        guard !isAnswered else { return }
+        isAnswered = true
+        switch work {
+        case .decide(_, _, let answer): answer?.complete(.failure(failure))
+        case .debit(_, let answer), .refund(_, _, let answer), .reset(_, _, let answer):
+            answer?.complete(.failure(failure))
+        case .renew: break
+        }
+    }
+
+    func succeed(_ outcome: Outcome) {
+        guard !isAnswered else { return }
+        isAnswered = true
+        switch (work, outcome) {
+        case (.decide(_, _, let answer), .decisions(let decisions)): answer?.complete(.success(decisions))
+        case (.debit(_, let answer), .changed(let changed)), (.refund(_, _, let answer), .changed(let changed)),
+            (.reset(_, _, let answer), .changed(let changed)):
+            answer?.complete(.success(changed))
+        default: break
+        }
+    }
+
+    enum Outcome {
+        case decisions([Decision])
+        case changed(Bool)
+    }
+}

@@ -1,0 +1,51 @@
+import Foundation
+import Logging
+import TestSupport
+import Testing
+import Weir
+import WeirTesting
+
+@testable import WeirRedis
+
+/// All tests that start servers, one after another.
+@Suite("Redis", .serialized)
+enum Redis {}
+
+/// A store that is ready.
+func makeStore(
+    _ url: String, _ change: (inout RedisStore.Options) -> Void = { _ in }
+) async throws -> RedisStore {
+    var options = RedisStore.Options()
+    options.deadline = 2_000_000
+    change(&options)
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let store = try RedisStore(try RedisAddress(url), options: options, logger: logger)
+    try await store.waitUntilReady(timeout: 10_000_000)
+    return store
+}
+
+extension Redis {
+    @Suite("The shared store, on one server", .serialized)
+    struct SingleTests {
+        @Test("conforms")
+        func conforms() async throws {
+            let server = try await RedisServer(try Folder())
+            for (index, rule) in StoreConformance.cases.enumerated() {
+                let clock = ManualClock(at: 1_790_000_000_000_000)
+                let store = try await makeStore(server.url) {
+                    $0.clock = clock
+                    $0.prefix = "case-\(index):"
+                    $0.remembersDenials = false
+                    $0.slack = 3_600_000
+                }
+                do {
+                    try await rule.run(on: store, clock)
+                } catch {
+                    Issue.record("\(rule): \(error)")
+                }
+                store.close()
+            }
+        }
+    }
+}
