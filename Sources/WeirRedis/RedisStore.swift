@@ -208,7 +208,7 @@ public final class RedisStore: Store {
         decisions.removeAll(keepingCapacity: true)
         guard !charges.isEmpty else { return nil }
         let now = NIODeadline.now()
-        if options.remembersDenials, denials.answer(charges, at: now, into: &decisions) { return nil }
+        if options.remembersDenials, denials.answer(charges, at: denialTime(now), into: &decisions) { return nil }
         let answer = PendingAnswer<DecisionResult>()
         guard secrets.withLock({ $0.isKnown }) else {
             answer.complete(.failure(StoreFailure(.unavailable, "the store was never reached")))
@@ -222,6 +222,12 @@ public final class RedisStore: Store {
                 .decide(charges, ids: charges.map { _ in nextSequence() }, answer), submitted: now, deadline: deadline)
         }
         return answer
+    }
+
+    /// The time that remembered denials go by: the machine's, or that of a test's clock.
+    private func denialTime(_ time: NIODeadline) -> NIODeadline {
+        guard let clock = options.clock else { return time }
+        return .uptimeNanoseconds(UInt64(clamping: clock.now()) * 1000)
     }
 
     /// Names a charge among all of all instances.
@@ -368,7 +374,8 @@ extension RedisStore: NodeOwner {
                     permits.withLock { $0[receipt.sequence] = charge }
                 }
             } else if options.remembersDenials {
-                denials.remember(charge, decision, sent: operation.submitted, at: now)
+                denials.remember(
+                    charge, decision, sent: denialTime(operation.submitted), at: denialTime(now))
             }
         }
     }

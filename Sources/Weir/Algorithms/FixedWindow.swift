@@ -57,6 +57,8 @@ struct FixedWindow: LimitAlgorithm {
     func refund(_ state: inout State, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         guard state.used > 0, receipt.time < state.end, receipt.time >= state.end - period else { return false }
         state.used = max(0, state.used - cost)
+        // Nothing is left of the request that began the window.
+        if state.used == 0 { state = Self.fresh }
         return true
     }
 
@@ -72,6 +74,7 @@ struct FixedWindow: LimitAlgorithm {
     }
 
     private func add(_ cost: Int64, to state: inout State, at now: Timestamp, upTo most: Int64) {
+        guard cost > 0 else { return }
         if state.end == 0 { state.end = windowEnd(at: now) }
         state.used = max(state.used, min(state.used + cost, most))
     }

@@ -79,6 +79,8 @@ struct LeakyBucket: LimitAlgorithm {
 
     private func add(_ cost: Int64, to state: inout ArrivalTime, at now: Timestamp, upTo most: Int128) {
         let used = state.ahead(of: now)
-        state.set(ahead: max(used, min(used + Int128(cost) * slot, most)), of: now)
+        let after = min(used + Int128(cost) * slot, most)
+        // What isn't charged leaves the instant where it was, else it would lie ahead if the clock went back.
+        if after > used { state.set(ahead: after, of: now) }
     }
 }

@@ -59,8 +59,9 @@ struct TokenBucket: LimitAlgorithm {
     @inline(__always)
     func refund(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         let used = state.ahead(of: now)
+        guard used > 0 else { return false }
         state.set(ahead: max(0, used &- Int128(cost, times: token)), of: now)
-        return used > 0
+        return true
     }
 
     @inline(__always)
@@ -76,6 +77,8 @@ struct TokenBucket: LimitAlgorithm {
     @inline(__always)
     private func add(_ cost: Int64, to state: inout ArrivalTime, at now: Timestamp, upTo most: Int128) {
         let used = state.ahead(of: now)
-        state.set(ahead: max(used, min(used &+ Int128(cost, times: token), most)), of: now)
+        let after = min(used &+ Int128(cost, times: token), most)
+        // What isn't charged leaves the instant where it was, else it would lie ahead if the clock went back.
+        if after > used { state.set(ahead: after, of: now) }
     }
 }

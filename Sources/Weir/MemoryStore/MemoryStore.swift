@@ -232,14 +232,17 @@ public final class MemoryStore: Store, @unchecked Sendable {
             return withLocked(Self.sharedFingerprint(of: charge.key)) { segment, fingerprint, now in
                 visit(segment, fingerprint, charge.numbers, at: now, evenIfFull: true, debit) ?? false
             }
-        case .reset(_, let key):
-            return withLocked(Self.fingerprint(of: key)) { segment, fingerprint, _ in
+        case .reset(let numbers, let key):
+            return withLocked(Self.fingerprint(of: key)) { segment, fingerprint, now in
                 let sequence = segment.pointee.sequence
                 segment.pointee.annexed().receipts.voidAll(of: fingerprint, upTo: sequence)
-                guard let index = segment.pointee.table.find(fingerprint) else { return false }
-                segment.pointee.remove(at: index)
-                counters.held.wrappingSubtract(1, ordering: .relaxed)
-                return true
+                guard segment.pointee.table.find(fingerprint) != nil else { return false }
+                let wasUsed = visit(segment, fingerprint, numbers, at: now, IsUsed(count: numbers.count)) ?? false
+                if let index = segment.pointee.table.find(fingerprint) {
+                    segment.pointee.remove(at: index)
+                    counters.held.wrappingSubtract(1, ordering: .relaxed)
+                }
+                return wasUsed
             }
         }
     }

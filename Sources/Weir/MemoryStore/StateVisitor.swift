@@ -106,3 +106,20 @@ struct Refund: StateVisitor {
         algorithm.refund(&state, at: now, cost: cost, receipt: receipt)
     }
 }
+
+/// Whether anything of a limit is used.
+struct IsUsed: StateVisitor {
+    typealias Output = Bool
+
+    let count: Int64
+
+    var mayCharge: Bool { false }
+
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+    ) -> Bool {
+        let standing = algorithm.standing(state, at: now)
+        // Concurrency has no reset.
+        return standing.resetAfter.map { $0 > 0 } ?? (standing.remaining < count)
+    }
+}

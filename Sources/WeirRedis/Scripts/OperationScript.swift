@@ -167,6 +167,7 @@ enum OperationScript {
 
         local function fixed_end(l) return l.align == 1 and now + l.p or window_end(l.p) end
         local function fixed_add(l, s, cost, most)
+          if cost == 0 then return end
           if s[1] == 0 then s[1] = fixed_end(l) end
           s[2] = max(s[2], min(s[2] + cost, most))
         end
@@ -194,6 +195,7 @@ enum OperationScript {
           refund = function(l, s, o)
             if s[2] == 0 or o.time >= s[1] or o.time < s[1] - l.p then return false end
             s[2] = max(0, s[2] - o.cost)
+            if s[2] == 0 then s[1] = 0 end
             return true
           end,
           left = function(l, s) return s[2] > 0 and s[1] - now or 0 end,
@@ -545,10 +547,9 @@ enum OperationScript {
         for s, l in pairs(dirty) do
           local kind = kinds[l.kind]
           local left = kind.left(l, s)
-          if left > 0 then
-            call('SET', s.key, kind.save(l, s), 'PX', min(floor(left / 1000) + 1 + slack, 9007199254740))
-          elseif s.existed then
-            call('DEL', s.key)
+          -- What has recovered is kept for the slack, in case the clock goes back.
+          if left > 0 or s.existed then
+            call('SET', s.key, kind.save(l, s), 'PX', min(floor(max(0, left) / 1000) + 1 + slack, 9007199254740))
           end
         end
         return table.concat(out)

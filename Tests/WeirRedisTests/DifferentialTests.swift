@@ -1,0 +1,174 @@
+import Foundation
+import TestSupport
+import Testing
+import Weir
+import WeirTesting
+
+@testable import WeirRedis
+
+extension Redis {
+    /// The memory store and the shared store are fed the same operations at the same times.
+    @Suite("Memory and Redis", .serialized)
+    struct DifferentialTests {
+        static let operations = ProcessInfo.processInfo.environment["WEIR_OPERATIONS"].flatMap { Int($0) } ?? 4000
+
+        struct Random: RandomNumberGenerator {
+            var state: UInt64
+
+            mutating func next() -> UInt64 {
+                state ^= state << 13
+                state ^= state >> 7
+                state ^= state << 17
+                return state &* 0x2545_F491_4F6C_DD1D
+            }
+
+            mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
+
+            /// Small numbers as often as large.
+            mutating func upTo(_ most: Int64) -> Int64 {
+                max(1, Int64.random(in: 1...most, using: &self) >> Int64(below(44)))
+            }
+        }
+
+        /// All that a decision says, but for its receipt, which is one store's own.
+        private func fields(_ decision: Decision) -> Decision {
+            Decision(
+                allowed: decision.allowed, limit: decision.limit, remaining: decision.remaining,
+                resetAfter: decision.resetAfter, retryAfter: decision.retryAfter, delay: decision.delay,
+                time: decision.time, charged: decision.receipt == nil ? nil : 1)
+        }
+
+        private func randomLimit(_ algorithm: Algorithm, _ random: inout Random) throws -> Limit {
+            if algorithm == .concurrency { return try Limit("flight", concurrency: 1 + Int64(random.below(5))) }
+            // Periods are part of a state's identity, so there are few of them.
+            let period: Timestamp =
+                [1, 7, 1000, 60_000_000, 86_400_000_000, Rate.longestPeriod][random.below(6)]
+            let usual = random.below(3) > 0
+            let count = usual ? 1 + Int64(random.below(12)) : random.upTo(Rate.largestCount)
+            let burst = usual ? 1 + Int64(random.below(12)) : random.upTo(Rate.largestCount)
+            // A log keeps an entry for each instant, and a leaky bucket of many slots is never full.
+            return try Limit(
+                "limit-\(period)", Rate(count, per: period, burst: burst), algorithm: algorithm,
+                maxWait: [0, 1000, 1_000_000, 60_000_000][random.below(4)],
+                alignment: random.below(2) == 0 ? .epoch : .firstRequest)
+        }
+
+        /// The clock doesn't go back: of what has recovered, each store remembers as much as it has room for.
+        @Test(
+            "give the same decision in every field; with denials remembered, the same verdict",
+            arguments: [false, true])
+        func agree(remembersDenials: Bool) async throws {
+            let server = try await RedisServer(try Folder())
+            let clock = ManualClock(at: Timestamp(Date().timeIntervalSince1970 * 1_000_000))
+            let redis = try await makeStore(server.url) {
+                $0.clock = clock
+                $0.remembersDenials = remembersDenials
+                $0.slack = 3_600_000
+                $0.lease = 1_000_000_000_000_000
+            }
+            let memory = MemoryStore(clock: clock, keyHasher: KeyHasher())
+            let seed =
+                ProcessInfo.processInfo.environment["WEIR_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1 ... .max)
+            // When a key was last reset: a shared store takes what was charged before by its time.
+            var latestReset: Timestamp = 0
+            var history: [String: [String]] = [:]
+            func note(_ limit: Limit, _ key: String, _ what: String) {
+                history[limit.identity + key, default: []].append(
+                    "\(clock.now()) \(what) n=\(limit.numbers.count) burst=\(limit.numbers.burst)")
+            }
+            var random = Random(state: seed)
+            var receipts: [(memory: (Charge, Receipt), redis: (Charge, Receipt))] = []
+            var denials = 0
+            for number in 0..<Self.operations {
+                clock.advance(by: random.below(4) == 0 ? 0 : random.upTo(100_000_000))
+                let algorithm = Algorithm.all[random.below(Algorithm.all.count)]
+                let limit = try randomLimit(algorithm, &random)
+                let key = "key-\(random.below(6))"
+                func charge(_ hasher: KeyHasher, _ limit: Limit, cost: Int64) -> Charge {
+                    Charge(limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)
+                }
+                let cost = random.below(20) == 0 ? random.upTo(Rate.largestCount) : Int64(random.below(5))
+                switch random.below(20) {
+                case 0:
+                    note(limit, key, "debit \(cost)")
+                    let inMemory = memory.applyNow(.debit(charge(memory.keyHasher, limit, cost: cost)))
+                    let inRedis = try await redis.apply(.debit(charge(redis.keyHasher, limit, cost: cost))).value
+                    #expect(inMemory == inRedis, "debit \(number), seed \(seed): \(limit)")
+                case 1, 2:
+                    guard !receipts.isEmpty else { continue }
+                    let (mine, theirs) = receipts.remove(at: random.below(receipts.count))
+                    // Later than a minute, only a shared store refuses.
+                    if mine.0.numbers.algorithm != .concurrency, clock.now() - mine.1.time > 60_000_000 { continue }
+                    let inMemory = memory.applyNow(.refund(mine.0, mine.1))
+                    let inRedis = try await redis.apply(.refund(theirs.0, theirs.1)).value
+                    #expect(inMemory == inRedis, "refund \(number), seed \(seed): \(mine)")
+                    if random.below(2) == 0 { receipts.append((mine, theirs)) }
+                case 3 where random.below(3) == 0:
+                    let inMemory = memory.applyNow(.reset(limit.numbers, charge(memory.keyHasher, limit, cost: 0).key))
+                    let inRedis = try await redis.apply(
+                        .reset(limit.numbers, charge(redis.keyHasher, limit, cost: 0).key)
+                    ).value
+                    #expect(inMemory == inRedis, "reset \(number), seed \(seed): \(limit)")
+                    latestReset = max(latestReset, clock.now())
+                    note(limit, key, "reset")
+                default:
+                    var pairs = [
+                        (charge(memory.keyHasher, limit, cost: cost), charge(redis.keyHasher, limit, cost: cost))
+                    ]
+                    var names = [limit.identity]
+                    while random.below(3) == 0, pairs.count < 4 {
+                        let other = try randomLimit(Algorithm.all[random.below(Algorithm.all.count)], &random)
+                        guard !names.contains(other.identity) else { continue }
+                        names.append(other.identity)
+                        pairs.append(
+                            (charge(memory.keyHasher, other, cost: cost), charge(redis.keyHasher, other, cost: cost)))
+                    }
+                    for index in pairs.indices {
+                        let isShadow = pairs.count > 1 && random.below(4) == 0
+                        let countsDenied = random.below(5) == 0
+                        let required = random.below(5) == 0 ? cost + Int64(random.below(3)) : cost
+                        pairs[index].0.isShadow = isShadow
+                        pairs[index].1.isShadow = isShadow
+                        pairs[index].0.countsDenied = countsDenied
+                        pairs[index].1.countsDenied = countsDenied
+                        pairs[index].0.required = max(pairs[index].0.cost, required)
+                        pairs[index].1.required = max(pairs[index].1.cost, required)
+                    }
+                    for (index, name) in names.enumerated() {
+                        let numbers = pairs[index].0.numbers
+                        history[name + key, default: []].append(
+                            "\(clock.now()) decide \(cost) required \(pairs[index].0.required) of \(pairs.count) n=\(numbers.count) burst=\(numbers.burst) shadow=\(pairs[index].0.isShadow) penal=\(pairs[index].0.countsDenied)"
+                        )
+                    }
+                    let inMemory = try await memory.decide(pairs.map(\.0))
+                    let inRedis = try await redis.decide(pairs.map(\.1))
+                    func passes(_ decisions: [Decision]) -> Bool {
+                        zip(pairs, decisions).allSatisfy { $0.0.isShadow || $1.allowed }
+                    }
+                    let agree =
+                        remembersDenials
+                        ? passes(inMemory) == passes(inRedis) : inMemory.map(fields) == inRedis.map(fields)
+                    guard agree else {
+                        for (index, name) in names.enumerated() where fields(inMemory[index]) != fields(inRedis[index])
+                        {
+                            print(name, history[name + key, default: []].suffix(14).joined(separator: "\n"))
+                        }
+                        Issue.record(
+                            "operation \(number), seed \(seed): memory \(inMemory), redis \(inRedis) of \(pairs.map(\.0))"
+                        )
+                        return
+                    }
+                    denials += inMemory.count { !$0.allowed }
+                    for (index, pair) in pairs.enumerated() {
+                        guard let mine = inMemory[index].receipt, let theirs = inRedis[index].receipt else { continue }
+                        // Which came first in one tick, a charge or a reset, a shared store can't tell.
+                        if clock.now() > latestReset { receipts.append(((pair.0, mine), (pair.1, theirs))) }
+                    }
+                    if receipts.count > 40 { receipts.removeFirst(receipts.count - 40) }
+                }
+            }
+            #expect(denials > Self.operations / 50)
+            #expect((redis.statistics.answeredLocally > 0) == remembersDenials)
+        }
+    }
+}
