@@ -70,6 +70,7 @@ let package = Package(
             dependencies: [
                 "WeirHTTP",
                 "WeirJWT",
+                "WeirRedis",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),

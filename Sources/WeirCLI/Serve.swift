@@ -6,18 +6,22 @@ import Synchronization
 import UnixSignals
 import WeirGateway
 import WeirHTTP
+import WeirRedis
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Protect an API: decide each request by a policy, and forward those that pass.",
         discussion: """
             WEIR_LISTEN, WEIR_UPSTREAM, WEIR_ADMIN, WEIR_THREADS and WEIR_STORE, in the environment or in .env, override \
-            the policy. SIGHUP or a change of the file reloads the policy; SIGTERM answers what is under way and ends.
+            the policy. WEIR_KEY_SECRET is the secret by which keys are hashed in a shared store. SIGHUP or a change of the file reloads the policy; SIGTERM answers what is under way and ends.
             """
     )
 
     @Option(help: "The policy.")
     var config = "weir.yaml"
+
+    @Flag(help: "Do not start while the store can't be reached.")
+    var requireStore = false
 
     func run() async throws {
         let environment = try await Settings.environment()
@@ -32,7 +36,9 @@ struct Serve: AsyncParsableCommand {
         var settings = loaded.policy.server
         do {
             try Settings.apply(environment, to: &settings)
-            let server = try GatewayServer(policy: loaded.policy, verifier: loaded.verifier, settings: settings)
+            let store = try await SharedStore.open(settings, environment, isRequired: requireStore)
+            let server = try GatewayServer(
+                policy: loaded.policy, verifier: loaded.verifier, settings: settings, store: store)
             let upstream = settings.upstream ?? ""
             try await server.run(watching: config, environment: environment) { gateway, admin in
                 complain("weir: listening on http://\(gateway), forwarding to \(upstream)")
@@ -49,14 +55,16 @@ struct Serve: AsyncParsableCommand {
 struct GatewayServer {
     let settings: ServerSettings
     let limiter: RequestLimiter
+    private let store: RedisStore?
     private let log = LineWriter(descriptor: 2)
 
-    init(policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings) throws {
+    /// - Parameter store: where to count; memory when nil.
+    init(
+        policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings, store: RedisStore? = nil
+    ) throws {
         self.settings = settings
-        if case .shared = settings.store {
-            throw Settings.Failure(description: "this version counts in memory only; set 'store: memory'")
-        }
-        limiter = try RequestLimiter(policy: policy, verifier: verifier)
+        self.store = store
+        limiter = try RequestLimiter(policy: policy, store: store, verifier: verifier)
     }
 
     /// Runs until SIGTERM or SIGINT.
@@ -77,6 +85,7 @@ struct GatewayServer {
         let gateway = try Gateway(
             settings: settings, limiter: limiter, logger: logger, denials: denials, log: log,
             onListening: { listening.gateway(host: $0, port: $1) })
+        store?.onKeyChange { gateway.renewKeys() }
         var services: [any Service] = beside + [gateway]
         if let admin {
             services.append(
@@ -99,8 +108,11 @@ struct GatewayServer {
             gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         configuration.logger.logLevel = .warning
+        defer {
+            store?.close()
+            log.flush()
+        }
         try await ServiceGroup(configuration: configuration).run()
-        log.flush()
     }
 }
 

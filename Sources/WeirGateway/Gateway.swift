@@ -8,6 +8,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import WeirRedis
 
 /// The gateway: takes requests on `listen`, decides them by the policy, and forwards those that pass.
 ///
@@ -75,7 +76,18 @@ public final class Gateway: Service {
     /// Puts another policy in force, for the requests that begin from now on.
     public func replace(_ limiter: RequestLimiter) {
         current.withLock { $0 = limiter }
+        limiter.store.limitsDidChange()
         for loop in loops { loop.eventLoop.execute { loop.value.replace(limiter) } }
+    }
+
+    /// Makes the keys anew, after the store's secret for them has become another.
+    public func renewKeys() {
+        do {
+            replace(try limiter.withNewKeys())
+        } catch {
+            // The policy is the one in force, so it can't be at fault.
+            logger.error("the keys could not be made anew: \(error)")
+        }
     }
 
     public func run() async throws {
@@ -185,8 +197,9 @@ public final class Gateway: Service {
             }.get()
             if let counted { sum.add(counted) }
         }
+        let store = limiter.store
         return MetricsText(
-            sum, store: (limiter.store as? MemoryStore)?.statistics,
+            sum, store: (store as? MemoryStore)?.statistics, shared: (store as? RedisStore)?.statistics,
             droppedLogLines: log?.dropped ?? 0
         ).text
     }

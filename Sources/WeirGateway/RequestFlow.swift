@@ -182,6 +182,10 @@ final class RequestFlow: ChannelDuplexHandler {
     private func decide(_ head: HTTPRequestHead) {
         let start = NIODeadline.now()
         let step = request.begin(NIORequest(head: head), on: shared.limiter, peer: peer.address)
+        if case .pending(let answer) = step {
+            wait(for: answer, since: start)
+            return
+        }
         shared.metrics.count(decisionNanoseconds: (NIODeadline.now() - start).nanoseconds)
         handle(step)
     }
@@ -189,7 +193,7 @@ final class RequestFlow: ChannelDuplexHandler {
     private func handle(_ step: LimitedRequest.Step) {
         switch step {
         case .needsBody(let limit): readBody(atMost: limit)
-        case .pending(let answer): wait(for: answer)
+        case .pending(let answer): wait(for: answer, since: .now())
         case .verdict(let verdict):
             request.forEachOutcome { shared.metrics.count($0) }
             switch verdict {
@@ -221,7 +225,7 @@ final class RequestFlow: ChannelDuplexHandler {
         if heldBytes > bodyLimit { handle(request.resume(body: .unreadable)) }
     }
 
-    private func wait(for answer: PendingAnswer<DecisionResult>) {
+    private func wait(for answer: PendingAnswer<DecisionResult>, since start: NIODeadline) {
         phase = .waiting
         let flow = NIOLoopBound(self, eventLoop: shared.loop)
         let loop = shared.loop
@@ -232,9 +236,15 @@ final class RequestFlow: ChannelDuplexHandler {
                     flow.value.request.abandon(decisions: decisions)
                     return
                 }
-                flow.value.handle(flow.value.request.resume(decisions: decisions))
+                flow.value.resume(decisions, since: start)
             }
         }
+    }
+
+    private func resume(_ decisions: DecisionResult, since start: NIODeadline) {
+        shared.metrics.count(decisionNanoseconds: (NIODeadline.now() - start).nanoseconds)
+        if case .failure(let failure) = decisions { shared.metrics.countStoreFailure(failure) }
+        handle(request.resume(decisions: decisions))
     }
 
     private func hold(for microseconds: Timestamp) {

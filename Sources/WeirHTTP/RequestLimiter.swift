@@ -16,6 +16,7 @@ public final class RequestLimiter: Sendable {
     let plans: [LimitPlan]
     let headers: LimitHeaders
     let clock: any TickClock
+    private let verifier: (any TokenVerifier)?
     /// Whether any rule or key looks at the host.
     let readsHost: Bool
 
@@ -45,6 +46,7 @@ public final class RequestLimiter: Sendable {
         self.store = store
         localStore = store as? MemoryStore ?? previous?.localStore ?? MemoryStore(clock: clock)
         self.clock = clock
+        self.verifier = verifier
         identifier = ClientIdentifier(policy, verifier: verifier)
         access = Matcher(policy.access.map(\.match))
         exempt = Matcher(policy.exempt)
@@ -64,6 +66,11 @@ public final class RequestLimiter: Sendable {
             }
         }
         self.plans = plans
+    }
+
+    /// The same limiter with keys made anew, for a store whose keys' secret has become another.
+    public func withNewKeys() throws(PolicyError) -> RequestLimiter {
+        try RequestLimiter(policy: policy, store: store, verifier: verifier, clock: clock, replacing: self)
     }
 
     /// The warm-up of a rule that is the same as before.

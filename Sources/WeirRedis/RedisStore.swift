@@ -57,6 +57,7 @@ public final class RedisStore: Store {
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
     private let liveInstances = Atomic<Int>(1)
     private let lateCharges = Atomic<UInt64>(0)
+    private let isUp = Atomic<Bool>(false)
     private let timers = Mutex<[RepeatedTask]>([])
 
     private struct Inbox {
@@ -160,11 +161,14 @@ public final class RedisStore: Store {
         public var lateCharges: UInt64
         /// How many instances share the store.
         public var instances: Int
+        /// Whether the store answers, as far as is known.
+        public var isUp: Bool
     }
 
     public var statistics: Statistics {
         Statistics(
-            answeredLocally: denials.answered, lateCharges: lateCharges.load(ordering: .relaxed), instances: instances)
+            answeredLocally: denials.answered, lateCharges: lateCharges.load(ordering: .relaxed), instances: instances,
+            isUp: isUp.load(ordering: .relaxed))
     }
 
     /// Waits until the store answers.
@@ -199,8 +203,7 @@ public final class RedisStore: Store {
         secrets.withLock { $0.onChange = body }
     }
 
-    /// A new policy is in force: what was denied by the old one says nothing.
-    public func forgetDenials() { denials.sweep(at: .distantFuture) }
+    public func limitsDidChange() { denials.sweep(at: .distantFuture) }
 
     // MARK: Deciding
 
@@ -350,7 +353,11 @@ public final class RedisStore: Store {
             """
         let command = RESPCommand("EVAL", script, "1", key, String(identity, radix: 16))
         router.router?.command(command, key: key) { [weak self] result in
-            guard let self, case .success(.integer(let count)) = result else { return }
+            guard let self, case .success(.integer(let count)) = result else {
+                self?.isUp.store(false, ordering: .relaxed)
+                return
+            }
+            isUp.store(true, ordering: .relaxed)
             liveInstances.store(max(1, Int(clamping: count)), ordering: .relaxed)
         }
     }

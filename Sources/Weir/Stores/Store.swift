@@ -91,6 +91,9 @@ public protocol Store: Sendable {
 
     /// Applies a change; the answer says whether anything was changed.
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool>
+
+    /// Other limits are in force: what a store remembers of the decisions before is to be forgotten.
+    func limitsDidChange()
 }
 
 /// An answer now, or a promise of one.
@@ -113,6 +116,8 @@ public enum StoreAnswer<Value: Sendable>: Sendable {
 
 extension Store {
     public var instances: Int { 1 }
+
+    public func limitsDidChange() {}
 
     /// Decides several charges together, and waits for the answer if need be.
     public func decide(_ charges: [Charge]) async throws(StoreFailure) -> [Decision] {

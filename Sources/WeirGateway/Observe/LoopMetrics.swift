@@ -16,6 +16,8 @@ struct LoopMetrics: Sendable {
     private(set) var responses = [UInt64](repeating: 0, count: 6)
     /// Of Weir's own answers, those that were not denials.
     private(set) var refused: [Int: UInt64] = [:]
+    /// Requests decided without the store, by the failure's code.
+    private(set) var storeFailures: [String: UInt64] = [:]
     private(set) var upstreamFailures: UInt64 = 0
     private(set) var decisionTime = Histogram()
     var connections = 0
@@ -63,12 +65,14 @@ struct LoopMetrics: Sendable {
     @inline(__always)
     mutating func count(status: Int) { responses[max(0, min(5, status / 100))] += 1 }
 
+    mutating func countStoreFailure(_ failure: StoreFailure) { storeFailures[failure.code.rawValue, default: 0] += 1 }
     mutating func countRefused(_ status: Int) { refused[status, default: 0] += 1 }
     mutating func countUpstreamFailure() { upstreamFailures += 1 }
 
     mutating func add(_ other: LoopMetrics) {
         for (name, counts) in other.byLimit() { limits[name, default: LimitCounts()].add(counts) }
         for index in responses.indices { responses[index] += other.responses[index] }
+        for (code, count) in other.storeFailures { storeFailures[code, default: 0] += count }
         for (status, count) in other.refused { refused[status, default: 0] += count }
         upstreamFailures += other.upstreamFailures
         decisionTime.add(other.decisionTime)

@@ -1,10 +1,13 @@
 import Weir
+import WeirRedis
 
 /// The Prometheus text format (0.0.4). Labels are limits and outcomes, never clients, so the series are bounded.
 struct MetricsText {
     private(set) var text = ""
 
-    init(_ metrics: LoopMetrics, store: MemoryStore.Statistics?, droppedLogLines: UInt64) {
+    init(
+        _ metrics: LoopMetrics, store: MemoryStore.Statistics?, shared: RedisStore.Statistics?, droppedLogLines: UInt64
+    ) {
         family("weir_limit_requests_total", "counter", "Requests decided, by limit and outcome.")
         for (name, counts) in metrics.byLimit().sorted(by: { $0.key < $1.key }) {
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"allowed\"", counts.allowed)
@@ -27,6 +30,7 @@ struct MetricsText {
         sample("weir_delayed_requests", "", UInt64(max(0, metrics.delayed)))
         histogram("weir_decision_seconds", "Time to decide a request.", metrics.decisionTime)
         if let store { keys(store) }
+        if let shared { self.shared(shared, metrics) }
         family("weir_log_lines_dropped_total", "counter", "Denials not logged because the log could not keep up.")
         sample("weir_log_lines_dropped_total", "", droppedLogLines)
     }
@@ -38,6 +42,21 @@ struct MetricsText {
         sample("weir_store_keys_dropped_total", "", store.dropped)
         family("weir_store_shared_total", "counter", "Decisions on a shared budget, because the store was full.")
         sample("weir_store_shared_total", "", store.shared)
+    }
+
+    private mutating func shared(_ store: RedisStore.Statistics, _ metrics: LoopMetrics) {
+        family("weir_store_failures_total", "counter", "Requests decided without the store, by why it did not answer.")
+        for (code, count) in metrics.storeFailures.sorted(by: { $0.key < $1.key }) {
+            sample("weir_store_failures_total", "reason=\"\(code)\"", count)
+        }
+        family("weir_store_up", "gauge", "Whether the store answers.")
+        sample("weir_store_up", "", store.isUp ? 1 : 0)
+        family("weir_store_instances", "gauge", "Instances that share the store.")
+        sample("weir_store_instances", "", UInt64(max(0, store.instances)))
+        family("weir_store_answered_locally_total", "counter", "Denials answered without the store.")
+        sample("weir_store_answered_locally_total", "", store.answeredLocally)
+        family("weir_store_late_charges_total", "counter", "Charges that came too late and were given back.")
+        sample("weir_store_late_charges_total", "", store.lateCharges)
     }
 
     private mutating func histogram(_ name: String, _ help: String, _ histogram: Histogram) {

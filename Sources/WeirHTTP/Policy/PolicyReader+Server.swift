@@ -20,6 +20,7 @@ extension PolicyReader {
         server.threads = top.integer("threads", in: 1...1024).map(Int.init)
         if let node = top["store"] { server.store = store(node) ?? server.store }
         server.onStoreFailure = top.choice("on_store_failure", PolicyReader.failureModes) ?? server.onStoreFailure
+        server.instances = top.integer("instances", in: 1...100_000).map(Int.init)
         if let gateway = top.mapping("gateway", .gateway) { readGateway(gateway, &server) }
     }
 

@@ -16,7 +16,8 @@ package struct PolicySection: Sendable {
     static let policy = PolicySection(
         "policy", "the policy",
         [
-            "listen", "upstream", "admin", "threads", "store", "on_store_failure", "trusted_proxies", "address_header",
+            "listen", "upstream", "admin", "threads", "store", "on_store_failure", "instances", "trusted_proxies",
+            "address_header",
             "paths", "body_limit", "gateway", "headers", "client", "tiers", "access", "exempt", "bypass", "limits",
         ])
     static let store = PolicySection("store", "'store'", ["memory"])

@@ -1,0 +1,48 @@
+import Foundation
+import Logging
+import WeirGateway
+import WeirHTTP
+import WeirRedis
+
+/// Opens the store that the settings name.
+enum SharedStore {
+    /// How long a start waits for the store, in microseconds.
+    private static let patience: Int64 = 3_000_000
+
+    /// - Parameter isRequired: whether a store that can't be reached is an error; else Weir starts without it, and goes on
+    ///   trying.
+    /// - Returns: nil when counters lie in memory.
+    static func open(
+        _ settings: ServerSettings, _ environment: [String: String], isRequired: Bool
+    ) async throws -> RedisStore? {
+        guard case .shared(let url) = settings.store else { return nil }
+        let address: RedisAddress
+        let store: RedisStore
+        var options = RedisStore.Options()
+        if let secret = environment["WEIR_KEY_SECRET"], !secret.isEmpty {
+            guard secret.utf8.count >= 16 else {
+                throw Settings.Failure(description: "WEIR_KEY_SECRET must have at least 16 characters")
+            }
+            options.keySecret = secret
+        }
+        let log = LineWriter(descriptor: 2)
+        let logger = Logger(label: "weir.store") { JSONLogHandler(label: $0, writer: log) }
+        do {
+            address = try RedisAddress(url)
+            store = try RedisStore(address, options: options, logger: logger)
+        } catch let error {
+            throw Settings.Failure(description: "\(error)")
+        }
+        do {
+            try await store.waitUntilReady(timeout: patience)
+        } catch let failure {
+            let message = "the store \(address) can't be used: \(failure)"
+            guard !isRequired else {
+                store.close()
+                throw Settings.Failure(description: message)
+            }
+            complain("weir: \(message); starting without it, as 'on_store_failure' says, and trying again")
+        }
+        return store
+    }
+}
