@@ -4,7 +4,11 @@ import PackageDescription
 let package = Package(
     name: "benchmarks",
     platforms: [.macOS(.v26)],
-    dependencies: [.package(name: "weir", path: "..")],
+    dependencies: [
+        .package(name: "weir", path: ".."),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
     targets: [
         // Counts allocations, for `Decisions allocations`.
         .target(name: "CAllocations"),
@@ -12,6 +16,15 @@ let package = Package(
             name: "Decisions",
             dependencies: [
                 "CAllocations", .product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir"),
+            ],
+            swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
+        .executableTarget(
+            name: "SharedStore",
+            dependencies: [
+                .product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir"),
+                .product(name: "WeirRedis", package: "weir"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),

@@ -52,16 +52,25 @@ struct Batch {
 
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
         count += 1
+        let most = 2 * numbers.capacity
+        // More than twice the capacity is no different from twice, and fits.
+        let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
+        let costSpan = numbers.isBucket ? numbers.worth(of: min(cost, code == 0 ? numbers.capacity : most)) : nothing
+        let requiredSpan = numbers.isBucket ? numbers.worth(of: min(required, most)) : nothing
+        let isPlain = required == cost && costSpan == requiredSpan && costSpan.ticks < 1 << 52
         packedOperations.writeInteger(code)
-        packedOperations.writeInteger(flags)
+        packedOperations.writeInteger(flags | (isPlain ? 8 : 0))
         packedOperations.writeInteger(index(of: numbers), endianness: .little)
         packedOperations.writeInteger(UInt32(clamping: cost), endianness: .little)
+        if numbers.isBucket {
+            packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks & (1 << 52 - 1)))
+            packedOperations.writeInteger(UInt32(clamping: costSpan.remainder), endianness: .little)
+        }
+        if isPlain { return }
         packedOperations.writeInteger(UInt32(clamping: required), endianness: .little)
         guard numbers.isBucket else { return }
-        // More than twice the capacity is no different from twice, and fits.
-        let most = 2 * numbers.capacity
-        packedOperations.writeSpan(numbers.worth(of: min(cost, code == 0 ? numbers.capacity : most)))
-        packedOperations.writeSpan(numbers.worth(of: min(required, most)))
+        packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks >> 52))
+        packedOperations.writeSpan(requiredSpan)
     }
 
     private mutating func index(of numbers: LimitNumbers) -> UInt16 {
@@ -99,7 +108,8 @@ struct Batch {
     /// Takes the script's answer apart: one result for each operation; nil when it is not such an answer.
     func results(_ reply: ByteBuffer) -> [Operation.Outcome]? {
         var reply = reply
-        guard reply.readableBytes == 8 + 25 * count, let now = reply.readWhole() else { return nil }
+        guard reply.readableBytes == 8 + 25 * count, let now = reply.readWhole(), (0...Timestamp.latest).contains(now)
+        else { return nil }
         var results: [Operation.Outcome] = []
         results.reserveCapacity(operations.count)
         for operation in operations {

@@ -22,16 +22,19 @@ enum OperationScript {
         local nowh = floor(now / W)
         local nowq = now - nowh * W
 
-        -- Limits: kind, align, count, period, full (h, q, f), most (h, q, f), longest wait.
+        -- Limits: kind, align, count, period, full (h, q, f), most (h, q, f), longest wait, and whether spans fit in q.
         local limits, blob, pos = {}, ARGV[4], 1
         while pos <= #blob do
           local l = {}
           l.kind, l.align, l.n, l.p, l.fh, l.fq, l.ff, l.mh, l.mq, l.mf, l.wait, pos =
             unpack('<BBI4dddI4ddI4d', blob, pos)
+          l.small = l.kind == 0 and l.mh == 0 and l.mq < W / 2
           limits[#limits + 1] = l
         end
 
         local values = call('MGET', spread(KEYS))
+        -- States, by key: four values of the algorithm's own (a bucket: h, q, f, n), the key, the kind, whether the key was
+        -- there, two more of the algorithm's own, and the limit when it is to be written.
         local states, dirty = {}, {}
 
         -- Instants and spans of a bucket: h * 2^52 + q ticks and f / n of a tick.
@@ -84,7 +87,8 @@ enum OperationScript {
           if above(ah, aq, af, uh, uq, uf) then set(s, l.n, ah, aq, af) end
         end
 
-        local bucket = {
+        local make = {}
+        make[0] = function() return {
           load = function(l, s, v)
             if v and byte(v, 1) == 1 and #v == 17 then
               s[1], s[2], s[3], s[4] = 0, unpack('<dI4I4', v, 2)
@@ -143,10 +147,10 @@ enum OperationScript {
             if s[1] == 0 then return pack('<BdI4I4', 1, s[2], s[3], s[4]) end
             return pack('<BddI4I4', 2, s[1], s[2], s[3], s[4])
           end,
-        }
+        } end
 
-        local leaky = {}
-        for name, f in pairs(bucket) do leaky[name] = f end
+        make[1] = function()
+        local leaky = make[0]()
         leaky.allows = function(l, s, o)
           if o.required > l.n then return false end
           local h, q, f = ahead(s)
@@ -164,6 +168,8 @@ enum OperationScript {
           s[1], s[2], s[3] = h, q, f
           return uh > 0 or uq > 0 or uf > 0
         end
+        return leaky
+        end
 
         local function fixed_end(l) return l.align == 1 and now + l.p or window_end(l.p) end
         local function fixed_add(l, s, cost, most)
@@ -171,7 +177,7 @@ enum OperationScript {
           if s[1] == 0 then s[1] = fixed_end(l) end
           s[2] = max(s[2], min(s[2] + cost, most))
         end
-        local fixed = {
+        make[2] = function() return {
           load = function(l, s, v)
             s[1], s[2], s[3] = 0, 0, 0
             if v and byte(v, 1) == 3 and #v == 13 then s[1], s[2] = unpack('<dI4', v, 2) end
@@ -200,7 +206,7 @@ enum OperationScript {
           end,
           left = function(l, s) return s[2] > 0 and s[1] - now or 0 end,
           save = function(l, s) return pack('<BdI4', 3, s[1], s[2]) end,
-        }
+        } end
 
         local function sliding_until(l, s) return s[1] - l.p - now end
         local function sliding_add(l, s, cost, most)
@@ -211,7 +217,7 @@ enum OperationScript {
           while share > 0 and not exceeds(p, u, share - 1, l.p) do share = share - 1 end
           s[2] = s[2] + max(0, min(cost, most - s[2] - share))
         end
-        local sliding = {
+        make[3] = function() return {
           load = function(l, s, v)
             s[1], s[2], s[3] = 0, 0, 0
             if v and byte(v, 1) == 4 and #v == 17 then s[1], s[2], s[3] = unpack('<dI4I4', v, 2) end
@@ -246,47 +252,47 @@ enum OperationScript {
             return s[3] > 0 and s[1] - l.p - now or 0
           end,
           save = function(l, s) return pack('<BdI4I4', 4, s[1], s[2], s[3]) end,
-        }
+        } end
 
         -- A log is a list: a header with the sum, then an entry for each instant. It and permits are written at once.
         local function expire(key, ticks) call('PEXPIRE', key, floor(ticks / 1000) + 1 + slack) end
         local function log_write(l, s)
           if s[1] <= 0 then
-            call('DEL', s.key)
+            call('DEL', s[5])
           else
-            call('LSET', s.key, 0, pack('<Bd', 5, s[1]))
-            expire(s.key, s[2] + l.p - now)
+            call('LSET', s[5], 0, pack('<Bd', 5, s[1]))
+            expire(s[5], s[2] + l.p - now)
           end
         end
         local function log_add(l, s, cost, most)
           local added = min(cost, most - s[1])
           if added <= 0 then return end
           if s[1] <= 0 then
-            call('DEL', s.key)
-            call('RPUSH', s.key, pack('<Bd', 5, 0), pack('<dI4', now, added))
-            s.last = added
+            call('DEL', s[5])
+            call('RPUSH', s[5], pack('<Bd', 5, 0), pack('<dI4', now, added))
+            s[8] = added
           elseif s[2] == now then
-            s.last = s.last + added
-            call('LSET', s.key, -1, pack('<dI4', now, s.last))
+            s[8] = s[8] + added
+            call('LSET', s[5], -1, pack('<dI4', now, s[8]))
           else
-            call('RPUSH', s.key, pack('<dI4', now, added))
-            s.last = added
+            call('RPUSH', s[5], pack('<dI4', now, added))
+            s[8] = added
           end
           s[1], s[2] = s[1] + added, now
           log_write(l, s)
         end
-        local log = {
+        make[4] = function() return {
           writes = true,
           load = function(l, s, v)
-            s[1], s[2], s[3], s.last = 0, 0, 0, 0
-            local head = pcall('LINDEX', s.key, 0)
+            s[1], s[2], s[3], s[8] = 0, 0, 0, 0
+            local head = pcall('LINDEX', s[5], 0)
             if type(head) == 'string' and #head == 9 and byte(head, 1) == 5 then
               local _
               _, s[1] = unpack('<Bd', head)
-              local last = call('LINDEX', s.key, -1)
-              if #last == 12 then s[2], s.last = unpack('<dI4', last) else s[1] = 0 end
+              local last = call('LINDEX', s[5], -1)
+              if #last == 12 then s[2], s[8] = unpack('<dI4', last) else s[1] = 0 end
             elseif head then
-              call('DEL', s.key)
+              call('DEL', s[5])
             end
           end,
           settle = function(l, s)
@@ -294,22 +300,22 @@ enum OperationScript {
             if s[2] > now then
               local moved = 0
               while s[2] > now do
-                call('RPOP', s.key)
-                moved = moved + s.last
-                local last = call('LINDEX', s.key, -1)
-                if #last == 12 then s[2], s.last = unpack('<dI4', last) else s[2], s.last = 0, 0 end
+                call('RPOP', s[5])
+                moved = moved + s[8]
+                local last = call('LINDEX', s[5], -1)
+                if #last == 12 then s[2], s[8] = unpack('<dI4', last) else s[2], s[8] = 0, 0 end
               end
               if s[2] == now then
-                s.last = s.last + moved
-                call('LSET', s.key, -1, pack('<dI4', now, s.last))
+                s[8] = s[8] + moved
+                call('LSET', s[5], -1, pack('<dI4', now, s[8]))
               else
-                call('RPUSH', s.key, pack('<dI4', now, moved))
-                s[2], s.last = now, moved
+                call('RPUSH', s[5], pack('<dI4', now, moved))
+                s[2], s[8] = now, moved
               end
               log_write(l, s)
             end
             while true do
-              local entries = call('LRANGE', s.key, 1, 64)
+              local entries = call('LRANGE', s[5], 1, 64)
               local dead = 0
               for i = 1, #entries do
                 local time, cost = unpack('<dI4', entries[i])
@@ -319,12 +325,12 @@ enum OperationScript {
               end
               if dead == 0 then return end
               if s[1] <= 0 or dead == #entries and dead < 64 then
-                call('DEL', s.key)
-                s[1], s[2], s.last = 0, 0, 0
+                call('DEL', s[5])
+                s[1], s[2], s[8] = 0, 0, 0
                 return
               end
-              call('LTRIM', s.key, dead + 1, -1)
-              call('LPUSH', s.key, pack('<Bd', 5, s[1]))
+              call('LTRIM', s[5], dead + 1, -1)
+              call('LPUSH', s[5], pack('<Bd', 5, s[1]))
               if dead < 64 then return end
             end
           end,
@@ -334,7 +340,7 @@ enum OperationScript {
             if o.required > l.n then return false end
             local excess, first = s[1] + o.required - l.n, 1
             while excess > 0 do
-              local entries = call('LRANGE', s.key, first, first + 63)
+              local entries = call('LRANGE', s[5], first, first + 63)
               if #entries == 0 then break end
               for i = 1, #entries do
                 local time, cost = unpack('<dI4', entries[i])
@@ -352,27 +358,27 @@ enum OperationScript {
           penalize = function(l, s, o) log_add(l, s, o.cost, l.n) end,
           debit = function(l, s, o) log_add(l, s, o.cost, 2 * l.n) end,
           refund = function(l, s, o)
-            local length = call('LLEN', s.key)
+            local length = call('LLEN', s[5])
             local first = length
             while first > 1 do
               local from = max(1, first - 64)
-              local entries = call('LRANGE', s.key, from, first - 1)
+              local entries = call('LRANGE', s[5], from, first - 1)
               for i = #entries, 1, -1 do
                 local time, cost = unpack('<dI4', entries[i])
                 if time == o.time then
                   local back = min(o.cost, cost)
                   local index = from + i - 1
                   if back == cost then
-                    call('LSET', s.key, index, 'x')
-                    call('LREM', s.key, -1, 'x')
+                    call('LSET', s[5], index, 'x')
+                    call('LREM', s[5], -1, 'x')
                   else
-                    call('LSET', s.key, index, pack('<dI4', time, cost - back))
+                    call('LSET', s[5], index, pack('<dI4', time, cost - back))
                   end
                   s[1] = s[1] - back
                   if s[1] > 0 then
-                    s[2], s.last = unpack('<dI4', call('LINDEX', s.key, -1))
+                    s[2], s[8] = unpack('<dI4', call('LINDEX', s[5], -1))
                   else
-                    s[2], s.last = 0, 0
+                    s[2], s[8] = 0, 0
                   end
                   log_write(l, s)
                   return true
@@ -384,78 +390,84 @@ enum OperationScript {
             return false
           end,
           left = function(l, s) return s[1] > 0 and s[2] + l.p - now or 0 end,
-        }
+        } end
 
         -- Permits are a sorted set by the end of their leases; its member 'h' is what is held, as -1 - held.
         local function permits_write(s)
           if s[1] <= 0 then
-            call('DEL', s.key)
+            call('DEL', s[5])
           else
-            call('ZADD', s.key, -1 - s[1], 'h')
-            expire(s.key, lease)
+            call('ZADD', s[5], -1 - s[1], 'h')
+            expire(s[5], lease)
           end
         end
         local function permits_drop(s, from, to)
-          local gone = call('ZRANGEBYSCORE', s.key, from, to)
+          local gone = call('ZRANGEBYSCORE', s[5], from, to)
           for i = 1, #gone do s[1] = s[1] - unpack('<I4', gone[i], 9) end
           return gone
         end
-        local permits = {
+        make[5] = function() return {
           writes = true,
           load = function(l, s, v)
             s[1], s[2], s[3] = 0, 0, 0
-            local h = pcall('ZSCORE', s.key, 'h')
-            if type(h) == 'string' then s[1] = -1 - tonumber(h) elseif type(h) == 'table' then call('DEL', s.key) end
+            local h = pcall('ZSCORE', s[5], 'h')
+            if type(h) == 'string' then s[1] = -1 - tonumber(h) elseif type(h) == 'table' then call('DEL', s[5]) end
           end,
           settle = function(l, s)
             if s[1] <= 0 then return end
             if #permits_drop(s, 0, now) > 0 then
-              call('ZREMRANGEBYSCORE', s.key, 0, now)
+              call('ZREMRANGEBYSCORE', s[5], 0, now)
               permits_write(s)
             end
           end,
           allows = function(l, s, o)
             if o.required == 0 or s[1] + o.required <= l.n then return true end
             -- After the clock went back, leases would last too long.
-            local far = call('ZRANGEBYSCORE', s.key, '(' .. string.format('%.0f', now + lease), '+inf')
-            for i = 1, #far do call('ZADD', s.key, now + lease, far[i]) end
+            local far = call('ZRANGEBYSCORE', s[5], '(' .. string.format('%.0f', now + lease), '+inf')
+            for i = 1, #far do call('ZADD', s[5], now + lease, far[i]) end
             return false
           end,
           charge = function(l, s, o)
-            call('ZADD', s.key, now + lease, o.id .. pack('<I4', o.cost))
+            call('ZADD', s[5], now + lease, o.id .. pack('<I4', o.cost))
             s[1] = s[1] + o.cost
             permits_write(s)
           end,
           penalize = function() end,
           debit = function() end,
           refund = function(l, s, o)
-            if call('ZREM', s.key, o.id .. pack('<I4', o.cost)) == 0 then return false end
+            if call('ZREM', s[5], o.id .. pack('<I4', o.cost)) == 0 then return false end
             s[1] = s[1] - o.cost
             permits_write(s)
             return true
           end,
           renew = function(l, s, o)
             -- A server that came back empty learns of the permits that are still held.
-            if call('ZADD', s.key, now + lease, o.id .. pack('<I4', o.cost)) == 1 then s[1] = s[1] + o.cost end
+            if call('ZADD', s[5], now + lease, o.id .. pack('<I4', o.cost)) == 1 then s[1] = s[1] + o.cost end
             permits_write(s)
           end,
           left = function(l, s) return s[1] > 0 and lease or 0 end,
-        }
+        } end
 
-        local kinds = { [0] = bucket, leaky, fixed, sliding, log, permits }
+        -- Made when one is needed, for a call mostly needs one.
+        local kinds = {}
+        for i = 1, #limits do
+          local kind = limits[i].kind
+          kinds[kind] = kinds[kind] or make[kind]()
+        end
 
         local function changed(l, s)
-          if not kinds[l.kind].writes then dirty[s] = l end
+          if not s[10] then dirty[#dirty + 1] = s end
+          s[10] = l
         end
         local function state(l, kind, index)
           local key = KEYS[index]
           local s = states[key]
-          if not s or s.kind ~= l.kind then
-            s = { key = key, kind = l.kind, existed = values[index] and true }
+          if not s or s[6] ~= l.kind then
+            s = { 0, 0, 0, false, key, l.kind, values[index] and true, 0, false, false }
             kind.load(l, s, values[index])
             states[key] = s
           end
-          if kind.settle(l, s) and s.existed then changed(l, s) end
+          if kind.settle(l, s) and s[7] and not kind.writes then changed(l, s) end
           return s
         end
 
@@ -463,14 +475,60 @@ enum OperationScript {
         pos = 1
         local request, count, passes = {}, 0, true
         while pos <= #ops do
-          local o = {}
-          local code, flags, index
-          code, flags, index, o.cost, o.required, pos = unpack('<BBHI4I4', ops, pos)
-          local l = limits[index + 1]
+          local code, flags, index, hundreds = byte(ops, pos, pos + 3)
+          local l = limits[hundreds * 256 + index + 1]
           local kind = kinds[l.kind]
-          if l.kind <= 1 then
-            o.ch, o.cq, o.cf, o.rh, o.rq, o.rf, pos = unpack('<ddI4ddI4', ops, pos)
+          local o = false
+          -- The commonest operation, in fewer steps: one token bucket, whose cost is all that it needs.
+          if flags == 12 and code == 0 and count == 0 and l.small and nowh == 0 then
+            local cost, cq, cf, after = unpack('<I4dI4', ops, pos + 4)
+            local key = KEYS[k]
+            local s, value = states[key], values[k]
+            local q, f = 0, 0
+            if s then
+              if s[6] == 0 and s[4] == l.n and s[1] == 0 then q, f = s[2], s[3] else q = false end
+            elseif value then
+              local n
+              if #value == 17 and byte(value, 1) == 1 then q, f, n = unpack('<dI4I4', value, 2) end
+              if n ~= l.n or f >= n then q = false end
+            end
+            -- Whatever is out of the ordinary takes the long way.
+            if q and q - now < l.mq then
+              local uq, uf = q - now, f
+              if uq < 0 then uq, uf = 0, 0 end
+              local aq, af = uq + cq, uf + cf
+              if af >= l.n then aq, af = aq + 1, af - l.n end
+              if aq < l.fq or aq == l.fq and af <= l.ff then
+                if cost > 0 then
+                  if s then
+                    s[2], s[3] = now + aq, af
+                  else
+                    s = { 0, now + aq, af, l.n, key, 0, value and true, 0, false, false }
+                    states[key] = s
+                  end
+                  if not s[10] then dirty[#dirty + 1] = s end
+                  s[10] = l
+                end
+                out[#out + 1] = pack('<Bddd', cost > 0 and 3 or 1, 0, q, f)
+                k, pos, o = k + 1, after, true
+              end
+            end
           end
+          if not o then
+          o = {}
+          o.cost, pos = unpack('<I4', ops, pos + 4)
+          o.required = o.cost
+          if l.kind <= 1 then
+            o.ch = 0
+            o.cq, o.cf, pos = unpack('<dI4', ops, pos)
+            o.rh, o.rq, o.rf = 0, o.cq, o.cf
+          end
+          -- Bit 3: nothing more is needed, and spans are below 2^52 ticks.
+          if flags % 16 < 8 then
+            o.required, pos = unpack('<I4', ops, pos)
+            if l.kind <= 1 then o.ch, o.rh, o.rq, o.rf, pos = unpack('<dddI4', ops, pos) end
+          end
+          flags = flags % 8
           if code == 0 then
             if l.kind == 5 then o.id, pos = unpack('<c8', ops, pos) end
             local s = state(l, kind, k)
@@ -485,22 +543,22 @@ enum OperationScript {
                 local o = request[i]
                 local s, l, kind, status = o.s, o.l, o.kind, 0
                 -- Another charge of this request may have been on the same key.
-                if s.stamp == request[1] then o.allowed = kind.allows(l, s, o) end
-                s.stamp = request[1]
+                if s[9] == request[1] then o.allowed = kind.allows(l, s, o) end
+                s[9] = request[1]
                 if o.allowed then
                   status = 1
                 elseif o.penalizes and o.cost > 0 then
                   kind.penalize(l, s, o)
-                  changed(l, s)
+                  if not kind.writes then changed(l, s) end
                   kind.allows(l, s, o)
-                elseif not dirty[s] and call('PTTL', s.key) == -1 then
-                  expire(s.key, kind.left(l, s))
+                elseif not s[10] and call('PTTL', s[5]) == -1 then
+                  expire(s[5], kind.left(l, s))
                 end
                 local a, b, c = s[1], s[2], s[3]
                 if status == 1 and passes and o.cost > 0 then
                   status = 3
                   kind.charge(l, s, o)
-                  changed(l, s)
+                  if not kind.writes then changed(l, s) end
                 end
                 out[#out + 1] = pack('<Bddd', status, a, b, c)
               end
@@ -510,7 +568,7 @@ enum OperationScript {
             local s = state(l, kind, k)
             out[#out + 1] = pack('<Bddd', 1, s[1], s[2], s[3])
             kind.debit(l, s, o)
-            changed(l, s)
+            if not kind.writes then changed(l, s) end
             k = k + 1
           elseif code == 2 then
             o.time, o.delay, o.id, pos = unpack('<ddc8', ops, pos)
@@ -523,17 +581,17 @@ enum OperationScript {
                 done = kind.refund(l, s, o)
               end
             end
-            if done then changed(l, s) end
+            if done and not kind.writes then changed(l, s) end
             out[#out + 1] = pack('<Bddd', done and 1 or 0, 0, 0, 0)
             k = k + 3
           elseif code == 3 then
             local s = state(l, kind, k)
             local had = kind.left(l, s) > 0
-            call('DEL', s.key)
+            call('DEL', s[5])
             call('SET', KEYS[k + 1], string.format('%.0f', now), 'PX', 60000 + slack)
-            states[s.key], dirty[s] = nil, nil
+            states[s[5]], s[6] = nil, -1
             values[k] = false
-            for i = 1, #KEYS do if KEYS[i] == s.key then values[i] = false end end
+            for i = 1, #KEYS do if KEYS[i] == s[5] then values[i] = false end end
             out[#out + 1] = pack('<Bddd', had and 1 or 0, 0, 0, 0)
             k = k + 2
           else
@@ -542,14 +600,20 @@ enum OperationScript {
             out[#out + 1] = pack('<Bddd', 1, 0, 0, 0)
             k = k + 1
           end
+          end
         end
 
-        for s, l in pairs(dirty) do
-          local kind = kinds[l.kind]
-          local left = kind.left(l, s)
-          -- What has recovered is kept for the slack, in case the clock goes back.
-          if left > 0 or s.existed then
-            call('SET', s.key, kind.save(l, s), 'PX', min(floor(max(0, left) / 1000) + 1 + slack, 9007199254740))
+        for i = 1, #dirty do
+          local s = dirty[i]
+          local l = s[10]
+          -- What was reset meanwhile has no kind.
+          if s[6] >= 0 then
+            local kind = kinds[s[6]]
+            local left = kind.left(l, s)
+            -- What has recovered is kept for the slack, in case the clock goes back.
+            if left > 0 or s[7] then
+              call('PSETEX', s[5], min(floor(max(0, left) / 1000) + 1 + slack, 9007199254740), kind.save(l, s))
+            end
           end
         end
         return table.concat(out)

@@ -1,0 +1,237 @@
+import NIOCore
+import Testing
+import Weir
+
+@testable import WeirRedis
+
+/// The client's state machine, without sockets: time is passed in.
+@Suite("The pipeline of a connection")
+struct PipelineTests {
+    let limit: Limit
+    var pipeline: Pipeline
+    let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
+
+    init() throws {
+        limit = try Limit("a", .perMinute(10))
+        var options = Pipeline.Options()
+        options.mostWaiting = 300
+        pipeline = Pipeline(options)
+    }
+
+    private func operation(at time: NIODeadline, charges: Int = 1) -> (Operation, PendingAnswer<DecisionResult>) {
+        let answer = PendingAnswer<DecisionResult>()
+        let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
+        let work = Operation.Work.decide(
+            Array(repeating: charge, count: charges), ids: Array(repeating: 7, count: charges), answer)
+        return (Operation(work, submitted: time, deadline: time + .milliseconds(50)), answer)
+    }
+
+    private func outcome(_ answer: PendingAnswer<DecisionResult>) -> DecisionResult? {
+        // Completed promises call at once.
+        nonisolated(unsafe) var result: DecisionResult?
+        answer.whenComplete { result = $0 }
+        return result
+    }
+
+    @Test("nothing is queued for a server that isn't there")
+    mutating func notConnected() {
+        #expect(pipeline.submit(operation(at: start).0)?.code == .unavailable)
+        pipeline.open(at: start)
+        #expect(pipeline.submit(operation(at: start).0) == nil)
+        let (operations, _) = pipeline.close()
+        #expect(operations.count == 1)
+        #expect(pipeline.submit(operation(at: start).0)?.code == .unavailable)
+        #expect(pipeline.nextBatch(prefix: "", at: start) == nil)
+    }
+
+    @Test("what waits is bounded, and what is answered makes room")
+    mutating func bounded() {
+        pipeline.open(at: start)
+        for _ in 0..<100 { #expect(pipeline.submit(operation(at: start, charges: 3).0) == nil) }
+        #expect(pipeline.submit(operation(at: start).0)?.code == .overloaded)
+        let batch = pipeline.nextBatch(prefix: "", at: start)
+        #expect(batch?.count == 126, "whole requests, at most 128 charges")
+        #expect(pipeline.submit(operation(at: start).0)?.code == .overloaded, "what is under way counts")
+        _ = pipeline.received(at: start)
+        #expect(pipeline.submit(operation(at: start).0) == nil)
+    }
+
+    @Test("only so many batches are under way; what comes meanwhile shares the next")
+    mutating func batches() {
+        pipeline.open(at: start)
+        for _ in 0..<2 {
+            _ = pipeline.submit(operation(at: start).0)
+            #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 1)
+        }
+        for _ in 0..<10 { _ = pipeline.submit(operation(at: start).0) }
+        #expect(pipeline.nextBatch(prefix: "", at: start) == nil)
+        _ = pipeline.received(at: start)
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 10)
+    }
+
+    @Test("a deadline fails what is overdue, opens the breaker, and a probe that is answered in time closes it")
+    mutating func breaker() throws {
+        pipeline.open(at: start)
+        let (sent, sentAnswer) = operation(at: start)
+        _ = pipeline.submit(sent)
+        _ = pipeline.nextBatch(prefix: "", at: start)
+        let (young, _) = operation(at: start + .milliseconds(20))
+        _ = pipeline.submit(young)
+        #expect(pipeline.nextDeadline == start + .milliseconds(50))
+        #expect(pipeline.expire(at: start + .milliseconds(49)).isEmpty)
+        let overdue = pipeline.expire(at: start + .milliseconds(50))
+        #expect(overdue.count == 2, "what waits behind it fails too, for the server doesn't answer")
+        for operation in overdue { operation.fail(StoreFailure(.deadline, "late")) }
+        #expect(throws: StoreFailure.self) { try outcome(sentAnswer)?.get() }
+        #expect(pipeline.isBreakerOpen)
+        #expect(pipeline.submit(operation(at: start).0)?.code == .unavailable)
+
+        // A slow answer doesn't close it.
+        let later = start + .milliseconds(100)
+        pipeline.sent(Pipeline.Control(isProbe: true, receive: { _ in }), at: later)
+        _ = pipeline.received(at: later)
+        _ = pipeline.received(at: later + .milliseconds(60))
+        #expect(pipeline.isBreakerOpen)
+        pipeline.sent(Pipeline.Control(isProbe: true, receive: { _ in }), at: later + .milliseconds(100))
+        _ = pipeline.received(at: later + .milliseconds(120))
+        #expect(!pipeline.isBreakerOpen)
+        #expect(pipeline.submit(operation(at: later).0) == nil)
+    }
+
+    @Test("an operation that was answered is not sent again, and one that was not executed goes first")
+    mutating func returned() {
+        pipeline.open(at: start)
+        let (first, _) = operation(at: start)
+        let (second, _) = operation(at: start)
+        let (third, _) = operation(at: start)
+        _ = pipeline.submit(first)
+        _ = pipeline.submit(second)
+        let batch = pipeline.nextBatch(prefix: "", at: start)
+        _ = pipeline.submit(third)
+        _ = pipeline.received(at: start)
+        second.fail(StoreFailure(.deadline, "late"))
+        pipeline.returnToQueue(batch?.operations ?? [])
+        let next = pipeline.nextBatch(prefix: "", at: start)
+        #expect(next?.operations.map(ObjectIdentifier.init) == [first, third].map(ObjectIdentifier.init))
+    }
+
+    @Test("a server that stays silent is given up")
+    mutating func silence() {
+        pipeline.open(at: start)
+        pipeline.sent(Pipeline.Control(isProbe: true, receive: { _ in }), at: start)
+        #expect(!pipeline.isSilent(at: start + .seconds(1)))
+        #expect(pipeline.isSilent(at: start + .milliseconds(1001)))
+        _ = pipeline.received(at: start + .milliseconds(1001))
+        #expect(!pipeline.isSilent(at: start + .seconds(60)), "nothing is asked")
+    }
+
+    @Test("an answer that is not the script's fails the request, whatever its bytes are")
+    func malformedAnswers() {
+        var random = SystemRandomNumberGenerator()
+        var batch = Batch()
+        for algorithm in Algorithm.all {
+            let limit =
+                algorithm == .concurrency
+                ? try? Limit("x", concurrency: 3) : try? Limit("x", .perSecond(1_000_000_000), algorithm: algorithm)
+            guard let limit else { continue }
+            let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
+            batch.append(
+                Operation(.decide([charge], ids: [9], nil), submitted: start, deadline: start), prefix: "")
+            batch.append(Operation(.debit(charge, nil), submitted: start, deadline: start), prefix: "")
+        }
+        #expect(batch.results(ByteBuffer()) == nil)
+        let values: [Double] = [0, 1, -1, .nan, .infinity, 1e300, -1e300, 0x1p53, 0x1p61, 1.5e15, 4e15, 1e-300]
+        for _ in 0..<20_000 {
+            var bytes = ByteBuffer()
+            func write(_ value: Double) { bytes.writeInteger(value.bitPattern, endianness: .little) }
+            write(values.randomElement(using: &random) ?? 0)
+            for _ in 0..<batch.count {
+                bytes.writeInteger(UInt8.random(in: 0...3, using: &random))
+                for _ in 0..<3 { write(values.randomElement(using: &random) ?? 0) }
+            }
+            _ = batch.results(bytes)
+        }
+    }
+
+    @Test("errors are told apart by whether anything was executed")
+    func errors() {
+        #expect(ServerError("NOSCRIPT No matching script") == .noScript)
+        #expect(ServerError("MOVED 3999 127.0.0.1:6381") == .moved(slot: 3999, host: "127.0.0.1", port: 6381))
+        #expect(ServerError("MOVED 3999 ::1:6381") == .moved(slot: 3999, host: "::1", port: 6381))
+        #expect(ServerError("ASK 1 :7000") == .ask(host: "", port: 7000))
+        for malformed in [
+            "MOVED", "MOVED x y", "MOVED 99999 a:1", "ASK 1 a", "ASK 1 a:0", "MOVED 1 a:99999999999999999999",
+        ] {
+            #expect(ServerError(malformed) == .other(malformed))
+        }
+        #expect(ServerError("TRYAGAIN Multiple keys request during rehashing of slot") == .tryAgain)
+        #expect(ServerError("LOADING Redis is loading the dataset in memory") == .tryAgain)
+        #expect(ServerError("CLUSTERDOWN Hash slot not served") == .clusterDown)
+        #expect(ServerError("READONLY You can't write against a read only replica.") == .readOnly)
+        #expect(ServerError("ERR Error running script: READONLY You can't write") == .readOnly)
+        #expect(ServerError("OOM command not allowed").failure.code == .refused)
+    }
+
+    @Test(
+        "a store's URL is taken apart, and what is wrong with it is said without its password",
+        arguments: [
+            ("redis://localhost", "redis://localhost:6379"), ("redis://u:p%40ss@h:1/3", "redis://h:1/3"),
+            ("rediss://:secret@[::1]:7/", "rediss://[::1]:7"),
+            ("redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
+            ("redis+sentinel://a,b:2/mymaster", "redis+sentinel://a:26379,b:2/mymaster"),
+        ])
+    func addresses(_ url: String, _ text: String) throws {
+        #expect(try RedisAddress(url).description == text)
+    }
+
+    @Test(
+        "a wrong URL is an error",
+        arguments: [
+            "redis", "http://a", "redis://", "redis://a:0", "redis://a:x", "redis://a/b", "redis://a,b",
+            "redis://a/99999",
+            "redis+cluster://a/1", "redis+sentinel://a", "redis://:sec%zzret@h", "redis://h?x=1",
+        ])
+    func wrongAddresses(_ url: String) {
+        do {
+            _ = try RedisAddress(url)
+            Issue.record("\(url) is taken")
+        } catch {
+            #expect(!error.description.contains("sec"))
+        }
+    }
+
+    @Test("SipHash-2-4-128 is what its authors publish, and a key's parts are kept apart")
+    func keys() {
+        let hasher = KeyHasher(sharedSecret: 0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908)
+        // vectors_sip128[15], of the bytes 0 to 14: the seed is the first eight of them.
+        let seed: UInt64 = 0x0706_0504_0302_0100
+        var words: [UInt64] = []
+        let rest = Array<UInt8>(8...14)
+        rest.withUnsafeBytes { hasher.append($0, seed: seed, to: &words) }
+        #expect(words == [0x11a8_b033_99e9_9354, 0xd9c3_cf97_0fec_087e])
+        let left = hasher.key("a", seed: 1)
+        #expect(left == KeyHasher(sharedSecret: 0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908).key("a", seed: 1))
+        #expect(left != hasher.key("a", seed: 2) && left != hasher.key("b", seed: 1))
+        #expect(left != KeyHasher(sharedSecret: 1, 2).key("a", seed: 1))
+    }
+
+    @Test("whatever a client chooses, a key on the wire is a hash, in a slot by its first dimension")
+    func keyText() {
+        let hasher = KeyHasher(sharedSecret: 1, 2)
+        var seen: Set<String> = []
+        let values = [
+            "{a}", "}{", ":", "\u{0}", "\r\n", "a\r\nDEL x", String(repeating: "x", count: 65_536), "", "{}", "weir:",
+        ]
+        for value in values {
+            let text = hasher.key(value, seed: 5).text("weir:")
+            #expect(text.wholeMatch(of: /weir:\{[0-9a-f]{2}\}:[0-9a-f]{32}/) != nil, "\(text)")
+            #expect(seen.insert(text).inserted)
+        }
+        var first: [UInt64] = []
+        hasher.append("alice", seed: 0, to: &first)
+        var second = first
+        hasher.append("predict", seed: 0, to: &second)
+        #expect(hasher.key(first, seed: 1).tag == hasher.key(second, seed: 2).tag, "one client's limits share a slot")
+        #expect(Slots.slot(of: "123456789".utf8) == 0x31C3 % 16384, "CRC16 of the specification")
+    }
+}
