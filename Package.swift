@@ -99,6 +99,13 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // One of several processes that ask one store.
+        .executableTarget(
+            name: "StoreProbe",
+            dependencies: [
+                "WeirRedis", "Weir", .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ], path: "Tests/StoreProbe", swiftSettings: strict),
         // What starts and stops the programs that tests need.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
@@ -112,7 +119,8 @@ let package = Package(
         .testTarget(
             name: "WeirRedisTests",
             dependencies: [
-                "TestSupport", "WeirRedis", "WeirHTTP", "WeirTesting", .product(name: "Logging", package: "swift-log"),
+                "TestSupport", "StoreProbe", "WeirRedis", "WeirHTTP", "WeirTesting",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),

@@ -104,6 +104,11 @@ public final class RedisStore: Store {
         var configuration = Node.Configuration()
         configuration.pipeline.deadline = .microseconds(options.deadline)
         configuration.pipeline.mostWaiting = options.mostWaiting
+        if address.topology == .cluster {
+            // Batches are small there, for few keys lie in one slot.
+            configuration.pipeline.isCluster = true
+            configuration.pipeline.mostInFlight = 64
+        }
         configuration.user = address.user
         configuration.password = address.password
         configuration.database = address.database
@@ -180,6 +185,11 @@ public final class RedisStore: Store {
         let isReady = PendingAnswer<Result<Void, StoreFailure>>()
         loop.execute { [self] in
             let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
+                if let trouble = router.router?.trouble, trouble.code == .refused {
+                    // It will not pass by itself, such as a wrong password.
+                    isReady.complete(.failure(trouble))
+                    return
+                }
                 guard secrets.withLock({ $0.isKnown }) else { return }
                 router.router?.command(RESPCommand("PING"), key: secretKey) { result in
                     if case .success = result { isReady.complete(.success(())) }
@@ -376,7 +386,10 @@ extension RedisStore: NodeOwner {
                 if isLate {
                     // Nobody knows of this charge.
                     lateCharges.wrappingAdd(1, ordering: .relaxed)
-                    submit(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
+                    let refund = Operation(
+                        .refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
+                    refund.isPatient = true
+                    router.router?.submit(refund)
                 } else if charge.numbers.algorithm == .concurrency, answer != nil {
                     permits.withLock { $0[receipt.sequence] = charge }
                 }

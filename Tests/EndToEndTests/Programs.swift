@@ -11,9 +11,6 @@ import Testing
 @Suite("End to end", .serialized)
 enum EndToEnd {}
 
-/// The package's folder.
-let packageFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../..").standardized
-
 /// The API that is protected: FastAPI under uvicorn.
 struct SampleAPI {
     let port: Int

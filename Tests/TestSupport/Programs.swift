@@ -11,6 +11,10 @@ public struct SupportError: Error, CustomStringConvertible {
     public init(description: String) { self.description = description }
 }
 
+/// The package's folder.
+public let packageFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../..")
+    .standardized
+
 /// A port that nobody listens on.
 public func freePort() throws -> Int {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

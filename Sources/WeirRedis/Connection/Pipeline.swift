@@ -31,6 +31,8 @@ struct Pipeline {
         var mostWaiting = 10_000
         /// The most batches under way: while they are, what comes next gathers into a batch of its own.
         var mostInFlight = 2
+        /// Whether all keys of a batch must lie in one slot, as in a cluster.
+        var isCluster = false
         /// After so long without any answer, the connection is given up.
         var silence = TimeAmount.seconds(1)
     }
@@ -63,7 +65,9 @@ struct Pipeline {
     /// Takes an operation. Returns why it isn't taken, if it isn't: nothing is queued for a server that isn't there.
     mutating func submit(_ operation: Operation) -> StoreFailure? {
         guard isUp else { return StoreFailure(.unavailable, "not connected") }
-        guard !isBreakerOpen else { return StoreFailure(.unavailable, "the server does not answer in time") }
+        guard !isBreakerOpen || operation.isPatient else {
+            return StoreFailure(.unavailable, "the server does not answer in time")
+        }
         guard size + operation.size <= options.mostWaiting else {
             return StoreFailure(.overloaded, "\(size) operations wait already")
         }
@@ -87,7 +91,7 @@ struct Pipeline {
         var count = 0
         // What asks for a slot that is on the move goes by itself, behind an ASKING.
         while let first = waiting.first, count == 0 || count + first.size <= Batch.most && !first.isAsking,
-            !batch.isAsking
+            !batch.isAsking, !options.isCluster || count == 0
         {
             waiting.removeFirst()
             if first.isAnswered {
@@ -96,6 +100,16 @@ struct Pipeline {
             }
             batch.append(first, prefix: prefix)
             count += first.size
+        }
+        if options.isCluster, let slot = batch.operations.first?.slot, !batch.isAsking {
+            waiting.removeAll { operation in
+                guard operation.slot == slot, !operation.isAnswered, !operation.isAsking,
+                    count + operation.size <= Batch.most
+                else { return false }
+                batch.append(operation, prefix: prefix)
+                count += operation.size
+                return true
+            }
         }
         guard count > 0 else { return nil }
         batchesInFlight += 1
@@ -137,10 +151,15 @@ struct Pipeline {
             }
         }
         if !overdue.isEmpty { isBreakerOpen = true }
-        while let first = waiting.first, first.isAnswered || first.deadline <= now || isBreakerOpen {
-            waiting.removeFirst()
-            size -= first.size
-            if !first.isAnswered { overdue.append(first) }
+        func isOver(_ operation: Operation) -> Bool {
+            operation.isAnswered || operation.deadline <= now || isBreakerOpen && !operation.isPatient
+        }
+        if isBreakerOpen || waiting.first.map(isOver) == true {
+            for operation in waiting where isOver(operation) {
+                size -= operation.size
+                if !operation.isAnswered { overdue.append(operation) }
+            }
+            waiting.removeAll(where: isOver)
         }
         return overdue
     }

@@ -21,6 +21,8 @@ final class Operation: @unchecked Sendable {
     let deadline: NIODeadline
     /// Whether the one who waits was told: by an answer, or that there is none.
     private(set) var isAnswered = false
+    /// Whether it may wait while the breaker is open: nobody waits for it, and it gives something back.
+    var isPatient = false
     /// Whether the server is to be asked although the slot isn't its own yet.
     var isAsking = false
 

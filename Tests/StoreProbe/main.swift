@@ -1,0 +1,52 @@
+// One of several processes that ask one store about one key, as fast as they can, and print what was admitted: the
+// decision's time, its delay, and until when a permit was held, all in microseconds.
+//
+// usage: StoreProbe URL ALGORITHM COUNT PERIOD REQUESTS
+import Foundation
+import Logging
+import Weir
+import WeirRedis
+
+let arguments = CommandLine.arguments
+guard arguments.count == 6, let algorithm = Algorithm(rawValue: arguments[2]), let count = Int64(arguments[3]),
+    let period = Int64(arguments[4]), let requests = Int(arguments[5])
+else { exit(64) }
+
+let limit =
+    algorithm == .concurrency
+    ? try Limit("probe", concurrency: count)
+    : try Limit("probe", Rate(count, per: period), algorithm: algorithm, maxWait: period)
+var options = RedisStore.Options()
+options.deadline = 5_000_000
+options.remembersDenials = false
+var logger = Logger(label: "probe")
+logger.logLevel = .critical
+let store = try RedisStore(try RedisAddress(arguments[1]), options: options, logger: logger)
+try await store.waitUntilReady(timeout: 20_000_000)
+let hasher = store.keyHasher
+let charge = Charge(limit.numbers, key: hasher.key("everybody's", seed: hasher.seed(for: limit.identity)))
+/// How many ask at once in this process.
+let askers = 4
+let lines = try await withThrowingTaskGroup(of: [String].self) { group in
+    for _ in 0..<askers {
+        group.addTask {
+            var lines: [String] = []
+            for _ in 0..<(requests / askers) {
+                let decision = try await store.decide([charge])[0]
+                guard decision.allowed else { continue }
+                var heldUntil: Timestamp = 0
+                if algorithm == .concurrency, let receipt = decision.receipt {
+                    try await Task.sleep(for: .milliseconds(1))
+                    heldUntil = SystemClock().now()
+                    _ = try await store.apply(.refund(charge, receipt)).value
+                }
+                lines.append("\(decision.time) \(decision.delay) \(heldUntil)")
+            }
+            return lines
+        }
+    }
+    var all: [String] = []
+    for try await lines in group { all += lines }
+    return all
+}
+print(lines.joined(separator: "\n"))
