@@ -4,7 +4,7 @@
 Each comparison interleaves its sides, so that a machine that slows down slows both, and takes the median of ROUNDS
 rounds. What is missing (a peer's program) is said, not skipped in silence.
 
-Usage: run.py [--rounds N] [--seconds S] [engine] [gateway]
+Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [shared]
 """
 import argparse
 import os
@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,6 +22,8 @@ ROOT = os.path.dirname(HERE)
 BUILD = os.path.join(ROOT, ".build", "benchmarks")
 DECISIONS = os.path.join(BUILD, "release", "Decisions")
 XRATE = os.path.join(BUILD, "xrate")
+SHARED = os.path.join(BUILD, "release", "SharedStore")
+PYTHON = os.path.join(ROOT, ".build", "venv", "bin", "python")
 WEIR = os.path.join(ROOT, ".build", "release", "weir")
 ENVOY = os.path.join(ROOT, ".build", "venv", "bin", "envoy")
 
@@ -47,7 +50,7 @@ def report(name, sides, rounds, ratio, target):
 def build():
     os.makedirs(BUILD, exist_ok=True)
     run("swift", "build", "-c", "release", "--static-swift-stdlib", "-Xswiftc", "-enforce-exclusivity=unchecked",
-        "--package-path", HERE, "--scratch-path", BUILD, "--product", "Decisions")
+        "--package-path", HERE, "--scratch-path", BUILD)
     if shutil.which("go"):
         environment = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off")
         run("go", "build", "-o", XRATE, ".", cwd=os.path.join(HERE, "peers", "xrate"), env=environment)
@@ -174,18 +177,135 @@ def gateway(rounds, seconds):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class Redis(Server):
+    def __init__(self, folder, *options):
+        self.port = port()
+        super().__init__(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, *options], self.port)
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
+    def ask(self, *command):
+        return run("redis-cli", "-p", str(self.port), *command).strip()
+
+    def number(self, section, name):
+        lines = dict(line.split(":", 1) for line in self.ask("INFO", section).splitlines() if ":" in line)
+        return float(lines[name])
+
+    def cpu(self):
+        """Microseconds of CPU so far."""
+        return 1e6 * (self.number("cpu", "used_cpu_user") + self.number("cpu", "used_cpu_sys"))
+
+
+def decisions(redis, in_flight, keys, seconds, *policy):
+    """Decisions a second, microseconds of Redis for each, and the share answered without Redis."""
+    before = redis.cpu()
+    lines = run(SHARED, "rate", redis.url, str(in_flight), str(keys), str(seconds), *policy).splitlines()
+    words = lines[0].split()
+    decided, local = int(words[1]), int(words[5])
+    return float(lines[1]), (redis.cpu() - before) / decided, local / decided
+
+
+def one_key_script(redis, script, seconds):
+    """What redis-benchmark reaches with a script of one key, and microseconds of Redis for each call."""
+    sha = redis.ask("SCRIPT", "LOAD", script)
+    before = redis.cpu()
+    output = run("redis-benchmark", "-p", str(redis.port), "-c", "50", "-P", "16", "-n", str(100_000 * seconds), "-r", "100000", "-q",
+                 "EVALSHA", sha, "1", "key:__rand_int__", "1000000", "1000000", "1", "1", stderr=subprocess.DEVNULL)
+    last = output.replace("\r", "\n").strip().splitlines()[-1]
+    return float(last.split(": ")[-1].split()[0]), (redis.cpu() - before) / (100_000 * seconds)
+
+
+def record_call(redis, file):
+    """Writes the bytes of the script call of one decision to a file, by standing between the client and Redis."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    recorded = {}
+
+    def pump(source, target, keep):
+        while True:
+            try:
+                data = source.recv(1 << 16)
+            except OSError:
+                return
+            if not data:
+                target.close()
+                return
+            if keep and b"EVALSHA" in data:
+                recorded["call"] = data[data.rindex(b"*", 0, data.index(b"EVALSHA")):]
+            target.sendall(data)
+
+    def accept():
+        client, _ = listener.accept()
+        server = socket.create_connection(("127.0.0.1", redis.port))
+        for arguments in ((client, server, True), (server, client, False)):
+            threading.Thread(target=pump, args=arguments, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    run(SHARED, "latency", f"redis://127.0.0.1:{listener.getsockname()[1]}", "10")
+    with open(file, "wb") as output:
+        output.write(recorded["call"])
+
+
+def shared(rounds, seconds):
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    redis = Redis(folder)
+    try:
+        with open(os.path.join(HERE, "peers", "gcra.lua")) as file:
+            gcra = file.read()
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(decisions(redis, 256, 100_000, seconds))
+            theirs.append(one_key_script(redis, gcra, seconds))
+        ratios = [a[0] / b[0] for a, b in zip(ours, theirs)]
+        print(f"exact decisions a second, 256 in flight: weir {statistics.median(a[0] for a in ours):,.0f} at {statistics.median(a[1] for a in ours):.1f} us of Redis,"
+              f" redis-benchmark {statistics.median(b[0] for b in theirs):,.0f} at {statistics.median(b[1] for b in theirs):.1f} us;"
+              f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target at least 2.50, at most 6 us", flush=True)
+        call = os.path.join(folder, "call")
+        record_call(redis, call)
+        report("one decision at a time, ns",
+               {"weir": lambda: number(SHARED, "latency", redis.url, "10000"), "bare": lambda: number(SHARED, "replay", str(redis.port), call, "10000")},
+               rounds, lambda v: v["weir"] / v["bare"], "at most 1.50 of a bare round trip of the same call")
+        if subprocess.run([PYTHON, "-c", "import limits, redis"], stderr=subprocess.DEVNULL).returncode == 0:
+            moving = "client: [{header: X-API-Key}]\nlimits: [{name: a, rate: 100/minute, algorithm: sliding-log}]\n"
+            report("moving window, decisions a second",
+                   {"weir": lambda: decisions(redis, 256, 100_000, seconds, moving)[0],
+                    "limits": lambda: number(PYTHON, os.path.join(HERE, "peers", "limits_moving_window.py"), redis.url, str(seconds))},
+                   rounds, lambda v: v["weir"] / v["limits"], "at least 12")
+        else:
+            print(f"limits is not installed: {PYTHON} -m pip install limits redis")
+        denied = "client: [{header: X-API-Key}]\nlimits: [{name: hot, rate: 1/minute}]\n"
+        print(f"a denied hot key: {100 * decisions(redis, 16, 1, 1, denied)[2]:.2f} percent answered without Redis; target at least 95", flush=True)
+        for algorithm in ["token-bucket", "fixed-window", "sliding-window", "sliding-log", "leaky-bucket"]:
+            redis.ask("FLUSHALL")
+            base = redis.number("memory", "used_memory")
+            policy = f"client: [{{header: X-API-Key}}]\nlimits: [{{name: a, rate: 1000/hour, algorithm: {algorithm}" + (", max_wait: 60s" if algorithm == "leaky-bucket" else "") + "}]\n"
+            rate, cpu, _ = decisions(redis, 256, 100_000, seconds, policy)
+            size = (redis.number("memory", "used_memory") - base) / int(redis.ask("DBSIZE"))
+            print(f"{algorithm}: {rate:,.0f} decisions a second, {cpu:.1f} us of Redis each, {size:.0f} bytes a key", flush=True)
+        redis.ask("FLUSHALL")
+    finally:
+        redis.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", metavar="engine|gateway")
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|shared")
     options = arguments.parse_args()
-    options.parts = options.parts or ["engine", "gateway"]
-    if "engine" in options.parts:
+    options.parts = options.parts or ["engine", "gateway", "shared"]
+    if "engine" in options.parts or "shared" in options.parts:
         build()
+    if "engine" in options.parts:
         engine(options.rounds)
     if "gateway" in options.parts:
         gateway(options.rounds, options.seconds)
+    if "shared" in options.parts:
+        shared(options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

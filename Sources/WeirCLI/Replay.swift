@@ -132,7 +132,7 @@ struct Replayer {
         switch step {
         case .verdict(let verdict): verdict
         case .needsBody: finish(request.resume(body: .none), request)
-        case .pending: .pass(delay: 0)
+        case .pending, .needsLookup: .pass(delay: 0)
         }
     }
 
@@ -141,7 +141,7 @@ struct Replayer {
         if let limiter { return limiter }
         let limiter = try RequestLimiter(
             policy: loaded.policy, store: loaded.policy.makeMemoryStore(clock: clock), verifier: loaded.verifier,
-            clock: clock)
+            lookup: NobodyKnown(), clock: clock)
         // There is no upstream to ask, so what waits for one is taken as ready.
         for check in limiter.readinessChecks { check.warmUp.finish() }
         self.limiter = limiter
@@ -176,5 +176,12 @@ struct Replayer {
                 parent = least
             }
         }
+    }
+}
+
+/// A log is replayed without the server that knows the clients; a line says its `tier` itself.
+private struct NobodyKnown: TierLookup {
+    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+        .decided(.unknown)
     }
 }

@@ -193,6 +193,7 @@ final class RequestFlow: ChannelDuplexHandler {
     private func handle(_ step: LimitedRequest.Step) {
         switch step {
         case .needsBody(let limit): readBody(atMost: limit)
+        case .needsLookup(let answer): wait(for: answer)
         case .pending(let answer): wait(for: answer, since: .now())
         case .verdict(let verdict):
             request.forEachOutcome { shared.metrics.count($0) }
@@ -237,6 +238,22 @@ final class RequestFlow: ChannelDuplexHandler {
                     return
                 }
                 flow.value.resume(decisions, since: start)
+            }
+        }
+    }
+
+    /// Begins the request again when its client has been looked up.
+    private func wait(for lookup: PendingAnswer<Result<LookupAnswer, StoreFailure>>) {
+        phase = .waiting
+        let flow = NIOLoopBound(self, eventLoop: shared.loop)
+        let loop = shared.loop
+        let exchange = exchange
+        lookup.whenComplete { _ in
+            loop.execute {
+                guard flow.value.phase == .waiting, flow.value.exchange == exchange, let head = flow.value.head else {
+                    return
+                }
+                flow.value.decide(head)
             }
         }
     }

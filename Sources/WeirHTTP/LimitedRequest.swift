@@ -11,6 +11,8 @@ public final class LimitedRequest {
     public enum Step: Sendable {
         /// The cost is in the body: read up to so many bytes, then ``LimitedRequest/resume(body:)``.
         case needsBody(atMost: Int)
+        /// A client is being looked up: when that is answered, the same request begins again.
+        case needsLookup(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
         /// The store will answer: then ``LimitedRequest/resume(decisions:)``.
         case pending(PendingAnswer<DecisionResult>)
         case verdict(Verdict)
@@ -99,7 +101,9 @@ public final class LimitedRequest {
                 .refuse(ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason).")))
         }
         self.path = path
-        let identity = limiter.identifier.identify(request, peer: peer, tier: tier)
+        var lookup: ClientIdentifier.Pending?
+        let identity = limiter.identifier.identify(request, peer: peer, tier: tier, pending: &lookup)
+        if let lookup { return .needsLookup(lookup) }
         self.identity = identity
         origin = request.onlyValue(of: "Origin")
         let facts = RequestFacts(request, path, identity, needsHost: limiter.readsHost)

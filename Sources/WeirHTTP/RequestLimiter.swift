@@ -17,6 +17,7 @@ public final class RequestLimiter: Sendable {
     let headers: LimitHeaders
     let clock: any TickClock
     private let verifier: (any TokenVerifier)?
+    private let lookup: (any TierLookup)?
     /// Whether any rule or key looks at the host.
     let readsHost: Bool
 
@@ -24,6 +25,7 @@ public final class RequestLimiter: Sendable {
     ///   - policy: what to enforce.
     ///   - store: where to count; memory unless given.
     ///   - verifier: for policies that use tokens.
+    ///   - lookup: for policies that look clients up (`redis_hash`); the store unless given.
     ///   - clock: for warm-up by time; the system's unless given.
     ///   - previous: the limiter that this one replaces, whose counters and warm-up go on.
     /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given.
@@ -31,6 +33,7 @@ public final class RequestLimiter: Sendable {
         policy: Policy,
         store: (any Store)? = nil,
         verifier: (any TokenVerifier)? = nil,
+        lookup: (any TierLookup)? = nil,
         clock: any TickClock = SystemClock(),
         replacing previous: RequestLimiter? = nil
     ) throws(PolicyError) {
@@ -41,13 +44,18 @@ public final class RequestLimiter: Sendable {
         if policy.usesTokens, verifier == nil {
             throw PolicyError("the policy uses tokens ('jwt'), but no token verifier was passed to the limiter")
         }
+        let lookup = lookup ?? store as? any TierLookup ?? previous?.lookup
+        if policy.usesLookups, lookup == nil {
+            throw PolicyError("the policy looks clients up in Redis ('redis_hash'), but its store is not Redis")
+        }
         let store = store ?? previous?.store ?? policy.makeMemoryStore(clock: clock)
         self.policy = policy
         self.store = store
         localStore = store as? MemoryStore ?? previous?.localStore ?? MemoryStore(clock: clock)
         self.clock = clock
         self.verifier = verifier
-        identifier = ClientIdentifier(policy, verifier: verifier)
+        self.lookup = lookup
+        identifier = ClientIdentifier(policy, verifier: verifier, lookup: lookup)
         access = Matcher(policy.access.map(\.match))
         exempt = Matcher(policy.exempt)
         limits = Matcher(policy.limits.map(\.match))
@@ -70,7 +78,8 @@ public final class RequestLimiter: Sendable {
 
     /// The same limiter with keys made anew, for a store whose keys' secret has become another.
     public func withNewKeys() throws(PolicyError) -> RequestLimiter {
-        try RequestLimiter(policy: policy, store: store, verifier: verifier, clock: clock, replacing: self)
+        try RequestLimiter(
+            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
     }
 
     /// The warm-up of a rule that is the same as before.

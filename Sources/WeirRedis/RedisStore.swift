@@ -49,6 +49,7 @@ public final class RedisStore: Store {
     private let router: LateRouter
     private let loop: any EventLoop
     private let denials = DenialMemory()
+    let lookups = LookupCache()
     private let inbox = Mutex(Inbox())
     private let secrets: Mutex<Secrets>
     private let permits = Mutex<[UInt64: Charge]>([:])
@@ -297,6 +298,28 @@ public final class RedisStore: Store {
             return operations
         }
         for operation in operations { router.router?.submit(operation) }
+    }
+
+    /// Sends a command of the client's own, which is answered within the deadline: by the server or by a failure.
+    func send(
+        _ command: RESPCommand, key: String, _ receive: @escaping @Sendable (Result<RESPValue, StoreFailure>) -> Void
+    ) {
+        let answer = PendingAnswer<Result<RESPValue, StoreFailure>>()
+        answer.whenComplete(receive)
+        loop.execute { [self] in
+            let overdue = loop.scheduleTask(in: .microseconds(options.deadline)) {
+                answer.complete(.failure(StoreFailure(.deadline, "no answer within the deadline")))
+            }
+            guard let router = router.router, router.isUp(for: key) else {
+                overdue.cancel()
+                answer.complete(.failure(StoreFailure(.unavailable, "the server does not answer in time")))
+                return
+            }
+            router.command(command, key: key) { result in
+                overdue.cancel()
+                answer.complete(result)
+            }
+        }
     }
 
     // MARK: Keeping house

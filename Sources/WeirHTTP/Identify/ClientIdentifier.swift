@@ -23,13 +23,18 @@ struct ClientIdentifier: Sendable {
     private let sources: [ClientSource]
     private let tiers: TierRules?
     private let verifier: (any TokenVerifier)?
+    private let lookup: (any TierLookup)?
     private let needsToken: Bool
 
     /// Longer values name nobody: the next source is asked.
     static let longestValue = 4096
     static let longestToken = 16_384
 
-    init(_ policy: Policy, verifier: (any TokenVerifier)?) {
+    /// A question to a ``TierLookup`` that isn't answered yet.
+    typealias Pending = PendingAnswer<Result<LookupAnswer, StoreFailure>>
+
+    init(_ policy: Policy, verifier: (any TokenVerifier)?, lookup: (any TierLookup)?) {
+        self.lookup = lookup
         addresses = ClientAddress(trusted: policy.trustedProxies, header: policy.addressHeader)
         sources = policy.client
         tiers = policy.tiers
@@ -37,18 +42,37 @@ struct ClientIdentifier: Sendable {
         needsToken = verifier != nil && policy.usesTokens
     }
 
-    func identify(_ request: some LimitableRequest, peer: IPAddress, tier: String? = nil) -> Identity {
+    /// - Parameter pending: set when a lookup must be waited for; the identity is worth nothing then, and is to be asked for
+    ///   again.
+    func identify(
+        _ request: some LimitableRequest, peer: IPAddress, tier: String? = nil, pending: inout Pending?
+    ) -> Identity {
         let address = addresses.client(of: request, peer: peer)
         var identity = Identity(
             address: address, isFromTrustedProxy: addresses.isTrusted(peer), source: 0, client: "",
             maskedAddress: address, tier: nil, token: nil)
         if needsToken, let verifier, let token = bearerToken(request) { identity.token = verifier.verify(token) }
-        name(&identity, request)
-        identity.tier = tier ?? self.tier(of: identity, request)
+        name(&identity, request, &pending)
+        if pending != nil { return identity }
+        identity.tier = tier ?? self.tier(of: identity, request, &pending)
         return identity
     }
 
-    private func name(_ identity: inout Identity, _ request: some LimitableRequest) {
+    /// What a hash says of a client; nil when that must be waited for.
+    private func look(
+        up client: String, in hash: HashLookup, of identity: Identity, _ pending: inout Pending?
+    ) -> LookupAnswer? {
+        guard let lookup else { return .unknown }
+        let bits = identity.address.masked(ipv6Prefix: AddressRange.defaultPrefix).bits
+        switch lookup.look(up: client, in: hash, for: UInt64(truncatingIfNeeded: bits ^ bits >> 64)) {
+        case .decided(let answer): return answer
+        case .pending(let answer):
+            pending = answer
+            return nil
+        }
+    }
+
+    private func name(_ identity: inout Identity, _ request: some LimitableRequest, _ pending: inout Pending?) {
         var prefix = AddressRange.defaultPrefix
         search: for (index, source) in sources.enumerated() {
             switch source {
@@ -58,7 +82,13 @@ struct ClientIdentifier: Sendable {
                 else {
                     continue
                 }
-                if let known, known.entry(value) == nil { continue }
+                switch known {
+                case .file(let directory): if directory.entry(value) == nil { continue }
+                case .hash(let hash):
+                    guard let answer = look(up: value, in: hash, of: identity, &pending) else { return }
+                    if !answer.isKnown { continue }
+                case nil: break
+                }
                 identity.source = index + 1
                 identity.client = value
                 return
@@ -78,12 +108,16 @@ struct ClientIdentifier: Sendable {
         identity.maskedAddress = identity.address.masked(ipv6Prefix: prefix)
     }
 
-    private func tier(of identity: Identity, _ request: some LimitableRequest) -> String? {
+    private func tier(
+        of identity: Identity, _ request: some LimitableRequest, _ pending: inout Pending?
+    ) -> String? {
         guard let tiers else { return nil }
         let found: String? =
             switch tiers.source {
             case .header(let name): identity.isFromTrustedProxy ? request.onlyValue(of: name) : nil
             case .directory(let directory): identity.source > 0 ? directory.entry(identity.client)?.tier : nil
+            case .hash(let hash):
+                identity.source > 0 ? look(up: identity.client, in: hash, of: identity, &pending)?.value : nil
             case .jwt(let claim): identity.token?.claim(claim)
             case nil: nil
             }
@@ -102,6 +136,12 @@ struct ClientIdentifier: Sendable {
 }
 
 extension Policy {
+    /// Whether clients or tiers are looked up on a server.
+    package var usesLookups: Bool {
+        if case .hash? = tiers?.source { return true }
+        return client.contains { if case .header(_, _, .hash?) = $0 { true } else { false } }
+    }
+
     /// Whether anything in the policy asks for a token's claim.
     package var usesTokens: Bool {
         client.contains { if case .jwt = $0 { true } else { false } }

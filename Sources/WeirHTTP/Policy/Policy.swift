@@ -93,9 +93,15 @@ public enum AddressHeader: String, Sendable, Hashable {
 /// One way to tell who is asking.
 public enum ClientSource: Sendable {
     /// A header's value. From others than trusted proxies it is ignored when `fromTrustedProxies`.
-    case header(String, fromTrustedProxies: Bool, known: Directory?)
+    case header(String, fromTrustedProxies: Bool, known: KnownClients?)
     case jwt(claim: String)
     case address(ipv6Prefix: Int)
+}
+
+/// Where a policy's known clients stand.
+public enum KnownClients: Sendable {
+    case file(Directory)
+    case hash(HashLookup)
 }
 
 /// A file of known clients, one on a line, each with its tier if it has one.
@@ -119,6 +125,7 @@ public struct TierRules: Sendable {
         /// A header, believed from trusted proxies only.
         case header(String)
         case directory(Directory)
+        case hash(HashLookup)
         case jwt(claim: String)
     }
 

@@ -66,7 +66,7 @@ struct PolicyLint {
         // Names that come from a header or a token can't be known here.
         switch policy.tiers?.source {
         case .header, .jwt: return
-        case .directory, nil: break
+        case .directory, .hash, nil: break
         }
         for tier in tiers where !tierNames.contains(tier) {
             document.warning(

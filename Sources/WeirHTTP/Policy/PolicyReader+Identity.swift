@@ -22,10 +22,10 @@ extension PolicyReader {
         if let header = source["header"] {
             guard let name = fieldName(header, "'header'") else { return nil }
             let trusted = source.choice("from", ["trusted_proxies": true]) ?? false
-            var known: Directory?
+            var known: KnownClients?
             if let lookup = source.mapping("known", .lookup) {
-                guard let directory = directory(lookup) else { return nil }
-                known = directory
+                guard let clients = knownClients(lookup) else { return nil }
+                known = clients
             }
             return .header(name, fromTrustedProxies: trusted, known: known)
         }
@@ -64,13 +64,30 @@ extension PolicyReader {
         return claim
     }
 
-    private func directory(_ lookup: PolicyMapping) -> Directory? {
+    /// A lookup of known clients: a file, or a hash on the store's server.
+    private func knownClients(_ lookup: PolicyMapping) -> KnownClients? {
         if lookup["redis_hash"] != nil {
-            lookup.error("'redis_hash' is not available in this version; use 'file'", at: "redis_hash")
+            guard lookup["file"] == nil else {
+                lookup.error("a lookup needs either 'file' or 'redis_hash'", at: "file")
+                return nil
+            }
+            return hashLookup(lookup).map { .hash($0) }
+        }
+        return directory(lookup).map { .file($0) }
+    }
+
+    private func hashLookup(_ lookup: PolicyMapping) -> HashLookup? {
+        guard let key = lookup.text("redis_hash"), key.ranges(of: "{client}").count == 1 else {
+            lookup.error(
+                "'redis_hash' must be a key with {client} in it once, such as \"api_key:{client}\"", at: "redis_hash")
             return nil
         }
+        return HashLookup(key: key, field: lookup.text("field"))
+    }
+
+    private func directory(_ lookup: PolicyMapping) -> Directory? {
         guard let file = lookup.text("file") else {
-            lookup.error("a lookup needs a 'file'")
+            lookup.error("a lookup needs a 'file' or a 'redis_hash'")
             return nil
         }
         if let read = directories[file] { return read }
@@ -108,6 +125,13 @@ extension PolicyReader {
         }
         if let jwt = source.mapping("jwt", .jwt) {
             return tokenClaim(jwt).map { TierRules(source: .jwt(claim: $0), fallback: fallback) }
+        }
+        if source["redis_hash"] != nil {
+            guard source["field"] != nil else {
+                source.error("a tier's 'redis_hash' needs the 'field' that holds the tier", at: "redis_hash")
+                return nil
+            }
+            return hashLookup(source).map { TierRules(source: .hash($0), fallback: fallback) }
         }
         return directory(source).map { TierRules(source: .directory($0), fallback: fallback) }
     }

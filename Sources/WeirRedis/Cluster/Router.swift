@@ -99,6 +99,9 @@ final class Router: @unchecked Sendable {
         node.command(command, receive)
     }
 
+    /// Whether who serves a key is expected to answer.
+    func isUp(for key: String) -> Bool { node(for: Slots.slot(of: Self.hashed(key)))?.isUp == true }
+
     /// The part of a key that chooses its slot.
     private static func hashed(_ key: String) -> Substring.UTF8View {
         guard let open = key.utf8.firstIndex(of: UInt8(ascii: "{")) else { return key[...].utf8 }

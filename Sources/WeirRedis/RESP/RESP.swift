@@ -51,6 +51,9 @@ struct RESPCommand: Sendable {
 
     mutating func append(_ number: some FixedWidthInteger) { append(String(number)) }
 
+    /// - Parameter arguments: written as this does it, each with its length.
+    mutating func append(arguments: ByteBuffer) { bytes.writeImmutableBuffer(arguments) }
+
     mutating func append(_ buffer: ByteBuffer) {
         bytes.writeString("$\(buffer.readableBytes)\r\n")
         bytes.writeImmutableBuffer(buffer)

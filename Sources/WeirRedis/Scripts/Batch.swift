@@ -7,7 +7,9 @@ struct Batch {
     static let most = 128
 
     private(set) var operations: [Operation] = []
-    private var keys: [String] = []
+    /// The keys as the command holds them, and how many there are.
+    private var keys = ByteBuffer()
+    private var keyCount = 0
     private var limits: [LimitNumbers: UInt16] = [:]
     private var packedLimits = ByteBuffer()
     private var packedOperations = ByteBuffer()
@@ -23,31 +25,41 @@ struct Batch {
             for (index, charge) in charges.enumerated() {
                 let flags: UInt8 =
                     (charge.isShadow ? 1 : 0) | (charge.countsDenied ? 2 : 0) | (index == charges.count - 1 ? 4 : 0)
-                keys.append(charge.key.text(prefix))
+                append(charge.key, prefix)
                 pack(0, flags, charge.numbers, cost: charge.cost, required: charge.required)
                 if charge.numbers.algorithm == .concurrency {
                     packedOperations.writeInteger(ids[index], endianness: .little)
                 }
             }
         case .debit(let charge, _):
-            keys.append(charge.key.text(prefix))
+            append(charge.key, prefix)
             pack(1, 0, charge.numbers, cost: charge.cost, required: 0)
         case .refund(let charge, let receipt, _):
-            let key = charge.key.text(prefix)
-            keys += [key, "\(key):\(String(receipt.sequence, radix: 16))", "\(key):x"]
+            append(charge.key, prefix)
+            append(charge.key, prefix, suffix: ":\(String(receipt.sequence, radix: 16))")
+            append(charge.key, prefix, suffix: ":x")
             pack(2, 0, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeDouble(receipt.time)
             packedOperations.writeDouble(receipt.delay)
             packedOperations.writeInteger(receipt.sequence, endianness: .little)
         case .reset(let numbers, let key, _):
-            let key = key.text(prefix)
-            keys += [key, "\(key):x"]
+            append(key, prefix)
+            append(key, prefix, suffix: ":x")
             pack(3, 0, numbers, cost: 0, required: 0)
         case .renew(let charge, let id):
-            keys.append(charge.key.text(prefix))
+            append(charge.key, prefix)
             pack(4, 0, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeInteger(id, endianness: .little)
         }
+    }
+
+    private mutating func append(_ key: Key, _ prefix: String, suffix: String = "") {
+        keyCount += 1
+        keys.writeString("$\(prefix.utf8.count + Key.textLength + suffix.utf8.count)\r\n")
+        keys.writeString(prefix)
+        key.write(to: &keys)
+        keys.writeString(suffix)
+        keys.writeStaticString("\r\n")
     }
 
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
@@ -93,10 +105,10 @@ struct Batch {
 
     /// The command, for a script that the server knows by this name.
     func command(script: ByteBuffer, time: Timestamp?, options: ScriptOptions) -> RESPCommand {
-        var command = RESPCommand("EVALSHA", count: 2 + keys.count + 5)
+        var command = RESPCommand("EVALSHA", count: 2 + keyCount + 5)
         command.append(script)
-        command.append(keys.count)
-        for key in keys { command.append(key) }
+        command.append(keyCount)
+        command.append(arguments: keys)
         command.append(time.map(String.init) ?? "")
         command.append(options.slack)
         command.append(options.lease)
@@ -209,21 +221,35 @@ extension Key {
     /// The key's name on the server: a hash of 128 bits, in a slot by its first dimension. Nothing in it was chosen by a
     /// client.
     func text(_ prefix: String) -> String {
-        "\(prefix){\(tag)}:\(Self.hex(high))\(Self.hex(low))"
+        var buffer = ByteBuffer()
+        write(to: &buffer)
+        return prefix + String(buffer: buffer)
+    }
+
+    /// `{xx}:` and 32 digits.
+    static let textLength = 37
+
+    func write(to buffer: inout ByteBuffer) {
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.textLength) { bytes in
+            func digit(_ word: UInt64, _ place: UInt64) -> UInt8 {
+                let digit = UInt8(truncatingIfNeeded: word >> (60 - 4 * place)) & 15
+                return digit < 10 ? 48 + digit : 87 + digit
+            }
+            bytes[0] = UInt8(ascii: "{")
+            bytes[1] = digit(partition, 0)
+            bytes[2] = digit(partition, 1)
+            bytes[3] = UInt8(ascii: "}")
+            bytes[4] = UInt8(ascii: ":")
+            for place in 0..<16 {
+                bytes[5 + place] = digit(high, UInt64(place))
+                bytes[21 + place] = digit(low, UInt64(place))
+            }
+            return Self.textLength
+        }
     }
 
     /// One of 256 groups of keys that share a cluster's slot, so that decisions about many clients can share a call.
-    var tag: String { String(Self.hex(partition).prefix(2)) }
-
-    private static func hex(_ word: UInt64) -> String {
-        String(unsafeUninitializedCapacity: 16) { bytes in
-            for index in 0..<16 {
-                let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * index)) & 15
-                bytes[index] = digit < 10 ? 48 + digit : 87 + digit
-            }
-            return 16
-        }
-    }
+    var tag: Int { Int(partition >> 56) }
 }
 
 extension ByteBuffer {

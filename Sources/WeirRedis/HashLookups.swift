@@ -1,0 +1,106 @@
+import NIOCore
+import Synchronization
+public import Weir
+
+/// Answers of lookups, kept for two seconds, misses too; so a change takes effect within seconds, and a busy client costs a
+/// lookup in two seconds.
+///
+/// An address that asks for names which don't exist is held to 100 of them and 20 a second; beyond that its new names
+/// count as unknown without being looked up.
+final class LookupCache: Sendable {
+    struct Question: Hashable {
+        var hash: HashLookup
+        var client: String
+    }
+
+    private struct Entry {
+        var answer: LookupAnswer
+        var fresh: NIODeadline
+    }
+
+    private struct State {
+        var entries: [Question: Entry] = [:]
+        var waiting: [Question: PendingAnswer<Result<LookupAnswer, StoreFailure>>] = [:]
+        var asked: UInt64 = 0
+    }
+
+    static let freshness = TimeAmount.seconds(2)
+    /// After a lookup that failed, so that a server which is down isn't asked by every request.
+    static let failureFreshness = TimeAmount.milliseconds(200)
+    static let most = 100_000
+
+    private let state = Mutex(State())
+    private let misses: Limiter?
+
+    init() {
+        misses = (try? Rate(20, per: 1_000_000, burst: 100)).flatMap { try? Limit("lookups", $0) }.map {
+            Limiter($0, store: MemoryStore(capacity: 100_000))
+        }
+    }
+
+    /// How many lookups were sent.
+    var asked: UInt64 { state.withLock { $0.asked } }
+
+    enum Step {
+        case answered(LookupAnswer)
+        case waits(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
+        /// To be looked up, and told to ``finish(_:_:for:at:)``.
+        case asks(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
+    }
+
+    func look(up question: Question, for asker: UInt64, at now: NIODeadline) -> Step {
+        state.withLock { state in
+            let entry = state.entries[question]
+            if let entry, entry.fresh > now { return .answered(entry.answer) }
+            if let waiting = state.waiting[question] { return .waits(waiting) }
+            if entry == nil, misses?.decide(String(asker), cost: 0).remaining == 0 { return .answered(.unknown) }
+            let answer = PendingAnswer<Result<LookupAnswer, StoreFailure>>()
+            state.waiting[question] = answer
+            state.asked &+= 1
+            return .asks(answer)
+        }
+    }
+
+    /// Takes an answer; nil when there is none, and what was known before goes on for a moment.
+    func finish(_ question: Question, _ found: LookupAnswer?, for asker: UInt64, at now: NIODeadline) {
+        if found?.isKnown == false { _ = misses?.decide(String(asker)) }
+        let (waiting, answer) = state.withLock {
+            state -> (PendingAnswer<Result<LookupAnswer, StoreFailure>>?, LookupAnswer) in
+            let answer = found ?? state.entries[question]?.answer ?? .unknown
+            if state.entries.count >= Self.most {
+                state.entries = state.entries.filter { $0.value.fresh > now }
+                if state.entries.count >= Self.most { state.entries.remove(at: state.entries.startIndex) }
+            }
+            state.entries[question] = Entry(
+                answer: answer, fresh: now + (found == nil ? Self.failureFreshness : Self.freshness))
+            return (state.waiting.removeValue(forKey: question), answer)
+        }
+        waiting?.complete(.success(answer))
+    }
+}
+
+extension RedisStore: TierLookup {
+    /// Looks a client up in the operator's own hash: by `HGET` when a field is asked for, else by `EXISTS`.
+    public func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+        let question = LookupCache.Question(hash: hash, client: client)
+        switch lookups.look(up: question, for: asker, at: .now()) {
+        case .answered(let answer): return .decided(answer)
+        case .waits(let pending): return .pending(pending)
+        case .asks(let pending):
+            let key = hash.key(of: client)
+            let command = hash.field.map { RESPCommand("HGET", key, $0) } ?? RESPCommand("EXISTS", key)
+            send(command, key: key) { [lookups] result in
+                var found: LookupAnswer?
+                switch result {
+                case .success(.string(let buffer)):
+                    found = LookupAnswer(isKnown: true, value: String(buffer: buffer))
+                case .success(.integer(let count)): found = LookupAnswer(isKnown: count > 0)
+                case .success(.null): found = .unknown
+                default: break
+                }
+                lookups.finish(question, found, for: asker, at: .now())
+            }
+            return .pending(pending)
+        }
+    }
+}
