@@ -254,13 +254,15 @@ enum OperationScript {
           save = function(l, s) return pack('<BdI4I4', 4, s[1], s[2], s[3]) end,
         } end
 
-        -- A log is a list: a header with the sum, then an entry for each instant. It and permits are written at once.
+        -- A log is a list: a header (the sum, the last and the first entry's times, the last's cost), then an entry for each
+        -- instant. It and permits are written at once.
         local function expire(key, ticks) call('PEXPIRE', key, floor(ticks / 1000) + 1 + slack) end
+        local function log_head(s) return pack('<BdddI4', 5, s[1], s[2], s[4], s[8]) end
         local function log_write(l, s)
           if s[1] <= 0 then
             call('DEL', s[5])
           else
-            call('LSET', s[5], 0, pack('<Bd', 5, s[1]))
+            call('LSET', s[5], 0, log_head(s))
             expire(s[5], s[2] + l.p - now)
           end
         end
@@ -269,8 +271,10 @@ enum OperationScript {
           if added <= 0 then return end
           if s[1] <= 0 then
             call('DEL', s[5])
-            call('RPUSH', s[5], pack('<Bd', 5, 0), pack('<dI4', now, added))
-            s[8] = added
+            s[1], s[2], s[4], s[8] = added, now, now, added
+            call('RPUSH', s[5], log_head(s), pack('<dI4', now, added))
+            expire(s[5], l.p)
+            return
           elseif s[2] == now then
             s[8] = s[8] + added
             call('LSET', s[5], -1, pack('<dI4', now, s[8]))
@@ -284,13 +288,10 @@ enum OperationScript {
         make[4] = function() return {
           writes = true,
           load = function(l, s, v)
-            s[1], s[2], s[3], s[8] = 0, 0, 0, 0
+            s[1], s[2], s[3], s[4], s[8] = 0, 0, 0, 0, 0
             local head = pcall('LINDEX', s[5], 0)
-            if type(head) == 'string' and #head == 9 and byte(head, 1) == 5 then
-              local _
-              _, s[1] = unpack('<Bd', head)
-              local last = call('LINDEX', s[5], -1)
-              if #last == 12 then s[2], s[8] = unpack('<dI4', last) else s[1] = 0 end
+            if type(head) == 'string' and #head == 29 and byte(head, 1) == 5 then
+              s[1], s[2], s[4], s[8] = unpack('<dddI4', head, 2)
             elseif head then
               call('DEL', s[5])
             end
@@ -312,9 +313,10 @@ enum OperationScript {
                 call('RPUSH', s[5], pack('<dI4', now, moved))
                 s[2], s[8] = now, moved
               end
+              s[4] = min(s[4], now)
               log_write(l, s)
             end
-            while true do
+            while s[4] <= now - l.p do
               local entries = call('LRANGE', s[5], 1, 64)
               local dead = 0
               for i = 1, #entries do
@@ -323,15 +325,14 @@ enum OperationScript {
                 dead = i
                 s[1] = s[1] - cost
               end
-              if dead == 0 then return end
               if s[1] <= 0 or dead == #entries and dead < 64 then
                 call('DEL', s[5])
-                s[1], s[2], s[8] = 0, 0, 0
+                s[1], s[2], s[4], s[8] = 0, 0, 0, 0
                 return
               end
               call('LTRIM', s[5], dead + 1, -1)
-              call('LPUSH', s[5], pack('<Bd', 5, s[1]))
-              if dead < 64 then return end
+              s[4] = unpack('<d', entries[dead + 1] or call('LINDEX', s[5], 0))
+              call('LPUSH', s[5], log_head(s))
             end
           end,
           allows = function(l, s, o)
@@ -377,8 +378,9 @@ enum OperationScript {
                   s[1] = s[1] - back
                   if s[1] > 0 then
                     s[2], s[8] = unpack('<dI4', call('LINDEX', s[5], -1))
+                    s[4] = unpack('<d', call('LINDEX', s[5], 1))
                   else
-                    s[2], s[8] = 0, 0
+                    s[2], s[4], s[8] = 0, 0, 0
                   end
                   log_write(l, s)
                   return true
