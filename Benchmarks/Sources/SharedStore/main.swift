@@ -46,7 +46,10 @@ final class Load: @unchecked Sendable {
     var running = 0
     let done: EventLoopPromise<Void>
 
+    let loop: any EventLoop
+
     init(_ limiter: RequestLimiter, keys: Int, seconds: Int, done: EventLoopPromise<Void>) {
+        loop = done.futureResult.eventLoop
         self.limiter = limiter
         self.keys = (0..<keys).map { "client-\($0)" }
         self.done = done
@@ -66,6 +69,7 @@ final class Load: @unchecked Sendable {
     }
 
     func next(_ slot: Slot) {
+        var atOnce = 0
         // Answers that come at once would be a recursion without an end.
         while true {
             if decided & 63 == 0, nanoseconds() >= end {
@@ -85,7 +89,13 @@ final class Load: @unchecked Sendable {
                     next(slot)
                 }
                 return
-            case let step: count(step)
+            case let step:
+                count(step)
+                atOnce += 1
+                guard atOnce >= 64 else { continue }
+                // The store lives on this event loop too.
+                loop.execute { self.next(slot) }
+                return
             }
         }
     }
@@ -110,7 +120,9 @@ let arguments = CommandLine.arguments
 let loop = MultiThreadedEventLoopGroup(numberOfThreads: 1).next()
 switch (arguments.dropFirst().first, arguments.count) {
 case ("rate", 6...7):
-    guard let inFlight = Int(arguments[3]), let keys = Int(arguments[4]), let seconds = Int(arguments[5]) else { exit(64) }
+    guard let inFlight = Int(arguments[3]), let keys = Int(arguments[4]), let seconds = Int(arguments[5]) else {
+        exit(64)
+    }
     let reading = Policy.read(arguments.count > 6 ? arguments[6] : usualPolicy, file: "policy")
     guard let policy = reading.policy else { fatalError("\(reading.diagnostics)") }
     let store = try await makeStore(arguments[2], on: loop)
