@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import WeirGateway
 import WeirHTTP
+import WeirRedis
 
 struct Validate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -21,6 +22,14 @@ struct Validate: AsyncParsableCommand {
             let loaded = try await LoadedPolicy.load(file, environment: environment)
             for warning in loaded.warnings { complain(warning.description) }
             if strict, !loaded.warnings.isEmpty { throw policyErrorCode }
+            if case .shared(let url) = loaded.policy.server.store {
+                do {
+                    _ = try RedisAddress(url)
+                } catch {
+                    complain("\(file): error: 'store': \(error)")
+                    throw policyErrorCode
+                }
+            }
             let count = loaded.policy.limits.count
             print("\(file): ok, \(count) limit\(count == 1 ? "" : "s")")
         } catch let error as PolicyError {

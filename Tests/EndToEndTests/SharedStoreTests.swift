@@ -110,6 +110,70 @@ extension EndToEnd {
             #expect(short.log.contains("WEIR_KEY_SECRET must have at least 16 characters"), "\(short.log)")
         }
 
+        /// How the store stalls, how it heals, and for how long it does not answer.
+        enum Stall: String, CaseIterable {
+            case stopped, killed, readOnly, full
+        }
+
+        /// In `make test-slow` for 30 s.
+        static let stallTime: Duration =
+            ProcessInfo.processInfo.environment["WEIR_SLOW"] == nil ? .seconds(1) : .seconds(30)
+
+        @Test(
+            "while the store stalls, each mode is honoured, nobody waits beyond the deadline, and it heals",
+            arguments: Stall.allCases)
+        func stalls(_ stall: Stall) async throws {
+            let redis = try await RedisServer(folder)
+            let api = try freePort()
+            let nginx = try balancer(api: api, listen: try freePort(), gateways: [1])
+            try await until("nginx listens: \(nginx.log)") { (try? Connection(api)) != nil }
+            let weir = try await Weir(
+                try Folder(), upstream: api,
+                """
+                store: \(redis.url)
+                limits:
+                  - {name: own, match: {path: /local}, rate: 1000000/second, on_store_failure: local}
+                  - {name: open, match: {path: /allow}, rate: 1000000/second, on_store_failure: allow}
+                  - {name: closed, match: {path: /deny}, rate: 1000000/second, on_store_failure: deny}
+                """)
+            let paths = ["/local", "/allow", "/deny"]
+            for path in paths { #expect(try weir.get(path).status == 200) }
+            let memory = weir.program.residentBytes
+            switch stall {
+            case .stopped: redis.program?.signal(SIGSTOP)
+            case .killed: try await redis.kill()
+            case .readOnly: try redis.ask("REPLICAOF", "127.0.0.1", "1")
+            case .full: try redis.ask("CONFIG", "SET", "maxmemory", "1")
+            }
+            var waits: [Duration] = []
+            let start = ContinuousClock.now
+            while ContinuousClock.now - start < Self.stallTime {
+                for path in paths {
+                    let asked = ContinuousClock.now
+                    let status = try weir.get(path).status
+                    waits.append(ContinuousClock.now - asked)
+                    // Before the loss is noticed the store may still have answered.
+                    #expect(
+                        path == "/deny" ? status == 503 || waits.count < 4 : status == 200,
+                        "\(stall) \(path): \(status)")
+                }
+            }
+            waits.sort()
+            let slowest = waits[waits.count * 99 / 100]
+            #expect(slowest < .milliseconds(50 + 30), "a bound that the issue names; the rest is the request itself")
+            #expect(weir.program.residentBytes - memory < 20_000_000)
+            let healed = ContinuousClock.now
+            switch stall {
+            case .stopped: redis.program?.signal(SIGCONT)
+            case .killed: try await redis.start()
+            case .readOnly: try redis.ask("REPLICAOF", "NO", "ONE")
+            case .full: try redis.ask("CONFIG", "SET", "maxmemory", "0")
+            }
+            try await until("it heals") { try weir.get("/deny").status == 200 }
+            #expect(ContinuousClock.now - healed < .seconds(2), "a bound that the issue names")
+            print("\(stall): \(waits.count) requests, p99 \(slowest), healed within \(ContinuousClock.now - healed)")
+        }
+
         @Test("a gateway that started without its store shares its limits when the store comes")
         func comesLater() async throws {
             let redis = try await RedisServer(folder)

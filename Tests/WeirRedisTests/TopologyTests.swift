@@ -24,21 +24,7 @@ extension Redis {
         @Test("a cluster conforms, decides over several slots together, and slots may move under load")
         func cluster() async throws {
             let cluster = try await RedisCluster(folder, replicas: 0)
-            for (index, rule) in StoreConformance.cases.enumerated() {
-                let clock = ManualClock(at: 1_790_000_000_000_000)
-                let store = try await makeStore(cluster.url) {
-                    $0.clock = clock
-                    $0.prefix = "case-\(index):"
-                    $0.remembersDenials = false
-                    $0.slack = 3_600_000
-                }
-                do {
-                    try await rule.run(on: store, clock)
-                } catch {
-                    Issue.record("\(rule): \(error)")
-                }
-                store.close()
-            }
+            try await checkConformance(cluster.url)
             let store = try await makeStore(cluster.url) { $0.remembersDenials = false }
             try await manySlots(store)
             try await movingSlots(store, cluster)
