@@ -28,8 +28,18 @@ final class DenialMemory: Sendable {
     }
 
     private struct State {
-        var entries: [Question: Entry] = [:]
+        /// By key, because a key is forgotten as a whole; few have more than one entry.
+        var entries: [Key: [(question: Question, entry: Entry)]] = [:]
         var answered: UInt64 = 0
+        /// When what is over was last looked for because there was no room.
+        var cleared = NIODeadline.uptimeNanoseconds(0)
+
+        mutating func sweep(_ now: NIODeadline) {
+            for (key, entries) in entries {
+                let left = entries.filter { $0.entry.end > now }
+                if left.count < entries.count { self.entries[key] = left.isEmpty ? nil : left }
+            }
+        }
     }
 
     /// Entries beyond this are not kept: the server answers then.
@@ -46,8 +56,9 @@ final class DenialMemory: Sendable {
     /// The decisions about a request that one of its limits denied a moment ago: that limit's own, and of the others that
     /// they weren't asked.
     func answer(_ charges: [Charge], at now: NIODeadline, into decisions: inout [Decision]) -> Bool {
-        guard count.load(ordering: .relaxed) > 0 else { return false }
-        for (index, charge) in charges.enumerated() where !charge.isShadow && !charge.countsDenied {
+        // Who is denied by one limit may owe a penalty to another, which only the server can charge.
+        guard count.load(ordering: .relaxed) > 0, !charges.contains(where: \.countsDenied) else { return false }
+        for (index, charge) in charges.enumerated() where !charge.isShadow {
             guard let denial = take(charge, at: now) else { continue }
             decisions.removeAll(keepingCapacity: true)
             for place in charges.indices { decisions.append(place == index ? denial : .unasked) }
@@ -58,7 +69,10 @@ final class DenialMemory: Sendable {
 
     private func take(_ charge: Charge, at now: NIODeadline) -> Decision? {
         let entry = state.withLock { state -> Entry? in
-            guard let entry = state.entries[Question(charge)], entry.end > now else { return nil }
+            let question = Question(charge)
+            guard let entry = state.entries[charge.key]?.first(where: { $0.question == question })?.entry,
+                entry.end > now
+            else { return nil }
             state.answered &+= 1
             return entry
         }
@@ -79,11 +93,19 @@ final class DenialMemory: Sendable {
         let end = sent + .microseconds(Int64(wait))
         guard end > now else { return }
         state.withLock { state in
-            if state.entries.count >= Self.most {
-                state.entries = state.entries.filter { $0.value.end > now }
+            if state.entries.count >= Self.most, state.entries[charge.key] == nil {
+                // To look through them all takes a while, so not for every denial.
+                guard now - state.cleared > .milliseconds(100) else { return }
+                state.cleared = now
+                state.sweep(now)
                 guard state.entries.count < Self.most else { return }
             }
-            state.entries[Question(charge)] = Entry(decision: decision, sent: sent, end: end)
+            let question = Question(charge)
+            let entry = Entry(decision: decision, sent: sent, end: end)
+            var entries = state.entries[charge.key] ?? []
+            entries.removeAll { $0.question == question || $0.entry.end <= now }
+            entries.append((question, entry))
+            state.entries[charge.key] = entries
             count.store(state.entries.count, ordering: .relaxed)
         }
     }
@@ -92,7 +114,7 @@ final class DenialMemory: Sendable {
     func forget(_ key: Key) {
         guard count.load(ordering: .relaxed) > 0 else { return }
         state.withLock { state in
-            state.entries = state.entries.filter { $0.key.key != key }
+            state.entries[key] = nil
             count.store(state.entries.count, ordering: .relaxed)
         }
     }
@@ -101,7 +123,7 @@ final class DenialMemory: Sendable {
     func sweep(at now: NIODeadline) {
         guard count.load(ordering: .relaxed) > 0 else { return }
         state.withLock { state in
-            state.entries = state.entries.filter { $0.value.end > now }
+            state.sweep(now)
             count.store(state.entries.count, ordering: .relaxed)
         }
     }

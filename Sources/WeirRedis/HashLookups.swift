@@ -48,12 +48,21 @@ final class LookupCache: Sendable {
         case asks(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
     }
 
+    /// Forgets what nobody has asked for in a minute.
+    func sweep(at now: NIODeadline) {
+        state.withLock { state in
+            state.entries = state.entries.filter { now - $0.value.fresh < .minutes(1) }
+        }
+    }
+
     func look(up question: Question, for asker: UInt64, at now: NIODeadline) -> Step {
         state.withLock { state in
             let entry = state.entries[question]
             if let entry, entry.fresh > now { return .answered(entry.answer) }
             if let waiting = state.waiting[question] { return .waits(waiting) }
-            if entry == nil, misses?.decide(String(asker), cost: 0).remaining == 0 { return .answered(.unknown) }
+            if entry?.answer.isKnown != true, misses?.decide(String(asker), cost: 0).remaining == 0 {
+                return .answered(.unknown)
+            }
             let answer = PendingAnswer<Result<LookupAnswer, StoreFailure>>()
             state.waiting[question] = answer
             state.asked &+= 1

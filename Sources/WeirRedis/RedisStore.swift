@@ -58,6 +58,8 @@ public final class RedisStore: Store {
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
     private let liveInstances = Atomic<Int>(1)
     private let lateCharges = Atomic<UInt64>(0)
+    /// How many slices of the permits were renewed.
+    private let renewals = Atomic<UInt64>(0)
     private let isUp = Atomic<Bool>(false)
     private let timers = Mutex<[RepeatedTask]>([])
 
@@ -127,6 +129,8 @@ public final class RedisStore: Store {
 
     private static func tls(_ address: RedisAddress) throws(StoreFailure) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
+        // A server that is gone says no farewell.
+        configuration.shutdownTimeout = .milliseconds(100)
         do {
             if let file = address.caFile {
                 configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
@@ -260,12 +264,14 @@ public final class RedisStore: Store {
         case .refund(let charge, let receipt):
             if charge.numbers.algorithm == .concurrency {
                 permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
+            } else {
+                denials.forget(charge.key)
             }
-            denials.forget(charge.key)
             submit(.refund(charge, receipt, answer))
         case .debit(let charge): submit(.debit(charge, answer))
         case .reset(let numbers, let key):
             denials.forget(key)
+            if numbers.algorithm == .concurrency { permits.withLock { $0 = $0.filter { $0.value.key != key } } }
             submit(.reset(numbers, key, answer))
         }
         return .pending(answer)
@@ -276,8 +282,20 @@ public final class RedisStore: Store {
         submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
     }
 
+    /// Refunds a charge that nobody knows of. It has time: longer than a server mostly stalls.
+    func giveBack(_ charge: Charge, _ receipt: Receipt) {
+        let now = NIODeadline.now()
+        let refund = Operation(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
+        refund.isPatient = true
+        permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
+        hand(refund)
+    }
+
     func submit(_ work: Operation.Work, submitted: NIODeadline, deadline: NIODeadline) {
-        let operation = Operation(work, submitted: submitted, deadline: deadline)
+        hand(Operation(work, submitted: submitted, deadline: deadline))
+    }
+
+    private func hand(_ operation: Operation) {
         if loop.inEventLoop {
             router.router?.submit(operation)
             return
@@ -325,19 +343,29 @@ public final class RedisStore: Store {
     // MARK: Keeping house
 
     private func startTimers() {
-        let renew = loop.scheduleRepeatedTask(
-            initialDelay: .microseconds(options.lease / 3), delay: .microseconds(options.lease / 3)
-        ) { [weak self] task in
+        // A tenth of the permits at a time, so that each is renewed at a third of its lease and all together don't crowd
+        // out decisions.
+        let slice = TimeAmount.microseconds(max(options.lease, 30_000) / 30)
+        let renew = loop.scheduleRepeatedTask(initialDelay: slice, delay: slice) { [weak self] task in
             guard let self else { return task.cancel() }
-            for (id, charge) in permits.withLock({ $0 }) { submit(.renew(charge, id: id)) }
+            let now = renewals.wrappingAdd(1, ordering: .relaxed).newValue % 10
+            for (id, charge) in permits.withLock({ $0.filter { $0.key % 10 == now } }) {
+                submit(.renew(charge, id: id))
+            }
+        }
+        let secret = loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) {
+            [weak self] task in
+            guard let self, !secrets.withLock({ $0.isKnown }) else { return task.cancel() }
+            fetchSecret()
         }
         let others = loop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { [weak self] task in
             guard let self else { return task.cancel() }
             denials.sweep(at: .now())
+            lookups.sweep(at: .now())
             countInstances()
             fetchSecret()
         }
-        timers.withLock { $0 = [renew, others] }
+        timers.withLock { $0 = [renew, secret, others] }
     }
 
     private var secretKey: String { "\(options.prefix)key-secret" }
@@ -354,8 +382,10 @@ public final class RedisStore: Store {
         router.router?.command(put, key: secretKey) { _ in }
         router.router?.command(RESPCommand("PEXPIRE", secretKey, String(Self.secretLifetime)), key: secretKey) { _ in }
         router.router?.command(RESPCommand("GET", secretKey), key: secretKey) { [weak self] result in
-            guard let self, case .success(let value) = result else { return }
-            guard let text = value.text, let hasher = KeyHasher(sharedSecretText: text) else {
+            // An error of the server's says nothing about the secret.
+            guard let self, case .success(.string(let buffer)) = result else { return }
+            let text = String(buffer: buffer)
+            guard let hasher = KeyHasher(sharedSecretText: text) else {
                 logger.error("the store's '\(secretKey)' is not a secret; delete it, or set WEIR_KEY_SECRET")
                 return
             }
@@ -409,10 +439,7 @@ extension RedisStore: NodeOwner {
                 if isLate {
                     // Nobody knows of this charge.
                     lateCharges.wrappingAdd(1, ordering: .relaxed)
-                    let refund = Operation(
-                        .refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
-                    refund.isPatient = true
-                    router.router?.submit(refund)
+                    giveBack(charge, receipt)
                 } else if charge.numbers.algorithm == .concurrency, answer != nil {
                     permits.withLock { $0[receipt.sequence] = charge }
                 }

@@ -98,6 +98,24 @@ struct PipelineTests {
         #expect(pipeline.submit(operation(at: later).0) == nil)
     }
 
+    @Test("a patient refund doesn't hold back the deadlines of what comes after it")
+    mutating func patience() {
+        pipeline.open(at: start)
+        let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
+        let refund = Operation(
+            .refund(charge, Receipt(time: 1, delay: 0, sequence: 1), nil), submitted: start,
+            deadline: start + .seconds(5))
+        refund.isPatient = true
+        _ = pipeline.submit(refund)
+        let (decision, _) = operation(at: start)
+        _ = pipeline.submit(decision)
+        #expect(pipeline.nextDeadline == start + .milliseconds(50))
+        #expect(
+            pipeline.expire(at: start + .milliseconds(50)).map(ObjectIdentifier.init) == [ObjectIdentifier(decision)])
+        #expect(pipeline.isBreakerOpen == false, "nothing was under way, so the server isn't at fault")
+        #expect(pipeline.nextDeadline == start + .seconds(5))
+    }
+
     @Test("an operation that was answered is not sent again, and one that was not executed goes first")
     mutating func returned() {
         pipeline.open(at: start)
@@ -189,7 +207,8 @@ struct PipelineTests {
         arguments: [
             "redis", "http://a", "redis://", "redis://a:0", "redis://a:x", "redis://a/b", "redis://a,b",
             "redis://a/99999",
-            "redis+cluster://a/1", "redis+sentinel://a", "redis://:sec%zzret@h", "redis://h?x=1",
+            "redis+cluster://a/1", "redis://u:sec/ret@h", "redis://1:2/sec@h", "redis+sentinel://a",
+            "redis://:sec%zzret@h", "redis://h?x=1",
         ])
     func wrongAddresses(_ url: String) {
         do {

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import NIOSSL
 import Weir
 
 /// Finds the node for each operation: the only one, or the one that serves the key's slot. On one event loop.
@@ -15,6 +16,8 @@ final class Router: @unchecked Sendable {
     private var single: Node?
     private var slots: [Node?] = []
     private var isRefreshing = false
+    /// When a node was last named by another as the one to ask; it may not be in the map yet.
+    private var named: [RedisAddress.Endpoint: NIODeadline] = [:]
     private var isClosed = false
 
     init(
@@ -56,7 +59,7 @@ final class Router: @unchecked Sendable {
         if let endpoint {
             resolve = { $0.makeSucceededFuture(endpoint) }
         } else if case .sentinel(let master) = address.topology {
-            let finder = SentinelFinder(sentinels: address.endpoints, master: master)
+            let finder = SentinelFinder(sentinels: address.endpoints, master: master, tls: configuration.tls)
             resolve = { finder.find(on: $0) }
         } else {
             let endpoint = address.endpoints[0]
@@ -96,7 +99,22 @@ final class Router: @unchecked Sendable {
             receive(.failure(trouble))
             return
         }
-        node.command(command, receive)
+        node.command(command) { [self] result in
+            guard isCluster, case .success(.error(let text)) = result,
+                case .moved(let slot, let host, let port) = ServerError(text)
+            else { return receive(result) }
+            let endpoint = endpoint(host, port, namedBy: node)
+            slots[slot] = self.node(at: endpoint)
+            refresh()
+            guard let target = slots[slot], target.isUp else { return receive(.failure(trouble)) }
+            target.command(command, receive)
+        }
+    }
+
+    private func endpoint(_ host: String, _ port: Int, namedBy node: Node) -> RedisAddress.Endpoint {
+        let endpoint = RedisAddress.Endpoint(host: host.isEmpty ? node.endpoint?.host ?? "" : host, port: port)
+        named[endpoint] = .now()
+        return endpoint
     }
 
     /// Whether who serves a key is expected to answer.
@@ -133,12 +151,12 @@ final class Router: @unchecked Sendable {
         operation.isAsking = false
         switch error {
         case .moved(let slot, let host, let port) where isCluster:
-            let endpoint = RedisAddress.Endpoint(host: host.isEmpty ? node.endpoint?.host ?? "" : host, port: port)
+            let endpoint = endpoint(host, port, namedBy: node)
             slots[slot] = self.node(at: endpoint)
             refresh()
             submit(operation)
         case .ask(let host, let port) where isCluster:
-            let endpoint = RedisAddress.Endpoint(host: host.isEmpty ? node.endpoint?.host ?? "" : host, port: port)
+            let endpoint = endpoint(host, port, namedBy: node)
             guard let target = self.node(at: endpoint), target.isUp else {
                 retry(operation, error)
                 return
@@ -154,6 +172,8 @@ final class Router: @unchecked Sendable {
 
     private func retry(_ operation: Operation, _ error: ServerError) {
         let pause = TimeAmount.milliseconds(5)
+        // A renewal that comes late could bring back a permit that was freed meanwhile; the next is on its way.
+        if case .renew = operation.work { return }
         guard NIODeadline.now() + pause < operation.deadline else {
             operation.fail(error.failure)
             return
@@ -196,7 +216,8 @@ final class Router: @unchecked Sendable {
         }
         slots = map
         let used = Set(owners.map(\.master)).union(address.endpoints)
-        for (endpoint, node) in nodes where !used.contains(endpoint) {
+        named = named.filter { NIODeadline.now() - $0.value < .seconds(30) }
+        for (endpoint, node) in nodes where !used.contains(endpoint) && named[endpoint] == nil && node.isIdle {
             node.close()
             nodes[endpoint] = nil
         }
@@ -211,6 +232,7 @@ extension Operation {
 struct SentinelFinder: Sendable {
     let sentinels: [RedisAddress.Endpoint]
     let master: String
+    let tls: NIOSSLContext?
 
     func find(on loop: any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint> {
         find(on: loop, sentinels.shuffled()[...], StoreFailure(.unavailable, "no sentinel answers"))
@@ -221,7 +243,7 @@ struct SentinelFinder: Sendable {
     ) -> EventLoopFuture<RedisAddress.Endpoint> {
         guard let sentinel = left.first else { return loop.makeFailedFuture(failure) }
         let question = RESPCommand("SENTINEL", "get-master-addr-by-name", master)
-        return OneShot.ask(sentinel, [question], on: loop).flatMapThrowing { value in
+        return OneShot.ask(sentinel, [question], on: loop, tls: tls).flatMapThrowing { value in
             guard let parts = value.elements, parts.count == 2, let host = parts[0].text,
                 let port = parts[1].text.flatMap({ Int($0) }), (1...65535).contains(port)
             else {

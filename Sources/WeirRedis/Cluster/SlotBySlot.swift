@@ -95,6 +95,6 @@ final class SlotBySlot: Sendable {
             }
             return charged
         }
-        for (charge, receipt) in charged { _ = store.apply(.refund(charge, receipt)) }
+        for (charge, receipt) in charged { store.giveBack(charge, receipt) }
     }
 }

@@ -50,6 +50,8 @@ final class Node: @unchecked Sendable {
     private var isClosed = false
     private var flushIsScheduled = false
     private var deadlineTask: Scheduled<Void>?
+    /// When ``deadlineTask`` comes.
+    private var armed: NIODeadline?
     private var probeTask: RepeatedTask?
     /// Why there is no connection, for a message.
     private var trouble: StoreFailure?
@@ -75,6 +77,7 @@ final class Node: @unchecked Sendable {
         if let failure = pipeline.submit(operation) {
             operation.fail(failure.code == .unavailable ? trouble ?? failure : failure)
         } else {
+            arm(operation.deadline)
             scheduleFlush()
         }
     }
@@ -90,7 +93,6 @@ final class Node: @unchecked Sendable {
         }
         pipeline.sent(Pipeline.Control(receive: receive), at: .now())
         channel.writeAndFlush(command.bytes, promise: nil)
-        scheduleDeadline()
     }
 
     // MARK: Sending
@@ -120,16 +122,18 @@ final class Node: @unchecked Sendable {
             wrote = true
         }
         if wrote { channel.flush() }
-        scheduleDeadline()
     }
 
-    private func scheduleDeadline() {
-        guard deadlineTask == nil, let deadline = pipeline.nextDeadline else { return }
+    private func arm(_ deadline: NIODeadline) {
+        if let armed, armed <= deadline { return }
+        deadlineTask?.cancel()
+        armed = deadline
         deadlineTask = loop.scheduleTask(deadline: deadline) { self.deadlineHasCome() }
     }
 
     private func deadlineHasCome() {
         deadlineTask = nil
+        armed = nil
         let wasOpen = pipeline.isBreakerOpen
         for operation in pipeline.expire(at: .now()) {
             operation.fail(StoreFailure(.deadline, "no answer within the deadline"))
@@ -138,7 +142,7 @@ final class Node: @unchecked Sendable {
             log(.warning, "the store does not answer in time; probing")
             probe()
         }
-        scheduleDeadline()
+        if let next = pipeline.nextDeadline { arm(next) }
     }
 
     /// While the breaker is open the server is asked for a sign of life, and given up when it is silent for too long.
@@ -163,10 +167,11 @@ final class Node: @unchecked Sendable {
 
     // MARK: Receiving
 
-    fileprivate func received(_ value: RESPValue) {
+    fileprivate func received(_ value: RESPValue, from channel: any Channel) {
+        guard channel === self.channel else { return }
         let wasOpen = pipeline.isBreakerOpen
         guard let sent = pipeline.received(at: .now()) else {
-            channel?.close(promise: nil)
+            channel.close(promise: nil)
             return
         }
         switch sent {
@@ -181,6 +186,7 @@ final class Node: @unchecked Sendable {
         switch value {
         case .string(let buffer):
             guard let results = batch.results(buffer) else {
+                log(.error, "the server's answer is not the script's")
                 fail(batch, StoreFailure(.refused, "the server's answer is not the script's"))
                 return
             }
@@ -226,9 +232,10 @@ final class Node: @unchecked Sendable {
         loop.execute { [self] in
             isClosed = true
             trouble = StoreFailure(.unavailable, "the store is closed")
-            channel?.close(promise: nil)
             deadlineTask?.cancel()
             probeTask?.cancel()
+            failAll(StoreFailure(.unavailable, "the store is closed"))
+            channel?.close(promise: nil)
         }
     }
 
@@ -314,14 +321,16 @@ final class Node: @unchecked Sendable {
                 }
             ))
         var left = commands.count
+        var hasFailed = false
         let now = NIODeadline.now()
         for (command, check) in commands {
             let control = Pipeline.Control { [self] result in
                 left -= 1
                 switch result.map(check) {
                 case .success(nil):
-                    if left == 0 { ready() }
+                    if left == 0, !hasFailed { ready() }
                 case .success(let failure?), .failure(let failure):
+                    hasFailed = true
                     guard self.channel === channel else { return }
                     trouble = failure
                     channel.close(promise: nil)
@@ -362,8 +371,9 @@ final class Node: @unchecked Sendable {
         channel.write(RESPCommand("SCRIPT", "LOAD", OperationScript.text).bytes, promise: nil)
     }
 
-    fileprivate func closed() {
-        channel = nil
+    fileprivate func closed(_ channel: any Channel) {
+        guard channel === self.channel else { return }
+        self.channel = nil
         lost(trouble ?? StoreFailure(.unavailable, "the connection to the store was lost"))
     }
 
@@ -371,9 +381,7 @@ final class Node: @unchecked Sendable {
     private func lost(_ failure: StoreFailure) {
         trouble = failure
         probeTask?.cancel()
-        let (operations, controls) = pipeline.close()
-        for operation in operations { operation.fail(failure) }
-        for control in controls { control.receive(.failure(failure)) }
+        failAll(failure)
         guard !isClosed else { return }
         if lastLogged != failure.description { log(.warning, failure.description) }
         lastLogged = failure.description
@@ -381,6 +389,15 @@ final class Node: @unchecked Sendable {
         let longest = min(configuration.longestPause.nanoseconds, 25_000_000 << Int64(min(failures, 10)))
         loop.scheduleTask(in: .nanoseconds(.random(in: longest / 2...longest))) { self.connect() }
     }
+
+    private func failAll(_ failure: StoreFailure) {
+        let (operations, controls) = pipeline.close()
+        for operation in operations { operation.fail(failure) }
+        for control in controls { control.receive(.failure(failure)) }
+    }
+
+    /// Whether nothing waits and nothing is under way.
+    var isIdle: Bool { pipeline.isIdle }
 
     /// Why nothing is answered now, if so.
     var currentTrouble: StoreFailure? { trouble }
@@ -405,14 +422,14 @@ private final class NodeHandler: ChannelInboundHandler {
         var bytes = unwrapInboundIn(data)
         parser.append(&bytes)
         do {
-            while let value = try parser.next() { node.received(value) }
+            while let value = try parser.next() { node.received(value, from: context.channel) }
         } catch {
             context.close(promise: nil)
         }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        node.closed()
+        node.closed(context.channel)
         context.fireChannelInactive()
     }
 

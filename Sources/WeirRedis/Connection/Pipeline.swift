@@ -154,23 +154,24 @@ struct Pipeline {
         func isOver(_ operation: Operation) -> Bool {
             operation.isAnswered || operation.deadline <= now || isBreakerOpen && !operation.isPatient
         }
-        if isBreakerOpen || waiting.first.map(isOver) == true {
-            for operation in waiting where isOver(operation) {
-                size -= operation.size
-                if !operation.isAnswered { overdue.append(operation) }
-            }
-            waiting.removeAll(where: isOver)
+        for operation in waiting where isOver(operation) {
+            size -= operation.size
+            if !operation.isAnswered { overdue.append(operation) }
         }
+        waiting.removeAll(where: isOver)
         return overdue
     }
 
-    /// When ``expire(at:)`` has something to do next.
+    /// When ``expire(at:)`` has something to do next. Deadlines don't rise with the order: what was sent back once has an
+    /// older one, and what is patient a later.
     var nextDeadline: NIODeadline? {
-        for sent in inFlight {
-            guard case .batch(let batch, _) = sent else { continue }
-            if let operation = batch.operations.first(where: { !$0.isAnswered }) { return operation.deadline }
+        var next: NIODeadline?
+        func take(_ operation: Operation) {
+            if !operation.isAnswered { next = min(next ?? operation.deadline, operation.deadline) }
         }
-        return waiting.first?.deadline
+        for case .batch(let batch, _) in inFlight { batch.operations.forEach(take) }
+        waiting.forEach(take)
+        return next
     }
 
     /// Whether the server has been silent for so long that the connection is given up.

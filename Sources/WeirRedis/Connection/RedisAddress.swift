@@ -40,6 +40,10 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         usesTLS = scheme.hasPrefix("rediss")
         var rest = url[colon.upperBound...]
         (user, password) = try Self.takeUserAndPassword(&rest)
+        guard !rest.contains("@") else {
+            throw ParseError(
+                description: "a '/' in the store's user or password must be written as %2F, and an '@' as %40")
+        }
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
         rest = rest.dropFirst(authority.count)
         let path = rest.drop { $0 == "/" }.prefix { $0 != "?" }

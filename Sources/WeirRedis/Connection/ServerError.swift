@@ -54,6 +54,8 @@ enum ServerError: Hashable {
         case .noScript, .moved, .ask, .tryAgain: StoreFailure(.unavailable, "the server is busy with something else")
         case .clusterDown: StoreFailure(.unavailable, "the cluster is down")
         case .readOnly: StoreFailure(.refused, "the server is a read-only replica")
+        case .other(let text) where text.contains("max number of clients"):
+            StoreFailure(.unavailable, "the server has too many clients")
         case .denied(let text), .other(let text):
             StoreFailure(.refused, String(text.prefix(200).filter { !$0.isNewline }))
         }

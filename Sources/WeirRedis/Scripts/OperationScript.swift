@@ -331,7 +331,12 @@ enum OperationScript {
                 return
               end
               call('LTRIM', s[5], dead + 1, -1)
-              s[4] = unpack('<d', entries[dead + 1] or call('LINDEX', s[5], 0))
+              local first = entries[dead + 1] or call('LINDEX', s[5], 0)
+              if not first then
+                s[1], s[2], s[4], s[8] = 0, 0, 0, 0
+                return
+              end
+              s[4] = unpack('<d', first)
               call('LPUSH', s[5], log_head(s))
             end
           end,
