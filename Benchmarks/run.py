@@ -286,9 +286,30 @@ def shared(rounds, seconds):
             size = (redis.number("memory", "used_memory") - base) / int(redis.ask("DBSIZE"))
             print(f"{algorithm}: {rate:,.0f} decisions a second, {cpu:.1f} us of Redis each, {size:.0f} bytes a key", flush=True)
         redis.ask("FLUSHALL")
+        cluster(folder, seconds)
     finally:
         redis.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def cluster(folder, seconds):
+    """The same against three masters."""
+    nodes = []
+    try:
+        for index in range(3):
+            home = os.path.join(folder, f"node-{index}")
+            os.mkdir(home)
+            nodes.append(Redis(home, "--cluster-enabled", "yes", "--cluster-port", str(port())))
+        run("redis-cli", "--cluster", "create", *[f"127.0.0.1:{node.port}" for node in nodes], "--cluster-yes")
+        while not all("cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in nodes):
+            time.sleep(0.1)
+        before = sum(node.cpu() for node in nodes)
+        lines = run(SHARED, "rate", "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes), "256", "100000", str(seconds)).splitlines()
+        decided = int(lines[0].split()[1])
+        print(f"a cluster of three masters: {float(lines[1]):,.0f} decisions a second, {(sum(node.cpu() for node in nodes) - before) / decided:.1f} us of Redis each", flush=True)
+    finally:
+        for node in nodes:
+            node.stop()
 
 
 def main():

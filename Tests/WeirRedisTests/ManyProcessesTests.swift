@@ -54,6 +54,29 @@ extension Redis {
             return most
         }
 
+        @Test("no key is left without a TTL, or held for ever, by processes that are killed at any moment")
+        func killed() async throws {
+            let folder = try Folder()
+            let server = try await RedisServer(folder)
+            let probe = packageFolder.appending(path: ".build/debug/StoreProbe").path
+            for _ in 0..<(Self.runs == 1 ? 2 : 20) {
+                let processes = try Algorithm.all.map { algorithm in
+                    try Program(probe, [server.url, algorithm.rawValue, "5", "60000000", "1000000"], in: folder)
+                }
+                try await until("they are at it") {
+                    try server.ask("KEYS", "weir:{*").split(separator: "\n").count >= 5
+                }
+                for process in processes { process.signal(SIGKILL) }
+                for process in processes { _ = try await process.wait() }
+                for key in try server.ask("KEYS", "*").split(separator: "\n") {
+                    let left = try server.ask("PTTL", String(key))
+                    #expect(left != "-1", "\(key) has no TTL")
+                    if key.hasPrefix("weir:{") { #expect((Int(left) ?? 0) <= 121_001, "\(key) is kept for \(left) ms") }
+                }
+                try server.ask("FLUSHALL")
+            }
+        }
+
         @Test("each algorithm keeps its promise", arguments: Algorithm.all)
         func promises(_ algorithm: Algorithm) async throws {
             for number in 0..<Self.runs {
