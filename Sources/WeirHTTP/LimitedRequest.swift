@@ -320,7 +320,7 @@ public final class LimitedRequest {
     private func conclude() -> Verdict {
         var delay: Timestamp = 0
         for (index, charge) in charges.enumerated() {
-            reviseForWarmUp(index)
+            revise(index)
             if charge.isShadow || decisions[index].isUnasked { continue }
             delay = max(delay, decisions[index].delay)
             if let current = reported, !decisions[index].isReported(before: decisions[current]) { continue }
@@ -333,14 +333,19 @@ public final class LimitedRequest {
         return .refuse(.quotaExceeded(violatedPolicies, retryAfter: LimitHeaders.seconds(headerDecision(reported))))
     }
 
-    /// A cost that only the warm-up makes impossible is possible when it is over.
-    private func reviseForWarmUp(_ index: Int) {
+    /// A cost that only the warm-up, or this instance's share of the limit, makes impossible is possible when that is over.
+    private func revise(_ index: Int) {
         let part = parts[index]
-        guard !part.isWarm, !decisions[index].allowed, decisions[index].retryAfter == nil,
+        guard !part.isWarm || storeFailed, !decisions[index].allowed, decisions[index].retryAfter == nil,
             part.window.limit.algorithm != .concurrency,
             charges[index].required <= part.window.limit.numbers.capacity
         else { return }
-        decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
+        if part.isWarm {
+            // When the store will answer again nobody knows.
+            decisions[index].retryAfter = 1_000_000
+        } else {
+            decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
+        }
     }
 
     // MARK: headers

@@ -282,6 +282,7 @@ extension Redis {
                   - {name: open, match: {path: "/open*"}, rate: 1/minute, on_store_failure: allow}
                   - {name: closed, match: {path: ["/closed", "/open/closed"]}, rate: 9/minute, on_store_failure: deny}
                   - {name: own, match: {path: ["/own", "/open/own"]}, rate: 6/minute, on_store_failure: local}
+                  - {name: big, match: {path: /big}, rate: 6/minute, cost: 4, on_store_failure: local}
                 instances: 3
                 """, file: "f")
             let policy = try #require(reading.policy, "\(reading.diagnostics)")
@@ -308,6 +309,9 @@ extension Redis {
             #expect(request.reportedDecision?.remaining == 1)
             #expect(try await status("/open/own") == 200)
             #expect(try await status("/own") == 429)
+            // 4 of a share of 2: impossible only while the store is gone.
+            #expect(try await status("/big") == 429)
+            #expect(request.reportedDecision?.retryAfter == 1_000_000)
         }
 
         struct Plain: LimitableRequest {
