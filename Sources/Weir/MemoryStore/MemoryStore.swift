@@ -249,11 +249,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
 
     private func refund(_ charge: Charge, _ receipt: Receipt, _ fingerprint: UInt64) -> Bool {
         withLocked(fingerprint) { segment, fingerprint, now in
-            guard segment.pointee.table.find(fingerprint) != nil else { return false }
+            // Spent even if there is nothing to give back, else it could take from what others are charged later.
             let isOnce =
                 charge.numbers.algorithm == .concurrency
                 || segment.pointee.annexed().receipts.spend(receipt.sequence, of: fingerprint)
-            guard isOnce else { return false }
+            guard isOnce, segment.pointee.table.find(fingerprint) != nil else { return false }
             return visit(segment, fingerprint, charge.numbers, at: now, Refund(cost: charge.cost, receipt: receipt))
                 ?? false
         }

@@ -582,7 +582,7 @@ enum OperationScript {
               local s, done = state(l, kind, k), false
               if l.kind == 5 then
                 done = kind.refund(l, s, o)
-              elseif now - o.time <= 60000000 and kind.left(l, s) > 0 then
+              elseif now - o.time <= 60000000 then
                 local reset = call('GET', KEYS[k + 2])
                 if not (reset and o.time <= tonumber(reset)) and call('SET', KEYS[k + 1], 1, 'NX', 'PX', 60000 + slack) then
                   done = kind.refund(l, s, o)
