@@ -227,33 +227,34 @@ final class RequestFlow: ChannelDuplexHandler {
     }
 
     private func wait(for answer: PendingAnswer<DecisionResult>, since start: NIODeadline) {
-        phase = .waiting
-        let flow = NIOLoopBound(self, eventLoop: shared.loop)
-        let loop = shared.loop
-        let exchange = exchange
-        answer.whenComplete { decisions in
-            loop.execute {
-                guard flow.value.phase == .waiting, flow.value.exchange == exchange else {
-                    flow.value.request.abandon(decisions: decisions)
-                    return
-                }
-                flow.value.resume(decisions, since: start)
-            }
+        wait(for: answer) {
+            $0.resume($1, since: start)
+        } ifGone: {
+            $0.request.abandon(decisions: $1)
         }
     }
 
     /// Begins the request again when its client has been looked up.
     private func wait(for lookup: PendingAnswer<Result<LookupAnswer, StoreFailure>>) {
+        wait(for: lookup) { flow, _ in
+            if let head = flow.head { flow.decide(head) }
+        } ifGone: { _, _ in
+        }
+    }
+
+    /// Goes on with an answer, on this event loop, if the request is still there.
+    private func wait<Answer: Sendable>(
+        for answer: PendingAnswer<Answer>, _ goOn: @escaping @Sendable (RequestFlow, Answer) -> Void,
+        ifGone: @escaping @Sendable (RequestFlow, Answer) -> Void
+    ) {
         phase = .waiting
         let flow = NIOLoopBound(self, eventLoop: shared.loop)
         let loop = shared.loop
         let exchange = exchange
-        lookup.whenComplete { _ in
+        answer.whenComplete { answer in
             loop.execute {
-                guard flow.value.phase == .waiting, flow.value.exchange == exchange, let head = flow.value.head else {
-                    return
-                }
-                flow.value.decide(head)
+                let isHere = flow.value.phase == .waiting && flow.value.exchange == exchange
+                (isHere ? goOn : ifGone)(flow.value, answer)
             }
         }
     }

@@ -72,7 +72,6 @@ public final class RedisStore: Store {
         var hasher: KeyHasher
         /// Whether the hasher's secret is the one that all instances have.
         var isKnown: Bool
-        var waiting: [PendingAnswer<Result<Void, StoreFailure>>] = []
         var onChange: (@Sendable () -> Void)?
     }
 
@@ -425,7 +424,6 @@ public final class RedisStore: Store {
         }
     }
 
-    func log(_ message: String) { logger.warning("\(message)") }
 }
 
 extension RedisStore: NodeOwner {

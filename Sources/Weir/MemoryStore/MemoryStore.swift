@@ -236,12 +236,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
             return withLocked(Self.fingerprint(of: key)) { segment, fingerprint, now in
                 let sequence = segment.pointee.sequence
                 segment.pointee.annexed().receipts.voidAll(of: fingerprint, upTo: sequence)
-                guard segment.pointee.table.find(fingerprint) != nil else { return false }
+                guard let index = segment.pointee.table.find(fingerprint) else { return false }
+                // To visit a key that is there moves none.
                 let wasUsed = visit(segment, fingerprint, numbers, at: now, IsUsed(count: numbers.count)) ?? false
-                if let index = segment.pointee.table.find(fingerprint) {
-                    segment.pointee.remove(at: index)
-                    counters.held.wrappingSubtract(1, ordering: .relaxed)
-                }
+                segment.pointee.remove(at: index)
+                counters.held.wrappingSubtract(1, ordering: .relaxed)
                 return wasUsed
             }
         }
@@ -270,7 +269,8 @@ public final class MemoryStore: Store, @unchecked Sendable {
 
     // MARK: Finding and keeping
 
-    /// Read while the lock is held, so that the times of one key never go back while the clock doesn't.
+    /// Read while the lock is held, so that the times of one key never go back while the clock doesn't; but for one small
+    /// token bucket, which may be given times out of order (``SmallTokenBucket``).
     @inline(__always)
     func now() -> Timestamp {
         (usesSystemClock ? SystemClock().now() : clock.now()).clampedToRange

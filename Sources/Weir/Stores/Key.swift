@@ -105,8 +105,11 @@ public struct KeyHasher: Sendable {
     /// Hashes one value and puts the hash, one word or two, at the end of a key's dimensions.
     @inline(__always)
     package func append(_ value: String, seed: UInt64, to dimensions: inout [UInt64]) {
-        dimensions.append(hash(value, seed: seed))
-        if isShared { dimensions.append(second(value, seed: seed)) }
+        if isShared {
+            appendShared(value, seed: seed, to: &dimensions)
+        } else {
+            dimensions.append(hash(value, seed: seed))
+        }
     }
 
     /// As ``append(_:seed:to:)`` does for a string.
@@ -122,9 +125,9 @@ public struct KeyHasher: Sendable {
     }
 
     @inline(never)
-    private func second(_ value: String, seed: UInt64) -> UInt64 {
+    private func appendShared(_ value: String, seed: UInt64, to dimensions: inout [UInt64]) {
         var copy = value
-        return copy.withUTF8 { sip(UnsafeRawBufferPointer($0), seed: seed).second }
+        copy.withUTF8 { append(UnsafeRawBufferPointer($0), seed: seed, to: &dimensions) }
     }
 
     private func sip(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> (first: UInt64, second: UInt64) {

@@ -36,8 +36,7 @@ final class Router: @unchecked Sendable {
     func start() {
         loop.execute { [self] in
             switch address.topology {
-            case .single: single = makeNode(at: nil)
-            case .sentinel: single = makeNode(at: nil)
+            case .single, .sentinel: single = makeNode(at: nil)
             case .cluster:
                 slots = Array(repeating: nil, count: Slots.count)
                 for endpoint in address.endpoints { _ = node(at: endpoint) }
@@ -137,7 +136,7 @@ final class Router: @unchecked Sendable {
 
     /// Why nothing is answered now.
     var trouble: StoreFailure {
-        single?.currentTrouble ?? nodes.values.lazy.compactMap(\.currentTrouble).first
+        single?.trouble ?? nodes.values.lazy.compactMap(\.trouble).first
             ?? StoreFailure(.unavailable, "not connected yet")
     }
 
@@ -243,7 +242,7 @@ struct SentinelFinder: Sendable {
     ) -> EventLoopFuture<RedisAddress.Endpoint> {
         guard let sentinel = left.first else { return loop.makeFailedFuture(failure) }
         let question = RESPCommand("SENTINEL", "get-master-addr-by-name", master)
-        return OneShot.ask(sentinel, [question], on: loop, tls: tls).flatMapThrowing { value in
+        return OneShot.ask(sentinel, question, on: loop, tls: tls).flatMapThrowing { value in
             guard let parts = value.elements, parts.count == 2, let host = parts[0].text,
                 let port = parts[1].text.flatMap({ Int($0) }), (1...65535).contains(port)
             else {

@@ -53,8 +53,8 @@ final class Node: @unchecked Sendable {
     /// When ``deadlineTask`` comes.
     private var armed: NIODeadline?
     private var probeTask: RepeatedTask?
-    /// Why there is no connection, for a message.
-    private var trouble: StoreFailure?
+    /// Why nothing is answered now, if so.
+    private(set) var trouble: StoreFailure?
     private var lastLogged: String?
     private(set) var endpoint: Endpoint?
 
@@ -239,9 +239,6 @@ final class Node: @unchecked Sendable {
         }
     }
 
-    /// Gives the connection up, so that the server is looked for anew.
-    func reconnect() { loop.execute { self.channel?.close(promise: nil) } }
-
     private func connect() {
         guard !isClosed, channel == nil else { return }
         resolve(loop).flatMap { [self] endpoint -> EventLoopFuture<any Channel> in
@@ -398,9 +395,6 @@ final class Node: @unchecked Sendable {
 
     /// Whether nothing waits and nothing is under way.
     var isIdle: Bool { pipeline.isIdle }
-
-    /// Why nothing is answered now, if so.
-    var currentTrouble: StoreFailure? { trouble }
 
     private func log(_ level: Logger.Level, _ message: String) {
         logger.log(level: level, "\(message)", metadata: endpoint.map { ["store": "\($0)"] } ?? [:])

@@ -5,11 +5,10 @@ import NIOSSL
 /// One command on a connection of its own, for servers that are asked now and then, such as sentinels.
 enum OneShot {
     static func ask(
-        _ endpoint: RedisAddress.Endpoint, _ commands: [RESPCommand], on loop: any EventLoop, tls: NIOSSLContext? = nil,
+        _ endpoint: RedisAddress.Endpoint, _ command: RESPCommand, on loop: any EventLoop, tls: NIOSSLContext? = nil,
         timeout: TimeAmount = .milliseconds(500)
     ) -> EventLoopFuture<RESPValue> {
         let promise = loop.makePromise(of: RESPValue.self)
-        let count = commands.count
         ClientBootstrap(group: loop)
             .connectTimeout(timeout)
             .channelInitializer { channel in
@@ -18,15 +17,14 @@ enum OneShot {
                         try channel.pipeline.syncOperations.addHandler(
                             NIOSSLClientHandler(context: tls, serverHostname: nil))
                     }
-                    try channel.pipeline.syncOperations.addHandler(LastReply(count, promise))
+                    try channel.pipeline.syncOperations.addHandler(FirstReply(promise))
                 }
             }
             .connect(host: endpoint.host, port: endpoint.port)
             .whenComplete { result in
                 switch result {
                 case .success(let channel):
-                    for command in commands { channel.write(command.bytes, promise: nil) }
-                    channel.flush()
+                    channel.writeAndFlush(command.bytes, promise: nil)
                     let overdue = loop.scheduleTask(in: timeout) { channel.close(promise: nil) }
                     promise.futureResult.whenComplete { _ in
                         overdue.cancel()
@@ -38,16 +36,13 @@ enum OneShot {
         return promise.futureResult
     }
 
-    /// Waits for so many replies and keeps the last.
-    private final class LastReply: ChannelInboundHandler {
+    private final class FirstReply: ChannelInboundHandler {
         typealias InboundIn = ByteBuffer
 
         private var parser = RESPParser()
-        private var left: Int
         private let promise: EventLoopPromise<RESPValue>
 
-        init(_ count: Int, _ promise: EventLoopPromise<RESPValue>) {
-            left = count
+        init(_ promise: EventLoopPromise<RESPValue>) {
             self.promise = promise
         }
 
@@ -55,10 +50,7 @@ enum OneShot {
             var bytes = unwrapInboundIn(data)
             parser.append(&bytes)
             do {
-                while let value = try parser.next() {
-                    left -= 1
-                    if left == 0 { promise.succeed(value) }
-                }
+                if let value = try parser.next() { promise.succeed(value) }
             } catch {
                 promise.fail(error)
             }

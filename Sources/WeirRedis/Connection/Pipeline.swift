@@ -53,7 +53,6 @@ struct Pipeline {
     }
 
     var isIdle: Bool { inFlight.isEmpty && waiting.isEmpty }
-    var batchCount: Int { batchesInFlight }
 
     /// The connection is ready for operations.
     mutating func open(at now: NIODeadline) {

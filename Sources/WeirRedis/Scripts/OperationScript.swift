@@ -266,6 +266,16 @@ enum OperationScript {
             expire(s[5], s[2] + l.p - now)
           end
         end
+        -- The last entry: one for each instant.
+        local function log_push(s, cost)
+          if s[2] == now then
+            s[8] = s[8] + cost
+            call('LSET', s[5], -1, pack('<dI4', now, s[8]))
+          else
+            call('RPUSH', s[5], pack('<dI4', now, cost))
+            s[2], s[8] = now, cost
+          end
+        end
         local function log_add(l, s, cost, most)
           local added = min(cost, most - s[1])
           if added <= 0 then return end
@@ -275,14 +285,9 @@ enum OperationScript {
             call('RPUSH', s[5], log_head(s), pack('<dI4', now, added))
             expire(s[5], l.p)
             return
-          elseif s[2] == now then
-            s[8] = s[8] + added
-            call('LSET', s[5], -1, pack('<dI4', now, s[8]))
-          else
-            call('RPUSH', s[5], pack('<dI4', now, added))
-            s[8] = added
           end
-          s[1], s[2] = s[1] + added, now
+          log_push(s, added)
+          s[1] = s[1] + added
           log_write(l, s)
         end
         make[4] = function() return {
@@ -306,13 +311,7 @@ enum OperationScript {
                   local last = call('LINDEX', s[5], -1)
                   if #last == 12 then s[2], s[8] = unpack('<dI4', last) else s[2], s[8] = 0, 0 end
                 end
-                if s[2] == now then
-                  s[8] = s[8] + moved
-                  call('LSET', s[5], -1, pack('<dI4', now, s[8]))
-                else
-                  call('RPUSH', s[5], pack('<dI4', now, moved))
-                  s[2], s[8] = now, moved
-                end
+                log_push(s, moved)
                 s[4] = min(s[4], now)
                 log_write(l, s)
               end
