@@ -278,6 +278,7 @@ def shared(rounds, seconds):
             print(f"limits is not installed: {PYTHON} -m pip install limits redis")
         denied = "client: [{header: X-API-Key}]\nlimits: [{name: hot, rate: 1/minute}]\n"
         print(f"a denied hot key: {100 * decisions(redis, 16, 1, 1, denied)[2]:.2f} percent answered without Redis; target at least 95", flush=True)
+        leased(redis, rounds, seconds)
         for algorithm in ["token-bucket", "fixed-window", "sliding-window", "sliding-log", "leaky-bucket"]:
             redis.ask("FLUSHALL")
             base = redis.number("memory", "used_memory")
@@ -290,6 +291,20 @@ def shared(rounds, seconds):
     finally:
         redis.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def leased(redis, rounds, seconds):
+    """One hot key, by units that were borrowed and by asking each time; the chunk is n / 10, for there is one instance."""
+    def both(name, count, measure):
+        pairs = [[measure(count, sync) for sync in ("leased", "exact")] for _ in range(rounds)]
+        ratios = [a / b for a, b in pairs]
+        print(f"leased, a hot key of {count:,} a second, chunk {count // 10:,}, {name}: {statistics.median(a for a, _ in pairs):,.0f} a second,"
+              f" exact {statistics.median(b for _, b in pairs):,.0f}; ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+
+    hot = "client: [{{header: X-API-Key}}]\nlimits: [{{name: hot, rate: {}/second, sync: {}}}]\n"
+    for count in [1_000_000_000, 10_000_000]:
+        both("asked of the store, target at least 10", count, lambda count, sync: number(SHARED, "hot", redis.url, "256", str(seconds), str(count), sync))
+        both("through a RequestLimiter", count, lambda count, sync: decisions(redis, 256, 1, seconds, hot.format(count, sync))[0])
 
 
 def cluster(folder, seconds):

@@ -223,7 +223,8 @@ public final class LimitedRequest {
                 charges.append(
                     Charge(
                         numbers, key: hasher.key(dimensions, seed: window.seed), cost: 0,
-                        isShadow: plan.rule.isShadow, countsDenied: plan.rule.countsDenied))
+                        isShadow: plan.rule.isShadow, countsDenied: plan.rule.countsDenied,
+                        isLeased: plan.rule.isLeased))
                 parts.append(Part(rule: match.rule, window: window, isWarm: isWarm))
             }
         }

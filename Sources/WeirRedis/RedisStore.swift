@@ -35,6 +35,8 @@ public final class RedisStore: Store {
         public var remembersDenials = true
         /// How long a permit is held without being renewed; it is renewed at a third of it.
         public var lease: Timestamp = 30_000_000
+        /// How often instances are counted.
+        package var heartbeat: Timestamp = 5_000_000
         /// Milliseconds that keys outlive their use.
         package var slack: Int64 = 1000
         /// Decides at this clock's times, not the server's. For tests.
@@ -44,11 +46,12 @@ public final class RedisStore: Store {
     }
 
     public let address: RedisAddress
-    private let options: Options
+    let options: Options
     private let logger: Logger
     private let router: LateRouter
     private let loop: any EventLoop
     private let denials = DenialMemory()
+    let leases = LeasedUnits()
     let lookups = LookupCache()
     private let inbox = Mutex(Inbox())
     private let secrets: Mutex<Secrets>
@@ -56,7 +59,7 @@ public final class RedisStore: Store {
     /// Names this instance among those that share the store, and its charges.
     private let identity = UInt64.random(in: 0 ... .max)
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
-    private let liveInstances = Atomic<Int>(1)
+    let peers = Mutex(Peers())
     private let lateCharges = Atomic<UInt64>(0)
     /// How many slices of the permits were renewed.
     private let renewals = Atomic<UInt64>(0)
@@ -160,24 +163,29 @@ public final class RedisStore: Store {
 
     public var keyHasher: KeyHasher { secrets.withLock { $0.hasher } }
 
-    public var instances: Int { liveInstances.load(ordering: .relaxed) }
+    public var instances: Int { peers.withLock { $0.count } }
 
     /// What the store has done, for metrics.
     public struct Statistics: Sendable, Hashable {
         /// Requests answered from the memory of denials.
         public var answeredLocally: UInt64
+        /// Charges of leased limits that were decided by borrowed units.
+        public var leased: UInt64
         /// Charges that showed after their deadline and were given back.
         public var lateCharges: UInt64
         /// How many instances share the store.
         public var instances: Int
         /// Whether the store answers, as far as is known.
         public var isUp: Bool
+        /// Whether units of leased limits may be borrowed: all instances have known each other for a while.
+        public var canBorrow: Bool
     }
 
     public var statistics: Statistics {
         Statistics(
-            answeredLocally: denials.answered, lateCharges: lateCharges.load(ordering: .relaxed), instances: instances,
-            isUp: isUp.load(ordering: .relaxed))
+            answeredLocally: denials.answered, leased: leases.spent,
+            lateCharges: lateCharges.load(ordering: .relaxed), instances: instances,
+            isUp: isUp.load(ordering: .relaxed), canBorrow: sharers(at: .now()) != nil)
     }
 
     /// Waits until the store answers.
@@ -217,7 +225,10 @@ public final class RedisStore: Store {
         secrets.withLock { $0.onChange = body }
     }
 
-    public func limitsDidChange() { denials.sweep(at: .distantFuture) }
+    public func limitsDidChange() {
+        denials.sweep(at: .distantFuture)
+        giveBackUnspent(at: .distantFuture)
+    }
 
     // MARK: Deciding
 
@@ -225,7 +236,13 @@ public final class RedisStore: Store {
         decisions.removeAll(keepingCapacity: true)
         guard !charges.isEmpty else { return nil }
         let now = NIODeadline.now()
-        if options.remembersDenials, denials.answer(charges, at: denialTime(now), into: &decisions) { return nil }
+        if options.remembersDenials, denials.answer(charges, at: localTime(now), into: &decisions) { return nil }
+        if charges.contains(where: \.isLeased) { return decideLeased(charges, at: now, into: &decisions) }
+        return ask(charges, at: now)
+    }
+
+    /// Has the server decide.
+    func ask(_ charges: [Charge], at now: NIODeadline) -> PendingAnswer<DecisionResult> {
         let answer = PendingAnswer<DecisionResult>()
         guard secrets.withLock({ $0.isKnown }) else {
             answer.complete(.failure(StoreFailure(.unavailable, "the store was never reached")))
@@ -241,8 +258,8 @@ public final class RedisStore: Store {
         return answer
     }
 
-    /// The time that remembered denials go by: the machine's, or that of a test's clock.
-    private func denialTime(_ time: NIODeadline) -> NIODeadline {
+    /// The time that what is remembered here goes by: the machine's, or that of a test's clock.
+    func localTime(_ time: NIODeadline) -> NIODeadline {
         guard let clock = options.clock else { return time }
         return .uptimeNanoseconds(UInt64(clamping: clock.now()) * 1000)
     }
@@ -270,6 +287,7 @@ public final class RedisStore: Store {
         case .debit(let charge): submit(.debit(charge, answer))
         case .reset(let numbers, let key):
             denials.forget(key)
+            leases.forget(key)
             if numbers.algorithm == .concurrency { permits.withLock { $0 = $0.filter { $0.value.key != key } } }
             submit(.reset(numbers, key, answer))
         }
@@ -357,14 +375,20 @@ public final class RedisStore: Store {
             guard let self, !secrets.withLock({ $0.isKnown }) else { return task.cancel() }
             fetchSecret()
         }
-        let others = loop.scheduleRepeatedTask(initialDelay: .seconds(5), delay: .seconds(5)) { [weak self] task in
+        let unspent = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .milliseconds(500)) {
+            [weak self] task in
+            guard let self else { return task.cancel() }
+            giveBackUnspent(at: localTime(.now()))
+        }
+        let beat = TimeAmount.microseconds(options.heartbeat)
+        let others = loop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { [weak self] task in
             guard let self else { return task.cancel() }
             denials.sweep(at: .now())
             lookups.sweep(at: .now())
             countInstances()
             fetchSecret()
         }
-        timers.withLock { $0 = [renew, secret, others] }
+        timers.withLock { $0 = [renew, secret, unspent, others] }
     }
 
     private var secretKey: String { "\(options.prefix)key-secret" }
@@ -409,18 +433,22 @@ public final class RedisStore: Store {
             local t = redis.call('TIME')
             local now = t[1] * 1000 + math.floor(t[2] / 1000)
             redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-            redis.call('ZADD', KEYS[1], now + 15000, ARGV[1])
-            redis.call('PEXPIRE', KEYS[1], 15000)
+            redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+            redis.call('PEXPIRE', KEYS[1], ARGV[2])
             return redis.call('ZCARD', KEYS[1])
             """
-        let command = RESPCommand("EVAL", script, "1", key, String(identity, radix: 16))
+        // Three heartbeats, in milliseconds.
+        let lifetime = max(3, options.heartbeat / 1000 * 3)
+        let command = RESPCommand("EVAL", script, "1", key, String(identity, radix: 16), String(lifetime))
         router.router?.command(command, key: key) { [weak self] result in
-            guard let self, case .success(.integer(let count)) = result else {
-                self?.isUp.store(false, ordering: .relaxed)
+            guard let self else { return }
+            guard case .success(.integer(let count)) = result else {
+                isUp.store(false, ordering: .relaxed)
+                peers.withLock { $0.countFailed() }
                 return
             }
             isUp.store(true, ordering: .relaxed)
-            liveInstances.store(max(1, Int(clamping: count)), ordering: .relaxed)
+            peers.withLock { $0.counted(Int(clamping: count), at: .now()) }
         }
     }
 
@@ -443,7 +471,7 @@ extension RedisStore: NodeOwner {
                 }
             } else if options.remembersDenials {
                 denials.remember(
-                    charge, decision, sent: denialTime(operation.submitted), at: denialTime(now))
+                    charge, decision, sent: localTime(operation.submitted), at: localTime(now))
             }
         }
     }

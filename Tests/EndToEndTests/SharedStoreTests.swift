@@ -98,7 +98,7 @@ extension EndToEnd {
             // It is there later: then its limits are shared.
             optional.signal(SIGTERM)
             #expect(try await optional.wait() == 0)
-            let locked = try await RedisServer(folder, "--requirepass", "another-password")
+            let locked = try await RedisServer(folder, .redis, "--requirepass", "another-password")
             let wrong = try Program(
                 Weir.binary, ["serve", "--require-store"], in: folder,
                 environment: ["WEIR_STORE": "redis://:hunter2-hunter2@127.0.0.1:\(locked.port)"])

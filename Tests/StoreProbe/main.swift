@@ -1,16 +1,22 @@
 // One of several processes that ask one store about one key, as fast as they can, and print what was admitted: the
 // decision's time, its delay, and until when a permit was held, all in microseconds.
 //
-// usage: StoreProbe URL ALGORITHM COUNT PERIOD REQUESTS
+// usage: StoreProbe URL ALGORITHM COUNT PERIOD REQUESTS [leased]
+//
+// Leased, it waits until it may borrow. Every three seconds of its clock it asks a little, so that it holds borrowed units,
+// waits until the limit has recovered, and then spends all that it can get. It prints last how many charges it decided by
+// borrowed units.
 import Foundation
 import Logging
 import Weir
 import WeirRedis
 
 let arguments = CommandLine.arguments
-guard arguments.count == 6, let algorithm = Algorithm(rawValue: arguments[2]), let count = Int64(arguments[3]),
+guard (6...7).contains(arguments.count), let algorithm = Algorithm(rawValue: arguments[2]),
+    let count = Int64(arguments[3]),
     let period = Int64(arguments[4]), let requests = Int(arguments[5])
 else { exit(64) }
+let isLeased = arguments.last == "leased"
 
 let limit =
     algorithm == .concurrency
@@ -19,19 +25,29 @@ let limit =
 var options = RedisStore.Options()
 options.deadline = 5_000_000
 options.remembersDenials = false
+options.heartbeat = 200_000
 var logger = Logger(label: "probe")
 logger.logLevel = .critical
 let store = try RedisStore(try RedisAddress(arguments[1]), options: options, logger: logger)
 try await store.waitUntilReady(timeout: 20_000_000)
+while isLeased, !store.statistics.canBorrow { try await Task.sleep(for: .milliseconds(10)) }
 let hasher = store.keyHasher
-let charge = Charge(limit.numbers, key: hasher.key("everybody's", seed: hasher.seed(for: limit.identity)))
+let charge = Charge(
+    limit.numbers, key: hasher.key("everybody's", seed: hasher.seed(for: limit.identity)), isLeased: isLeased)
+
+func pause(before number: Int) async throws {
+    if number == 0 { try await Task.sleep(for: .microseconds(3_000_000 - SystemClock().now() % 3_000_000)) }
+    if number == 4 { try await Task.sleep(for: .milliseconds(600)) }
+}
+
 /// How many ask at once in this process.
 let askers = 4
 let lines = try await withThrowingTaskGroup(of: [String].self) { group in
     for _ in 0..<askers {
         group.addTask {
             var lines: [String] = []
-            for _ in 0..<(requests / askers) {
+            for number in 0..<(requests / askers) {
+                if isLeased { try await pause(before: number % 100) }
                 let decision = try await store.decide([charge])[0]
                 guard decision.allowed else { continue }
                 var heldUntil: Timestamp = 0
@@ -50,3 +66,4 @@ let lines = try await withThrowingTaskGroup(of: [String].self) { group in
     return all
 }
 print(lines.joined(separator: "\n"))
+if isLeased { print(store.statistics.leased) }

@@ -99,12 +99,12 @@ public final class Program: @unchecked Sendable {
     }
 }
 
-/// Waits for a condition, up to 20 s.
+/// Waits for a condition, up to so many seconds.
 public func until(
-    _ what: @autoclosure () -> String, isolation: isolated (any Actor)? = #isolation,
+    _ what: @autoclosure () -> String, for seconds: Int = 20, isolation: isolated (any Actor)? = #isolation,
     _ condition: () async throws -> Bool
 ) async throws {
-    for _ in 0..<2000 {
+    for _ in 0..<(100 * seconds) {
         if try await condition() { return }
         try await Task.sleep(for: .milliseconds(10))
     }

@@ -4,12 +4,14 @@ import Foundation
 public final class RedisCluster: Sendable {
     public let servers: [RedisServer]
 
-    public init(_ folder: Folder, nodeTimeout: Int = 2000, replicas: Int = 1) async throws {
+    public init(
+        _ folder: Folder, _ product: RedisServer.Product = .redis, nodeTimeout: Int = 2000, replicas: Int = 1
+    ) async throws {
         var servers: [RedisServer] = []
         for _ in 0..<(3 * (1 + replicas)) {
             servers.append(
                 try await RedisServer(
-                    folder, "--cluster-enabled", "yes", "--cluster-node-timeout", "\(nodeTimeout)",
+                    folder, product, "--cluster-enabled", "yes", "--cluster-node-timeout", "\(nodeTimeout)",
                     "--cluster-port", "\(try freePort())", "--cluster-config-file", "nodes-\(UUID().uuidString).conf"))
         }
         self.servers = servers
@@ -49,7 +51,7 @@ public final class SentinelGroup: Sendable {
 
     public init(_ folder: Folder) async throws {
         master = try await RedisServer(folder)
-        replica = try await RedisServer(folder, "--replicaof", "127.0.0.1", "\(master.port)")
+        replica = try await RedisServer(folder, .redis, "--replicaof", "127.0.0.1", "\(master.port)")
         let replica = replica
         try await until("the replica follows") {
             try replica.ask("INFO", "replication").contains("master_link_status:up")

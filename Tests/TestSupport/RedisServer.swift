@@ -1,8 +1,13 @@
 import Foundation
 
-/// A redis-server that a test started, on a port of its own.
+/// A redis-server or a valkey-server that a test started, on a port of its own.
 public final class RedisServer: Sendable {
+    public enum Product: String, Sendable {
+        case redis, valkey
+    }
+
     public let port: Int
+    private let product: Product
     public let folder: Folder
     private let options: [String]
     private let programs = Programs()
@@ -13,7 +18,8 @@ public final class RedisServer: Sendable {
     }
 
     /// - Parameter options: as on the command line, such as `--requirepass secret`.
-    public init(_ folder: Folder, _ options: String...) async throws {
+    public init(_ folder: Folder, _ product: Product = .redis, _ options: String...) async throws {
+        self.product = product
         port = try freePort()
         self.folder = folder
         self.options = options
@@ -29,9 +35,9 @@ public final class RedisServer: Sendable {
         let data = folder.url.appending(path: "redis-\(port)")
         try FileManager.default.createDirectory(at: data, withIntermediateDirectories: true)
         programs.current = try Program(
-            "/usr/bin/redis-server",
+            "/usr/bin/\(product)-server",
             ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--dir", data.path] + options, in: folder)
-        try await until("redis-server answers: \(program?.log ?? "")") { (try? ask("PING")) != nil }
+        try await until("\(product)-server answers: \(program?.log ?? "")") { (try? ask("PING")) != nil }
     }
 
     public func kill() async throws {

@@ -56,9 +56,9 @@ extension Redis {
         /// The clock doesn't go back: of what has recovered, each store remembers as much as it has room for.
         @Test(
             "give the same decision in every field; with denials remembered, the same verdict",
-            arguments: [false, true])
-        func agree(remembersDenials: Bool) async throws {
-            let server = try await RedisServer(try Folder())
+            arguments: [(RedisServer.Product.redis, false), (.redis, true), (.valkey, false)])
+        func agree(_ product: RedisServer.Product, remembersDenials: Bool) async throws {
+            let server = try await RedisServer(try Folder(), product)
             let clock = ManualClock(at: Timestamp(Date().timeIntervalSince1970 * 1_000_000))
             let redis = try await makeStore(server.url) {
                 $0.clock = clock

@@ -188,7 +188,7 @@ extension Redis {
 
         @Test("a server that is full, or read-only, or wants another password, is refused with its reason")
         func refused() async throws {
-            let server = try await RedisServer(folder, "--requirepass", "hunter2-hunter2")
+            let server = try await RedisServer(folder, .redis, "--requirepass", "hunter2-hunter2")
             let wrong = try await {
                 do {
                     let store = try await makeStore("redis://:wrong@127.0.0.1:\(server.port)")

@@ -27,7 +27,7 @@ extension Redis {
             #expect(try await make.wait() == 0, "\(make.log)")
             let secure = try freePort()
             let server = try await RedisServer(
-                folder, "--tls-port", "\(secure)", "--tls-cert-file", "\(path)/server.pem", "--tls-key-file",
+                folder, .redis, "--tls-port", "\(secure)", "--tls-cert-file", "\(path)/server.pem", "--tls-key-file",
                 "\(path)/server.key", "--tls-ca-cert-file", "\(path)/ca.pem", "--tls-auth-clients", "no")
             try server.ask(
                 "ACL", "SETUSER", "weir", "on", ">pass:word/1", "~weir:*", "+evalsha", "+script|load", "+eval", "+time",

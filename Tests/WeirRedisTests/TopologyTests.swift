@@ -21,9 +21,11 @@ extension Redis {
             return Charge(limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)
         }
 
-        @Test("a cluster conforms, decides over several slots together, and slots may move under load")
-        func cluster() async throws {
-            let cluster = try await RedisCluster(folder, replicas: 0)
+        @Test(
+            "a cluster conforms, decides over several slots together, and slots may move under load",
+            arguments: [RedisServer.Product.redis, .valkey])
+        func cluster(_ product: RedisServer.Product) async throws {
+            let cluster = try await RedisCluster(folder, product, replicas: 0)
             try await checkConformance(cluster.url)
             let store = try await makeStore(cluster.url) { $0.remembersDenials = false }
             try await manySlots(store)

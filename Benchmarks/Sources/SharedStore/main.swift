@@ -9,6 +9,7 @@ import WeirRedis
 
 let usage = """
     usage: SharedStore rate URL IN-FLIGHT KEYS SECONDS [POLICY]   decisions a second, through a RequestLimiter
+           SharedStore hot URL IN-FLIGHT SECONDS COUNT SYNC       decisions a second of one key, asked of the store itself
            SharedStore latency URL COUNT                          nanoseconds of one decision at a time
            SharedStore replay PORT FILE COUNT                     nanoseconds of a bare round trip of a file's bytes
     """
@@ -106,6 +107,50 @@ final class Load: @unchecked Sendable {
     }
 }
 
+/// One key, asked of the store itself, by so many at once.
+final class HotKey: @unchecked Sendable {
+    // Sendable, because it is touched on one event loop only.
+    let store: RedisStore
+    let charges: [Charge]
+    let end: Int64
+    var decisions: [Decision] = []
+    var decided = 0
+    var running = 0
+    let done: EventLoopPromise<Void>
+
+    init(_ store: RedisStore, _ charge: Charge, seconds: Int, done: EventLoopPromise<Void>) {
+        self.store = store
+        charges = [charge]
+        self.done = done
+        end = nanoseconds() + Int64(seconds) * 1_000_000_000
+    }
+
+    func next() {
+        var atOnce = 0
+        while true {
+            if decided & 63 == 0, nanoseconds() >= end {
+                running -= 1
+                if running == 0 { done.succeed() }
+                return
+            }
+            if let answer = store.decide(charges, into: &decisions) {
+                answer.whenComplete { [self] result in
+                    guard case .success(let decisions) = result, decisions[0].allowed else { fatalError("\(result)") }
+                    decided += 1
+                    next()
+                }
+                return
+            }
+            guard decisions[0].allowed else { fatalError("denied") }
+            decided += 1
+            atOnce += 1
+            guard atOnce >= 64 else { continue }
+            done.futureResult.eventLoop.execute { self.next() }
+            return
+        }
+    }
+}
+
 func makeStore(_ url: String, on loop: any EventLoop) async throws -> RedisStore {
     var logger = Logger(label: "bench")
     logger.logLevel = .warning
@@ -127,6 +172,10 @@ case ("rate", 6...7):
     guard let policy = reading.policy else { fatalError("\(reading.diagnostics)") }
     let store = try await makeStore(arguments[2], on: loop)
     let limiter = try RequestLimiter(policy: policy, store: store)
+    // All instances must have known each other for a while.
+    while policy.limits.contains(where: \.isLeased), !store.statistics.canBorrow {
+        try await Task.sleep(for: .milliseconds(100))
+    }
     let done = loop.makePromise(of: Void.self)
     let start = nanoseconds()
     let load = Load(limiter, keys: keys, seconds: seconds, done: done)
@@ -134,8 +183,31 @@ case ("rate", 6...7):
     try await done.futureResult.get()
     let elapsed = Double(nanoseconds() - start) / 1e9
     guard load.failed == 0 else { fatalError("\(load.failed) of \(load.decided) failed") }
-    print("decided \(load.decided) denied \(load.denied) locally \(store.statistics.answeredLocally)")
+    print(
+        "decided \(load.decided) denied \(load.denied) locally \(store.statistics.answeredLocally + store.statistics.leased)"
+    )
     print(Double(load.decided) / elapsed)
+case ("hot", 7):
+    guard let inFlight = Int(arguments[3]), let seconds = Int(arguments[4]), let count = Int64(arguments[5]) else {
+        exit(64)
+    }
+    let store = try await makeStore(arguments[2], on: loop)
+    let isLeased = arguments[6] == "leased"
+    while isLeased, !store.statistics.canBorrow { try await Task.sleep(for: .milliseconds(100)) }
+    let limit = try Limit("hot", .perSecond(count))
+    let hasher = store.keyHasher
+    let charge = Charge(
+        limit.numbers, key: hasher.key("everybody's", seed: hasher.seed(for: limit.identity)), isLeased: isLeased)
+    let done = loop.makePromise(of: Void.self)
+    let start = nanoseconds()
+    let load = HotKey(store, charge, seconds: seconds, done: done)
+    loop.execute {
+        load.running = inFlight
+        for _ in 0..<inFlight { load.next() }
+    }
+    try await done.futureResult.get()
+    print("decided \(load.decided) denied 0 locally \(store.statistics.leased)")
+    print(Double(load.decided) / (Double(nanoseconds() - start) / 1e9))
 case ("latency", 4):
     guard let count = Int(arguments[3]) else { exit(64) }
     guard let policy = Policy.read(usualPolicy, file: "policy").policy else { exit(70) }

@@ -44,6 +44,10 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
         self.kind = kind
     }
 
+    /// Whether units may be borrowed and spent elsewhere: not of a log, which promises exactly n in any period, nor of slots
+    /// and permits, which are things of their own.
+    public var canBeLeased: Bool { kind == .tokenBucket || kind == .fixedWindow || kind == .slidingWindow }
+
     public var rawValue: String { kind.name }
     public var description: String { kind.name }
 }

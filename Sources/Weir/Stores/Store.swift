@@ -11,6 +11,9 @@ public struct Charge: Sendable, Hashable {
     public var isShadow: Bool
     /// Whether a denied request is charged to this limit as a penalty.
     public var countsDenied: Bool
+    /// Whether a shared store may decide by units that this instance has borrowed. Only for token buckets and windows that
+    /// are counted (fixed, sliding); elsewhere it means nothing.
+    public var isLeased: Bool
 
     public init(
         _ numbers: LimitNumbers,
@@ -18,7 +21,8 @@ public struct Charge: Sendable, Hashable {
         cost: Int64 = 1,
         required: Int64 = 0,
         isShadow: Bool = false,
-        countsDenied: Bool = false
+        countsDenied: Bool = false,
+        isLeased: Bool = false
     ) {
         self.numbers = numbers
         self.key = key
@@ -26,6 +30,7 @@ public struct Charge: Sendable, Hashable {
         self.required = min(max(self.cost, required), Rate.largestCount)
         self.isShadow = isShadow
         self.countsDenied = countsDenied
+        self.isLeased = isLeased
     }
 }
 

@@ -55,6 +55,8 @@ struct MetricsText {
         sample("weir_store_instances", "", UInt64(max(0, store.instances)))
         family("weir_store_answered_locally_total", "counter", "Denials answered without the store.")
         sample("weir_store_answered_locally_total", "", store.answeredLocally)
+        family("weir_store_leased_total", "counter", "Charges of leased limits decided by borrowed units.")
+        sample("weir_store_leased_total", "", store.leased)
         family("weir_store_late_charges_total", "counter", "Charges that came too late and were given back.")
         sample("weir_store_late_charges_total", "", store.lateCharges)
     }

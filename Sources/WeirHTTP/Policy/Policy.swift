@@ -205,6 +205,8 @@ public struct LimitRule: Sendable {
     public var warmUp: WarmUpRule?
     public var isShadow = false
     public var countsDenied = false
+    /// Whether instances that share a store may borrow units of it and spend them on their own.
+    public var isLeased = false
     public var onStoreFailure: StoreFailureMode?
 
     public init(name: String, allowance: ByTier<Allowance>) {

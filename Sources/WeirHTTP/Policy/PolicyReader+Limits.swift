@@ -25,6 +25,7 @@ extension PolicyReader {
         rule.isShadow = mapping.choice("mode", ["enforce": false, "shadow": true]) ?? false
         rule.countsDenied = mapping.boolean("count_denied") ?? false
         rule.onStoreFailure = mapping.choice("on_store_failure", PolicyReader.failureModes)
+        rule.isLeased = mapping.choice("sync", ["exact": false, "leased": true]) ?? false
         readAlgorithmOptions(mapping, &rule)
         if let node = mapping["cost"] { rule.cost = cost(node, rule) ?? rule.cost }
         if let warmUp = mapping.mapping("warm_up", .warmUp) { rule.warmUp = self.warmUp(warmUp) }
@@ -57,6 +58,11 @@ extension PolicyReader {
         rule.alignment =
             mapping.choice("align", ["epoch": WindowAlignment.epoch, "first-request": .firstRequest]) ?? .epoch
         rule.maxWait = mapping.duration("max_wait", in: 0...Limit.longestWait) ?? rule.maxWait
+        if rule.isLeased, !rule.algorithm.canBeLeased {
+            mapping.error(
+                "'sync: leased' is for token-bucket, fixed-window and sliding-window, not for \(rule.algorithm)",
+                at: "sync")
+        }
         if rule.countsDenied, rule.algorithm == .concurrency {
             mapping.error(
                 "'count_denied' has no meaning for concurrency: nothing is held by a denied request", at: "count_denied"

@@ -47,7 +47,7 @@ package struct PolicySection: Sendable {
         "limit", "a limit",
         [
             "name", "match", "key", "algorithm", "rate", "burst", "limit", "align", "max_wait", "cost", "warm_up",
-            "mode", "count_denied", "on_store_failure",
+            "mode", "count_denied", "on_store_failure", "sync",
         ])
     static let keyDimension = PolicySection("keyDimension", "a key dimension", ["header", "jwt", "param", "address"])
     static let cost = PolicySection(

@@ -1,0 +1,36 @@
+import NIOCore
+
+/// How many instances share the store: counted at every heartbeat, and known to all others for long enough or not.
+struct Peers {
+    /// At the last count; it stays when the store is gone.
+    private(set) var count = 1
+    private var recent: [Int] = []
+    /// The first and the last of the counts in a row.
+    private var first: NIODeadline?
+    private var last = NIODeadline.uptimeNanoseconds(0)
+
+    mutating func counted(_ count: Int, at now: NIODeadline) {
+        self.count = max(1, count)
+        recent.append(self.count)
+        if recent.count > 3 { recent.removeFirst() }
+        first = first ?? now
+        last = now
+    }
+
+    mutating func countFailed() {
+        first = nil
+    }
+
+    /// By how many instances a limit may be shared out; nil while it isn't sure that each of them knows all others.
+    ///
+    /// Others learn of a new instance within a heartbeat, so it waits for two. An instance that fell silent is shared
+    /// with for some time yet, and so is one that a server which came back empty has forgotten.
+    func sharers(at now: NIODeadline, heartbeat: TimeAmount) -> Int? {
+        guard let first, last - first >= heartbeat * 2 - heartbeat * 1 / 10, now - last < heartbeat * 2 else {
+            return nil
+        }
+        return recent.max()
+    }
+}
+
+private func / (amount: TimeAmount, divisor: Int64) -> TimeAmount { .nanoseconds(amount.nanoseconds / divisor) }

@@ -1,0 +1,77 @@
+import NIOCore
+import Synchronization
+import Weir
+
+extension RedisStore {
+    /// Decides charges of leased limits by what this instance has borrowed, and has the server decide the rest.
+    ///
+    /// All are charged or none is: what was spent here on a request that the server denies is put back.
+    func decideLeased(
+        _ charges: [Charge], at now: NIODeadline, into decisions: inout [Decision]
+    ) -> PendingAnswer<DecisionResult>? {
+        var asked: [Int] = []
+        for (index, charge) in charges.enumerated() {
+            let decision = charge.isLeased && charge.numbers.algorithm.canBeLeased ? spend(charge, at: now) : nil
+            if decision == nil { asked.append(index) }
+            decisions.append(decision ?? .unasked)
+        }
+        if asked.isEmpty { return nil }
+        if asked.count == charges.count { return ask(charges, at: now) }
+        let answer = PendingAnswer<DecisionResult>()
+        let spent = decisions
+        ask(asked.map { charges[$0] }, at: now).whenComplete { [self, asked] result in
+            answer.complete(join(spent, of: charges, asked, result))
+        }
+        return answer
+    }
+
+    private func join(
+        _ spent: [Decision], of charges: [Charge], _ asked: [Int], _ result: DecisionResult
+    ) -> DecisionResult {
+        var decisions = spent
+        var passes = false
+        if case .success(let answers) = result {
+            for (index, answer) in zip(asked, answers) { decisions[index] = answer }
+            passes = asked.allSatisfy { charges[$0].isShadow || decisions[$0].allowed }
+        }
+        if passes { return .success(decisions) }
+        for (index, decision) in spent.enumerated() {
+            guard let receipt = decision.receipt else { continue }
+            if !leases.putBack(charges[index], at: localTime(.now())) { giveBack(charges[index], receipt) }
+            decisions[index].remaining += charges[index].cost
+            decisions[index].dropReceipt()
+        }
+        return result.map { _ in decisions }
+    }
+
+    private func spend(_ charge: Charge, at now: NIODeadline) -> Decision? {
+        let spending = leases.spend(charge, at: localTime(now), sequence: nextSequence())
+        for unspent in spending.unspent { giveBack(unspent.charge, unspent.receipt) }
+        if spending.wantsMore { borrow(charge) }
+        return spending.decision
+    }
+
+    /// By how many instances limits may be shared out; nil while that isn't sure.
+    func sharers(at now: NIODeadline) -> Int? {
+        peers.withLock { $0.sharers(at: now, heartbeat: .microseconds(options.heartbeat)) }
+    }
+
+    private func borrow(_ charge: Charge) {
+        let now = NIODeadline.now()
+        guard let sharers = sharers(at: now) else { return }
+        let chunk = LeasedUnits.chunk(charge.numbers, sharers: sharers)
+        guard let units = leases.startBorrowing(charge, chunk: chunk) else { return }
+        // Decided apart, as a shadow limit is: a denial of so many says nothing about a request of fewer.
+        let wanted = Charge(charge.numbers, key: charge.key, cost: units, isShadow: true)
+        let sent = localTime(now)
+        ask([wanted], at: now).whenComplete { [self] result in
+            let unspent = leases.borrowed(wanted, try? result.get().first, sent: sent, at: localTime(.now()))
+            if let unspent { giveBack(unspent.charge, unspent.receipt) }
+        }
+    }
+
+    /// Gives back what was borrowed and not spent by a time.
+    func giveBackUnspent(at time: NIODeadline) {
+        for unspent in leases.sweep(at: time) { giveBack(unspent.charge, unspent.receipt) }
+    }
+}
