@@ -91,6 +91,12 @@ final class LookupCache: Sendable {
 extension RedisStore: TierLookup {
     /// Looks a client up in the operator's own hash: by `HGET` when a field is asked for, else by `EXISTS`.
     public func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+        self.client.look(up: client, in: hash, for: asker)
+    }
+}
+
+extension StoreClient {
+    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
         let question = LookupCache.Question(hash: hash, client: client)
         switch lookups.look(up: question, for: asker, at: .now()) {
         case .answered(let answer): return .decided(answer)

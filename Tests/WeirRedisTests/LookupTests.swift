@@ -77,9 +77,9 @@ extension Redis {
             let store = try await makeStore(server.url)
             let limiter = try limiter(store)
             for _ in 0..<300 { _ = try await ask("alice", limiter) }
-            #expect(store.lookups.asked <= 10)
+            #expect(store.client.lookups.asked <= 10)
             for index in 0..<2000 { _ = try await ask("made-up-\(index)", limiter, address: "198.51.100.7") }
-            #expect(store.lookups.asked < 400)
+            #expect(store.client.lookups.asked < 400)
             // Others are not held back by it.
             #expect(try await ask("alice", limiter, address: "203.0.113.9").reportedDecision?.limit == 50)
             store.close()
@@ -93,11 +93,11 @@ extension Redis {
             let limiter = try limiter(store)
             #expect(try await ask("alice", limiter).tier == "pro")
             try await server.kill()
-            let asked = store.lookups.asked
+            let asked = store.client.lookups.asked
             try await until("what is known is so old that it is asked for again") {
                 let tier = try await ask("alice", limiter).tier
                 #expect(tier == "pro")
-                return store.lookups.asked > asked
+                return store.client.lookups.asked > asked
             }
             #expect(try await ask("alice", limiter).tier == "pro")
             #expect(try await ask("bob", limiter).tier == "free")

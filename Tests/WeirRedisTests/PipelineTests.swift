@@ -22,7 +22,7 @@ struct PipelineTests {
         let answer = PendingAnswer<DecisionResult>()
         let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
         let work = Operation.Work.decide(
-            Array(repeating: charge, count: charges), ids: Array(repeating: 7, count: charges), answer)
+            Array(repeating: charge, count: charges), id: 7, answer)
         return (Operation(work, submitted: time, deadline: time + .milliseconds(50)), answer)
     }
 
@@ -154,7 +154,7 @@ struct PipelineTests {
             guard let limit else { continue }
             let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
             batch.append(
-                Operation(.decide([charge], ids: [9], nil), submitted: start, deadline: start), prefix: "")
+                Operation(.decide([charge], id: 9, nil), submitted: start, deadline: start), prefix: "")
             batch.append(Operation(.debit(charge, nil), submitted: start, deadline: start), prefix: "")
         }
         #expect(batch.results(ByteBuffer()) == nil)
@@ -164,8 +164,11 @@ struct PipelineTests {
             func write(_ value: Double) { bytes.writeInteger(value.bitPattern, endianness: .little) }
             write(values.randomElement(using: &random) ?? 0)
             for _ in 0..<batch.count {
-                bytes.writeInteger(UInt8.random(in: 0...3, using: &random))
-                for _ in 0..<3 { write(values.randomElement(using: &random) ?? 0) }
+                let status = UInt8.random(in: 0...11, using: &random)
+                bytes.writeInteger(status)
+                for _ in 0..<(status == 6 ? 1 : status == 1 ? 2 : 3) {
+                    write(values.randomElement(using: &random) ?? 0)
+                }
             }
             _ = batch.results(bytes)
         }
@@ -243,7 +246,7 @@ struct PipelineTests {
         ]
         for value in values {
             let text = hasher.key(value, seed: 5).text("weir:")
-            #expect(text.wholeMatch(of: /weir:\{[0-9a-f]{2}\}:[0-9a-f]{32}/) != nil, "\(text)")
+            #expect(text.wholeMatch(of: /weir:\{[0-9a-f]{2}\}[0-9A-Za-z_-]{19}/) != nil, "\(text)")
             #expect(seen.insert(text).inserted)
         }
         var first: [UInt64] = []

@@ -6,12 +6,13 @@ public import Synchronization
 public final class PendingAnswer<Value: Sendable>: Sendable {
     @usableFromInline
     enum State {
-        case waiting([@Sendable (Value) -> Void])
+        /// Mostly one waits: no list is made for it.
+        case waiting((@Sendable (Value) -> Void)?, more: [@Sendable (Value) -> Void])
         case complete(Value)
     }
 
     @usableFromInline
-    let state = Mutex(State.waiting([]))
+    let state = Mutex(State.waiting(nil, more: []))
 
     @inlinable
     public init() {}
@@ -19,12 +20,13 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
     /// Fulfils the promise. Only the first value counts.
     @inlinable
     public func complete(_ value: Value) {
-        let waiting = state.withLock { state -> [@Sendable (Value) -> Void] in
-            guard case .waiting(let waiting) = state else { return [] }
+        let (first, more) = state.withLock { state -> ((@Sendable (Value) -> Void)?, [@Sendable (Value) -> Void]) in
+            guard case .waiting(let first, let more) = state else { return (nil, []) }
             state = .complete(value)
-            return waiting
+            return (first, more)
         }
-        for body in waiting { body(value) }
+        first?(value)
+        for body in more { body(value) }
     }
 
     /// Calls `body` once with the value: at once if it is there, else on the thread that completes it.
@@ -33,8 +35,11 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
         let value = state.withLock { state -> Value? in
             switch state {
             case .complete(let value): return value
-            case .waiting(let waiting):
-                state = .waiting(waiting + [body])
+            case .waiting(nil, _):
+                state = .waiting(body, more: [])
+                return nil
+            case .waiting(let first, let more):
+                state = .waiting(first, more: more + [body])
                 return nil
             }
         }

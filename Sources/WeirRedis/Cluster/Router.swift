@@ -10,7 +10,8 @@ final class Router: @unchecked Sendable {
     private let address: RedisAddress
     private let configuration: Node.Configuration
     private let logger: Logger
-    private weak var owner: (any NodeOwner)?
+    /// Until it is closed.
+    private var owner: (any NodeOwner)?
     private var nodes: [RedisAddress.Endpoint: Node] = [:]
     /// The only node; nil in a cluster.
     private var single: Node?
@@ -20,21 +21,18 @@ final class Router: @unchecked Sendable {
     private var named: [RedisAddress.Endpoint: NIODeadline] = [:]
     private var isClosed = false
 
-    init(
-        loop: any EventLoop, address: RedisAddress, configuration: Node.Configuration, logger: Logger,
-        owner: any NodeOwner
-    ) {
+    init(loop: any EventLoop, address: RedisAddress, configuration: Node.Configuration, logger: Logger) {
         self.loop = loop
         self.address = address
         self.configuration = configuration
         self.logger = logger
-        self.owner = owner
     }
 
     var isCluster: Bool { address.topology == .cluster }
 
-    func start() {
+    func start(owner: any NodeOwner) {
         loop.execute { [self] in
+            self.owner = owner
             switch address.topology {
             case .single, .sentinel: single = makeNode(at: nil)
             case .cluster:
@@ -47,6 +45,7 @@ final class Router: @unchecked Sendable {
     func close() {
         loop.execute { [self] in
             isClosed = true
+            owner = nil
             single?.close()
             for node in nodes.values { node.close() }
         }

@@ -13,7 +13,7 @@ final class SlotBySlot: Sendable {
         var isDenied = false
     }
 
-    private let store: RedisStore
+    private let store: StoreClient
     private let charges: [Charge]
     private let groups: [[Int]]
     private let submitted: NIODeadline
@@ -22,7 +22,7 @@ final class SlotBySlot: Sendable {
     private let state: Mutex<State>
 
     init(
-        _ store: RedisStore, _ charges: [Charge], submitted: NIODeadline, deadline: NIODeadline,
+        _ store: StoreClient, _ charges: [Charge], submitted: NIODeadline, deadline: NIODeadline,
         _ answer: PendingAnswer<DecisionResult>, eachAlone: Bool = false
     ) {
         self.store = store
@@ -77,7 +77,7 @@ final class SlotBySlot: Sendable {
             }
         }
         store.submit(
-            .decide(asked, ids: asked.map { _ in store.nextSequence() }, part), submitted: submitted, deadline: deadline
+            .decide(asked, id: store.nextSequence(), part), submitted: submitted, deadline: deadline
         )
     }
 

@@ -41,7 +41,8 @@ final class Node: @unchecked Sendable {
     let configuration: Configuration
     private let resolve: @Sendable (any EventLoop) -> EventLoopFuture<Endpoint>
     private let logger: Logger
-    private weak let owner: (any NodeOwner)?
+    /// Until it is closed.
+    private var owner: (any NodeOwner)?
 
     private var pipeline: Pipeline
     private var channel: (any Channel)?
@@ -235,6 +236,7 @@ final class Node: @unchecked Sendable {
             deadlineTask?.cancel()
             probeTask?.cancel()
             failAll(StoreFailure(.unavailable, "the store is closed"))
+            owner = nil
             channel?.close(promise: nil)
         }
     }

@@ -15,45 +15,88 @@ struct Batch {
     private var packedOperations = ByteBuffer()
     /// How many answers the script gives.
     private(set) var count = 0
+    private var run = Run()
+    private var seen = SeenKeys()
+
+    /// The operation that was packed last, if it may stand for several keys.
+    private struct Run {
+        var numbers: LimitNumbers?
+        var cost: Int64 = 0
+        var length: UInt16 = 0
+        /// Where its length is written.
+        var place = 0
+    }
 
     var isAsking: Bool { operations.first?.isAsking == true }
 
     mutating func append(_ operation: Operation, prefix: String) {
         operations.append(operation)
         switch operation.work {
-        case .decide(let charges, let ids, _):
+        case .decide(let charges, let id, _):
+            if charges.count == 1, appendToRun(charges[0], prefix) { return }
             for (index, charge) in charges.enumerated() {
                 let flags: UInt8 =
                     (charge.isShadow ? 1 : 0) | (charge.countsDenied ? 2 : 0) | (index == charges.count - 1 ? 4 : 0)
-                append(charge.key, prefix)
-                pack(0, flags, charge.numbers, cost: charge.cost, required: charge.required)
+                let isSeen = append(charge.key, prefix)
+                pack(0, flags | isSeen, charge.numbers, cost: charge.cost, required: charge.required)
                 if charge.numbers.algorithm == .concurrency {
-                    packedOperations.writeInteger(ids[index], endianness: .little)
+                    packedOperations.writeInteger(Operation.id(id, index), endianness: .little)
                 }
             }
         case .debit(let charge, _):
-            append(charge.key, prefix)
-            pack(1, 0, charge.numbers, cost: charge.cost, required: 0)
+            let isSeen = append(charge.key, prefix)
+            pack(1, isSeen, charge.numbers, cost: charge.cost, required: 0)
         case .refund(let charge, let receipt, _):
-            append(charge.key, prefix)
+            let isSeen = append(charge.key, prefix)
             append(charge.key, prefix, suffix: ":\(String(receipt.sequence, radix: 16))")
             append(charge.key, prefix, suffix: ":x")
-            pack(2, 0, charge.numbers, cost: charge.cost, required: 0)
+            pack(2, isSeen, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeDouble(receipt.time)
             packedOperations.writeDouble(receipt.delay)
             packedOperations.writeInteger(receipt.sequence, endianness: .little)
         case .reset(let numbers, let key, _):
-            append(key, prefix)
+            let isSeen = append(key, prefix)
             append(key, prefix, suffix: ":x")
-            pack(3, 0, numbers, cost: 0, required: 0)
+            pack(3, isSeen, numbers, cost: 0, required: 0)
         case .renew(let charge, let id):
-            append(charge.key, prefix)
-            pack(4, 0, charge.numbers, cost: charge.cost, required: 0)
+            let isSeen = append(charge.key, prefix)
+            pack(4, isSeen, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeInteger(id, endianness: .little)
         }
     }
 
-    private mutating func append(_ key: Key, _ prefix: String, suffix: String = "") {
+    /// Appends a key. Returns the flag of one that may have come up before.
+    private mutating func append(_ key: Key, _ prefix: String) -> UInt8 {
+        append(key, prefix, suffix: "")
+        return seen.insert(key) ? 0 : 32
+    }
+
+    /// The commonest operation, one token bucket of a key that is surely new here, is packed once for all keys that have it.
+    private mutating func appendToRun(_ charge: Charge, _ prefix: String) -> Bool {
+        guard !charge.isShadow, !charge.countsDenied, charge.required == charge.cost, charge.cost > 0 else {
+            return false
+        }
+        let goesOn = run.length > 0 && run.length < .max && run.cost == charge.cost && run.numbers == charge.numbers
+        if !goesOn {
+            guard charge.numbers.algorithm == .tokenBucket, charge.cost <= charge.numbers.capacity,
+                charge.numbers.worth(of: charge.cost).ticks < 1 << 52
+            else { return false }
+        }
+        guard seen.insert(charge.key) else { return false }
+        append(charge.key, prefix, suffix: "")
+        if goesOn {
+            count += 1
+            run.length += 1
+            packedOperations.setInteger(run.length, at: run.place, endianness: .little)
+        } else {
+            pack(0, 4 | 16, charge.numbers, cost: charge.cost, required: charge.cost)
+            run = Run(numbers: charge.numbers, cost: charge.cost, length: 1, place: packedOperations.writerIndex)
+            packedOperations.writeInteger(run.length, endianness: .little)
+        }
+        return true
+    }
+
+    private mutating func append(_ key: Key, _ prefix: String, suffix: String) {
         keyCount += 1
         keys.writeString("$\(prefix.utf8.count + Key.textLength + suffix.utf8.count)\r\n")
         keys.writeString(prefix)
@@ -64,6 +107,7 @@ struct Batch {
 
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
         count += 1
+        run.length = 0
         let most = 2 * numbers.capacity
         // More than twice the capacity is no different from twice, and fits.
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
@@ -120,19 +164,18 @@ struct Batch {
     /// Takes the script's answer apart: one result for each operation; nil when it is not such an answer.
     func results(_ reply: ByteBuffer) -> [Operation.Outcome]? {
         var reply = reply
-        guard reply.readableBytes == 8 + 25 * count, let now = reply.readWhole(), (0...Timestamp.latest).contains(now)
-        else { return nil }
+        guard let now = reply.readWhole(), (0...Timestamp.latest).contains(now) else { return nil }
         var results: [Operation.Outcome] = []
         results.reserveCapacity(operations.count)
         for operation in operations {
             switch operation.work {
-            case .decide(let charges, let ids, _):
+            case .decide(let charges, let id, _):
                 var decisions: [Decision] = []
                 decisions.reserveCapacity(charges.count)
                 for (index, charge) in charges.enumerated() {
                     guard let answer = Answer(&reply) else { return nil }
                     let decision = answer.state(of: charge.numbers, now).decision(
-                        of: charge, at: now, isCharged: answer.isCharged, sequence: ids[index])
+                        of: charge, at: now, isCharged: answer.isCharged, sequence: Operation.id(id, index))
                     // The server's word counts.
                     guard decision.allowed == answer.isAllowed else { return nil }
                     decisions.append(decision)
@@ -146,7 +189,7 @@ struct Batch {
                 results.append(.changed(answer.isAllowed))
             }
         }
-        return results
+        return reply.readableBytes == 0 ? results : nil
     }
 
     /// One of the script's answers.
@@ -158,9 +201,24 @@ struct Batch {
         let third: Int64
 
         init?(_ reply: inout ByteBuffer) {
-            guard let status = reply.readInteger(as: UInt8.self), let first = reply.readWhole(),
-                let second = reply.readWhole(), let third = reply.readWhole()
-            else { return nil }
+            guard let status = reply.readInteger(as: UInt8.self) else { return nil }
+            if status == 6 || status == 1 {
+                // A token bucket that was charged, as it was kept: arrival time, and if it isn't whole, remainder and count.
+                guard let ticks = reply.readWhole() else { return nil }
+                var remainder: UInt32 = 0
+                if status == 1 {
+                    guard let rest = reply.readMultipleIntegers(endianness: .little, as: (UInt32, UInt32).self) else {
+                        return nil
+                    }
+                    remainder = rest.0
+                }
+                (isAllowed, isCharged) = (true, true)
+                (first, second, third) = (0, ticks, Int64(remainder))
+                return
+            }
+            guard let first = reply.readWhole(), let second = reply.readWhole(), let third = reply.readWhole() else {
+                return nil
+            }
             isAllowed = status & 1 != 0
             isCharged = status & 2 != 0
             self.first = first
@@ -193,6 +251,18 @@ struct Batch {
     }
 }
 
+/// Which keys came up before in a call. It may say so of one that didn't, never the other way round.
+private struct SeenKeys {
+    private var places = ContiguousArray<Bool>(repeating: false, count: 4096)
+
+    /// Returns whether the key is surely new.
+    mutating func insert(_ key: Key) -> Bool {
+        let place = Int(truncatingIfNeeded: key.low) & (places.count - 1)
+        defer { places[place] = true }
+        return !places[place]
+    }
+}
+
 /// What the script is told with every call.
 struct ScriptOptions {
     /// Milliseconds that a key outlives its use.
@@ -218,7 +288,7 @@ extension LimitNumbers {
 }
 
 extension Key {
-    /// The key's name on the server: a hash of 128 bits, in a slot by its first dimension. Nothing in it was chosen by a
+    /// The key's name on the server: 114 bits of its hash, in a slot by its first dimension. Nothing in it was chosen by a
     /// client.
     func text(_ prefix: String) -> String {
         var buffer = ByteBuffer()
@@ -226,25 +296,36 @@ extension Key {
         return prefix + String(buffer: buffer)
     }
 
-    /// `{xx}:` and 32 digits.
-    static let textLength = 37
+    /// `{xx}` and 19 digits of base64url (RFC 4648). With the usual prefix that makes 28 bytes: a server keeps these in 32,
+    /// and takes a fifth longer for those of 43 that all 128 bits in hexadecimal make.
+    static let textLength = 23
 
     func write(to buffer: inout ByteBuffer) {
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.textLength) { bytes in
-            func digit(_ word: UInt64, _ place: UInt64) -> UInt8 {
-                let digit = UInt8(truncatingIfNeeded: word >> (60 - 4 * place)) & 15
+            func hexadecimal(_ value: UInt64) -> UInt8 {
+                let digit = UInt8(truncatingIfNeeded: value & 15)
                 return digit < 10 ? 48 + digit : 87 + digit
             }
             bytes[0] = UInt8(ascii: "{")
-            bytes[1] = digit(partition, 0)
-            bytes[2] = digit(partition, 1)
+            bytes[1] = hexadecimal(partition >> 60)
+            bytes[2] = hexadecimal(partition >> 56)
             bytes[3] = UInt8(ascii: "}")
-            bytes[4] = UInt8(ascii: ":")
-            for place in 0..<16 {
-                bytes[5 + place] = digit(high, UInt64(place))
-                bytes[21 + place] = digit(low, UInt64(place))
+            var rest = UInt128(high) << 64 | UInt128(low)
+            for place in 4..<Self.textLength {
+                bytes[place] = Self.base64Digit(UInt8(truncatingIfNeeded: rest >> 122))
+                rest <<= 6
             }
             return Self.textLength
+        }
+    }
+
+    private static func base64Digit(_ value: UInt8) -> UInt8 {
+        switch value {
+        case 0..<26: 65 &+ value
+        case 26..<52: 71 &+ value
+        case 52..<62: value &- 4
+        case 62: UInt8(ascii: "-")
+        default: UInt8(ascii: "_")
         }
     }
 

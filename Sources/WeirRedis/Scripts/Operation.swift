@@ -7,8 +7,8 @@ import Weir
 final class Operation: @unchecked Sendable {
     // Sendable, because it is handed over once to a node's event loop, and only touched there afterwards.
     enum Work {
-        /// The charges of one request, decided together.
-        case decide([Charge], ids: [UInt64], PendingAnswer<DecisionResult>?)
+        /// The charges of one request, decided together. The first is named by `id`, the others by those after it.
+        case decide([Charge], id: UInt64, PendingAnswer<DecisionResult>?)
         case debit(Charge, PendingAnswer<Result<Bool, StoreFailure>>?)
         case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreFailure>>?)
         case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreFailure>>?)
@@ -67,6 +67,9 @@ final class Operation: @unchecked Sendable {
         default: break
         }
     }
+
+    /// The name of one of a request's charges: 1 to 2^63 - 1.
+    static func id(_ first: UInt64, _ index: Int) -> UInt64 { max(1, (first &+ UInt64(index)) & ~(1 << 63)) }
 
     enum Outcome {
         case decisions([Decision])

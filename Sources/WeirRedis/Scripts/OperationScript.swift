@@ -90,7 +90,9 @@ enum OperationScript {
         local make = {}
         make[0] = function() return {
             load = function(l, s, v)
-              if v and byte(v, 1) == 1 and #v == 17 then
+              if v and byte(v, 1) == 6 and #v == 9 then
+                s[1], s[2], s[3], s[4] = 0, (unpack('<d', v, 2)), 0, l.n
+              elseif v and byte(v, 1) == 1 and #v == 17 then
                 s[1], s[2], s[3], s[4] = 0, unpack('<dI4I4', v, 2)
               elseif v and byte(v, 1) == 2 and #v == 25 then
                 s[1], s[2], s[3], s[4] = unpack('<ddI4I4', v, 2)
@@ -143,7 +145,9 @@ enum OperationScript {
               if f > 0 then q = q + 1 end
               return h * W + q
             end,
+            -- Most rates divide evenly: nine bytes are kept in less room than seventeen.
             save = function(l, s)
+              if s[1] == 0 and s[3] == 0 then return pack('<Bd', 6, s[2]) end
               if s[1] == 0 then return pack('<BdI4I4', 1, s[2], s[3], s[4]) end
               return pack('<BddI4I4', 2, s[1], s[2], s[3], s[4])
             end,
@@ -454,11 +458,12 @@ enum OperationScript {
             left = function(l, s) return s[1] > 0 and lease or 0 end,
         } end
 
-        -- Made when one is needed, for a call mostly needs one.
+        -- Made when one is needed, for a call mostly needs one or none.
         local kinds = {}
-        for i = 1, #limits do
-          local kind = limits[i].kind
-          kinds[kind] = kinds[kind] or make[kind]()
+        local function kind_of(l)
+          local kind = kinds[l.kind] or make[l.kind]()
+          kinds[l.kind] = kind
+          return kind
         end
 
         local function changed(l, s)
@@ -478,134 +483,183 @@ enum OperationScript {
         end
 
         local out, ops, k = { pack('<d', now) }, ARGV[5], 1
-        pos = 1
         local request, count, passes = {}, 0, true
-        while pos <= #ops do
+
+        -- Executes the operation at a position, for the next key. Returns the next operation's position.
+        local function execute(pos)
           local code, flags, index, hundreds = byte(ops, pos, pos + 3)
           local l = limits[hundreds * 256 + index + 1]
-          local kind = kinds[l.kind]
-          local o = false
-          -- The commonest operation, in fewer steps: one token bucket, whose cost is all that it needs.
-          if flags == 12 and code == 0 and count == 0 and l.small and nowh == 0 then
+          local key = KEYS[k]
+          -- Bit 5: the key may have come up before in this call, and been written.
+          if flags >= 32 and not states[key] then
+            local value = pcall('GET', key)
+            values[k] = type(value) == 'string' and value
+          end
+          local s = states[key]
+          flags = flags % 16
+          -- A busy key: a token bucket whose state is known, and whose cost is all that it needs.
+          if flags == 12 and code == 0 and count == 0 and l.small and nowh == 0 and s and s[6] == 0 and s[4] == l.n and s[1] == 0 then
             local cost, cq, cf, after = unpack('<I4dI4', ops, pos + 4)
-            local key = KEYS[k]
-            local s, value = states[key], values[k]
-            local q, f = 0, 0
-            if s then
-              if s[6] == 0 and s[4] == l.n and s[1] == 0 then q, f = s[2], s[3] else q = false end
-            elseif value then
-              local n
-              if #value == 17 and byte(value, 1) == 1 then q, f, n = unpack('<dI4I4', value, 2) end
-              if n ~= l.n or f >= n then q = false end
-            end
-            -- Whatever is out of the ordinary takes the long way.
-            if q and q - now < l.mq then
-              local uq, uf = q - now, f
-              if uq < 0 then uq, uf = 0, 0 end
-              local aq, af = uq + cq, uf + cf
-              if af >= l.n then aq, af = aq + 1, af - l.n end
-              if aq < l.fq or aq == l.fq and af <= l.ff then
-                if cost > 0 then
-                  if s then
-                    s[2], s[3] = now + aq, af
-                  else
-                    s = { 0, now + aq, af, l.n, key, 0, value and true, 0, false, false }
-                    states[key] = s
-                  end
-                  if not s[10] then dirty[#dirty + 1] = s end
-                  s[10] = l
-                end
-                out[#out + 1] = pack('<Bddd', cost > 0 and 3 or 1, 0, q, f)
-                k, pos, o = k + 1, after, true
+            local q, f = s[2], s[3]
+            local uq, uf = q - now, f
+            if uq < 0 then uq, uf = 0, 0 end
+            local aq, af = uq + cq, uf + cf
+            if af >= l.n then aq, af = aq + 1, af - l.n end
+            if uq < l.mq and (aq < l.fq or aq == l.fq and af <= l.ff) then
+              if cost > 0 then
+                s[2], s[3] = now + aq, af
+                changed(l, s)
               end
+              out[#out + 1] = pack('<Bddd', cost > 0 and 11 or 9, 0, q, f)
+              k = k + 1
+              return after
             end
           end
-          if not o then
-            o = {}
-            o.cost, pos = unpack('<I4', ops, pos + 4)
-            o.required = o.cost
-            if l.kind <= 1 then
-              o.ch = 0
-              o.cq, o.cf, pos = unpack('<dI4', ops, pos)
-              o.rh, o.rq, o.rf = 0, o.cq, o.cf
-            end
-            -- Bit 3: nothing more is needed, and spans are below 2^52 ticks.
-            if flags % 16 < 8 then
-              o.required, pos = unpack('<I4', ops, pos)
-              if l.kind <= 1 then o.ch, o.rh, o.rq, o.rf, pos = unpack('<dddI4', ops, pos) end
-            end
-            flags = flags % 8
-            if code == 0 then
-              if l.kind == 5 then o.id, pos = unpack('<c8', ops, pos) end
-              local s = state(l, kind, k)
-              local allowed = kind.allows(l, s, o)
-              o.s, o.l, o.kind, o.allowed, o.penalizes = s, l, kind, allowed, flags % 4 >= 2
-              if not allowed and flags % 2 == 0 then passes = false end
-              count = count + 1
-              request[count] = o
-              k = k + 1
-              if flags >= 4 then
-                for i = 1, count do
-                  local o = request[i]
-                  local s, l, kind, status = o.s, o.l, o.kind, 0
-                  -- Another charge of this request may have been on the same key.
-                  if s[9] == request[1] then o.allowed = kind.allows(l, s, o) end
-                  s[9] = request[1]
-                  if o.allowed then
-                    status = 1
-                  elseif o.penalizes and o.cost > 0 then
-                    kind.penalize(l, s, o)
-                    if not kind.writes then changed(l, s) end
-                    kind.allows(l, s, o)
-                  elseif not s[10] and call('PTTL', s[5]) == -1 then
-                    expire(s[5], kind.left(l, s))
-                  end
-                  local a, b, c = s[1], s[2], s[3]
-                  if status == 1 and passes and o.cost > 0 then
-                    status = 3
-                    kind.charge(l, s, o)
-                    if not kind.writes then changed(l, s) end
-                  end
-                  out[#out + 1] = pack('<Bddd', status, a, b, c)
+          local kind = kind_of(l)
+          local o = {}
+          o.cost, pos = unpack('<I4', ops, pos + 4)
+          o.required = o.cost
+          if l.kind <= 1 then
+            o.ch = 0
+            o.cq, o.cf, pos = unpack('<dI4', ops, pos)
+            o.rh, o.rq, o.rf = 0, o.cq, o.cf
+          end
+          -- Bit 3: nothing more is needed, and spans are below 2^52 ticks.
+          if flags % 16 < 8 then
+            o.required, pos = unpack('<I4', ops, pos)
+            if l.kind <= 1 then o.ch, o.rh, o.rq, o.rf, pos = unpack('<dddI4', ops, pos) end
+          end
+          flags = flags % 8
+          if code == 0 then
+            if l.kind == 5 then o.id, pos = unpack('<c8', ops, pos) end
+            local s = state(l, kind, k)
+            local allowed = kind.allows(l, s, o)
+            o.s, o.l, o.kind, o.allowed, o.penalizes = s, l, kind, allowed, flags % 4 >= 2
+            if not allowed and flags % 2 == 0 then passes = false end
+            count = count + 1
+            request[count] = o
+            k = k + 1
+            if flags >= 4 then
+              for i = 1, count do
+                local o = request[i]
+                local s, l, kind, status = o.s, o.l, o.kind, 0
+                -- Another charge of this request may have been on the same key.
+                if s[9] == request[1] then o.allowed = kind.allows(l, s, o) end
+                s[9] = request[1]
+                if o.allowed then
+                  status = 1
+                elseif o.penalizes and o.cost > 0 then
+                  kind.penalize(l, s, o)
+                  if not kind.writes then changed(l, s) end
+                  kind.allows(l, s, o)
+                elseif not s[10] and call('PTTL', s[5]) == -1 then
+                  expire(s[5], kind.left(l, s))
                 end
-                count, passes = 0, true
+                local a, b, c = s[1], s[2], s[3]
+                if status == 1 and passes and o.cost > 0 then
+                  status = 3
+                  kind.charge(l, s, o)
+                  if not kind.writes then changed(l, s) end
+                end
+                out[#out + 1] = pack('<Bddd', 8 + status, a, b, c)
               end
-            elseif code == 1 then
-              local s = state(l, kind, k)
-              out[#out + 1] = pack('<Bddd', 1, s[1], s[2], s[3])
-              kind.debit(l, s, o)
-              if not kind.writes then changed(l, s) end
-              k = k + 1
-            elseif code == 2 then
-              o.time, o.delay, o.id, pos = unpack('<ddc8', ops, pos)
-              local s, done = state(l, kind, k), false
-              if l.kind == 5 then
+              count, passes = 0, true
+            end
+          elseif code == 1 then
+            local s = state(l, kind, k)
+            out[#out + 1] = pack('<Bddd', 9, s[1], s[2], s[3])
+            kind.debit(l, s, o)
+            if not kind.writes then changed(l, s) end
+            k = k + 1
+          elseif code == 2 then
+            o.time, o.delay, o.id, pos = unpack('<ddc8', ops, pos)
+            local s, done = state(l, kind, k), false
+            if l.kind == 5 then
+              done = kind.refund(l, s, o)
+            elseif now - o.time <= 60000000 then
+              local reset = call('GET', KEYS[k + 2])
+              if not (reset and o.time <= tonumber(reset)) and call('SET', KEYS[k + 1], 1, 'NX', 'PX', 60000 + slack) then
                 done = kind.refund(l, s, o)
-              elseif now - o.time <= 60000000 then
-                local reset = call('GET', KEYS[k + 2])
-                if not (reset and o.time <= tonumber(reset)) and call('SET', KEYS[k + 1], 1, 'NX', 'PX', 60000 + slack) then
-                  done = kind.refund(l, s, o)
-                end
               end
-              if done and not kind.writes then changed(l, s) end
-              out[#out + 1] = pack('<Bddd', done and 1 or 0, 0, 0, 0)
-              k = k + 3
-            elseif code == 3 then
-              local s = state(l, kind, k)
-              local had = kind.left(l, s) > 0
-              call('DEL', s[5])
-              call('SET', KEYS[k + 1], string.format('%.0f', now), 'PX', 60000 + slack)
-              states[s[5]], s[6] = nil, -1
-              values[k] = false
-              for i = 1, #KEYS do if KEYS[i] == s[5] then values[i] = false end end
-              out[#out + 1] = pack('<Bddd', had and 1 or 0, 0, 0, 0)
-              k = k + 2
-            else
-              o.id, pos = unpack('<c8', ops, pos)
-              kind.renew(l, state(l, kind, k), o)
-              out[#out + 1] = pack('<Bddd', 1, 0, 0, 0)
-              k = k + 1
             end
+            if done and not kind.writes then changed(l, s) end
+            out[#out + 1] = pack('<Bddd', done and 9 or 8, 0, 0, 0)
+            k = k + 3
+          elseif code == 3 then
+            local s = state(l, kind, k)
+            local had = kind.left(l, s) > 0
+            call('DEL', s[5])
+            call('SET', KEYS[k + 1], string.format('%.0f', now), 'PX', 60000 + slack)
+            states[s[5]], s[6] = nil, -1
+            out[#out + 1] = pack('<Bddd', had and 9 or 8, 0, 0, 0)
+            k = k + 2
+          else
+            o.id, pos = unpack('<c8', ops, pos)
+            kind.renew(l, state(l, kind, k), o)
+            out[#out + 1] = pack('<Bddd', 9, 0, 0, 0)
+            k = k + 1
+          end
+          return pos
+        end
+
+        -- The commonest operations, in few steps: so many keys that come up for the first time, each a token bucket of the
+        -- same numbers and cost. What is out of the ordinary takes the long way.
+        local function run(l, pos, length)
+          local cost, cq, cf = unpack('<I4dI4', ops, pos + 4)
+          local n, fq, ff, mq, place, at = l.n, l.fq, l.ff, l.mq, #out, k
+          local keys, values, call, unpack, pack, now = KEYS, values, call, unpack, pack, now
+          local unused = pack('<Bd', 6, 0)
+          -- Times to live are rounded up, so that few of them must be made texts of.
+          local step, lives = ceil(max(64000, fq / 16) / 1000) * 1000, {}
+          for at = at, at + length - 1 do
+            local value = values[at]
+            local version, q, f, m = 6, 0, 0, n
+            if value then
+              version = 0
+              if #value == 9 then
+                version, q = unpack('<Bd', value)
+              elseif #value == 17 then
+                version, q, f, m = unpack('<BdI4I4', value)
+              end
+            end
+            local uq, uf = q - now, f
+            if uq < 0 then uq, uf = 0, 0 end
+            local aq, af = uq + cq, uf + cf
+            if af >= n then aq, af = aq + 1, af - n end
+            if (version == 6 or version == 1) and m == n and f < n and uq < mq and (aq < fq or aq == fq and af <= ff) then
+              local floored = aq - aq % step
+              local life = lives[floored]
+              if not life then
+                life = string.format('%.0f', (floored + step) / 1000 + 1 + slack)
+                lives[floored] = life
+              end
+              call('PSETEX', keys[at], life, af == 0 and pack('<Bd', 6, now + aq) or pack('<BdI4I4', 1, now + aq, af, n))
+              place = place + 1
+              -- The state before it, as it is kept: what is left is worked out from it.
+              out[place] = value or unused
+            else
+              k = at
+              execute(pos)
+              place = #out
+            end
+          end
+          k = at + length
+        end
+
+        pos = 1
+        while pos <= #ops do
+          local flags, index, hundreds = byte(ops, pos + 1, pos + 3)
+          -- Bit 4: one operation for so many keys.
+          if flags % 32 >= 16 then
+            local l, length = limits[hundreds * 256 + index + 1], unpack('<I2', ops, pos + 20)
+            if l.small and nowh == 0 then
+              run(l, pos, length)
+            else
+              for i = 1, length do execute(pos) end
+            end
+            pos = pos + 22
+          else
+            pos = execute(pos)
           end
         end
 

@@ -2,7 +2,7 @@ import NIOCore
 import Synchronization
 import Weir
 
-extension RedisStore {
+extension StoreClient {
     /// Decides charges of leased limits by what this instance has borrowed, and has the server decide the rest.
     ///
     /// All are charged or none is: what was spent here on a request that the server denies is put back.

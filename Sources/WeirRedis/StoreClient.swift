@@ -1,0 +1,336 @@
+import Crypto
+import Logging
+import NIOCore
+import NIOSSL
+import Synchronization
+import Weir
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What a ``RedisStore`` does: it decides what can be decided here, and has the servers do the rest.
+///
+/// It, its nodes and its timers hold each other until ``close()``.
+final class StoreClient: Sendable {
+    let address: RedisAddress
+    let options: RedisStore.Options
+    let logger: Logger
+    let router: Router
+    let loop: any EventLoop
+    let denials = DenialMemory()
+    let leases = LeasedUnits()
+    let lookups = LookupCache()
+    private let inbox = Mutex(Inbox())
+    let secrets: Mutex<Secrets>
+    let permits = Mutex<[UInt64: Charge]>([:])
+    /// Names this instance among those that share the store, and its charges.
+    let identity = UInt64.random(in: 0 ... .max)
+    private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
+    let peers = Mutex(Peers())
+    private let lateCharges = Atomic<UInt64>(0)
+    /// How many slices of the permits were renewed.
+    let renewals = Atomic<UInt64>(0)
+    let isUp = Atomic<Bool>(false)
+    let timers = Mutex<[RepeatedTask]>([])
+
+    private struct Inbox {
+        var operations: [Operation] = []
+        var isScheduled = false
+    }
+
+    struct Secrets {
+        var hasher: KeyHasher
+        /// Whether the hasher's secret is the one that all instances have.
+        var isKnown: Bool
+        var onChange: (@Sendable () -> Void)?
+    }
+
+    init(
+        _ address: RedisAddress, options: RedisStore.Options, group: any EventLoopGroup, logger: Logger
+    ) throws(StoreFailure) {
+        self.address = address
+        self.options = options
+        self.logger = logger
+        loop = group.next()
+        if let secret = options.keySecret {
+            secrets = Mutex(Secrets(hasher: Self.hasher(ofSecret: secret), isKnown: true))
+        } else {
+            secrets = Mutex(
+                Secrets(
+                    hasher: KeyHasher(sharedSecret: .random(in: 0 ... .max), .random(in: 0 ... .max)), isKnown: false))
+        }
+        var configuration = Node.Configuration()
+        configuration.pipeline.deadline = .microseconds(options.deadline)
+        configuration.pipeline.mostWaiting = options.mostWaiting
+        if address.topology == .cluster {
+            // Batches are small there, for few keys lie in one slot.
+            configuration.pipeline.isCluster = true
+            configuration.pipeline.mostInFlight = 64
+        }
+        configuration.user = address.user
+        configuration.password = address.password
+        configuration.database = address.database
+        configuration.prefix = options.prefix
+        configuration.script.slack = options.slack
+        configuration.script.lease = options.lease
+        configuration.clock = options.clock
+        if address.usesTLS { configuration.tls = try Self.tls(address) }
+        router = Router(loop: loop, address: address, configuration: configuration, logger: logger)
+        router.start(owner: self)
+        startTimers()
+    }
+
+    private static func tls(_ address: RedisAddress) throws(StoreFailure) -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        // A server that is gone says no farewell.
+        configuration.shutdownTimeout = .milliseconds(100)
+        do {
+            if let file = address.caFile {
+                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
+            }
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw StoreFailure(
+                .refused, "TLS for the store can't be set up\(address.caFile.map { " with \($0)" } ?? ""): \(error)")
+        }
+    }
+
+    private static func hasher(ofSecret secret: String) -> KeyHasher {
+        // A key of 128 bits out of a text of any length.
+        let digest = Array(SHA256.hash(data: Data("weir key secret\n\(secret)".utf8)))
+        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        return KeyHasher(sharedSecret: word(digest[0..<8]), word(digest[8..<16]))
+    }
+
+    /// Stops. What waits is failed.
+    func close() {
+        for timer in timers.withLock({ $0 }) { timer.cancel() }
+        secrets.withLock { $0.onChange = nil }
+        router.close()
+    }
+
+    // MARK: State
+
+    var statistics: RedisStore.Statistics {
+        RedisStore.Statistics(
+            answeredLocally: denials.answered, leased: leases.spent,
+            lateCharges: lateCharges.load(ordering: .relaxed), instances: instances,
+            isUp: isUp.load(ordering: .relaxed), canBorrow: sharers(at: .now()) != nil)
+    }
+
+    var keyHasher: KeyHasher { secrets.withLock { $0.hasher } }
+
+    var instances: Int { peers.withLock { $0.count } }
+
+    func waitUntilReady(timeout: Timestamp) async throws(StoreFailure) {
+        let answer = PendingAnswer<Result<Void, StoreFailure>>()
+        let isReady = PendingAnswer<Result<Void, StoreFailure>>()
+        loop.execute { [self] in
+            let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
+                let trouble = router.trouble
+                if trouble.code == .refused {
+                    // It will not pass by itself, such as a wrong password.
+                    isReady.complete(.failure(trouble))
+                    return
+                }
+                guard secrets.withLock({ $0.isKnown }) else { return }
+                router.command(RESPCommand("PING"), key: secretKey) { result in
+                    if case .success = result { isReady.complete(.success(())) }
+                }
+            }
+            isReady.whenComplete {
+                ask.cancel()
+                answer.complete($0)
+            }
+            loop.scheduleTask(in: .microseconds(timeout)) { [self] in
+                ask.cancel()
+                answer.complete(.failure(router.trouble))
+            }
+        }
+        try await answer.value.get()
+    }
+
+    /// Calls `body` when the keys' secret becomes known, or is another: keys made before are worth nothing then, and
+    /// whoever made some ready must do so again.
+    func onKeyChange(_ body: @escaping @Sendable () -> Void) {
+        secrets.withLock { $0.onChange = body }
+    }
+
+    func limitsDidChange() {
+        denials.sweep(at: .distantFuture)
+        giveBackUnspent(at: .distantFuture)
+    }
+
+    // MARK: Deciding
+
+    func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
+        decisions.removeAll(keepingCapacity: true)
+        guard !charges.isEmpty else { return nil }
+        let now = NIODeadline.now()
+        if options.remembersDenials, denials.answer(charges, at: localTime(now), into: &decisions) { return nil }
+        if charges.contains(where: \.isLeased) { return decideLeased(charges, at: now, into: &decisions) }
+        return ask(charges, at: now)
+    }
+
+    /// Has the server decide.
+    func ask(_ charges: [Charge], at now: NIODeadline) -> PendingAnswer<DecisionResult> {
+        let answer = PendingAnswer<DecisionResult>()
+        guard secrets.withLock({ $0.isKnown }) else {
+            answer.complete(.failure(StoreFailure(.unavailable, "the store was never reached")))
+            return answer
+        }
+        let deadline = now + .microseconds(options.deadline)
+        if address.topology == .cluster, !charges.dropFirst().allSatisfy({ $0.key.tag == charges[0].key.tag }) {
+            SlotBySlot(self, charges, submitted: now, deadline: deadline, answer).start()
+        } else {
+            submit(
+                .decide(charges, id: nextSequence(), answer), submitted: now, deadline: deadline)
+        }
+        return answer
+    }
+
+    /// The time that what is remembered here goes by: the machine's, or that of a test's clock.
+    func localTime(_ time: NIODeadline) -> NIODeadline {
+        guard let clock = options.clock else { return time }
+        return .uptimeNanoseconds(UInt64(clamping: clock.now()) * 1000)
+    }
+
+    /// Names a charge among all of all instances.
+    func nextSequence() -> UInt64 {
+        // The finisher of SplitMix64: a bijection, so that no two of this instance are the same.
+        var z = sequence.wrappingAdd(0x9E37_79B9_7F4A_7C15, ordering: .relaxed).newValue
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        z ^= z >> 31
+        return max(1, z & ~(1 << 63))
+    }
+
+    func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
+        let answer = PendingAnswer<Result<Bool, StoreFailure>>()
+        switch adjustment {
+        case .refund(let charge, let receipt):
+            if charge.numbers.algorithm == .concurrency {
+                permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
+            } else {
+                denials.forget(charge.key)
+            }
+            submit(.refund(charge, receipt, answer))
+        case .debit(let charge): submit(.debit(charge, answer))
+        case .reset(let numbers, let key):
+            denials.forget(key)
+            leases.forget(key)
+            if numbers.algorithm == .concurrency { permits.withLock { $0 = $0.filter { $0.value.key != key } } }
+            submit(.reset(numbers, key, answer))
+        }
+        return .pending(answer)
+    }
+
+    func submit(_ work: Operation.Work) {
+        let now = NIODeadline.now()
+        submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
+    }
+
+    /// Refunds a charge that nobody knows of. It has time: longer than a server mostly stalls.
+    func giveBack(_ charge: Charge, _ receipt: Receipt) {
+        let now = NIODeadline.now()
+        let refund = Operation(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
+        refund.isPatient = true
+        permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
+        hand(refund)
+    }
+
+    func submit(_ work: Operation.Work, submitted: NIODeadline, deadline: NIODeadline) {
+        hand(Operation(work, submitted: submitted, deadline: deadline))
+    }
+
+    private func hand(_ operation: Operation) {
+        if loop.inEventLoop {
+            router.submit(operation)
+            return
+        }
+        let isFirst = inbox.withLock { inbox in
+            inbox.operations.append(operation)
+            defer { inbox.isScheduled = true }
+            return !inbox.isScheduled
+        }
+        if isFirst { loop.execute { self.emptyInbox() } }
+    }
+
+    private func emptyInbox() {
+        let operations = inbox.withLock { inbox in
+            let operations = inbox.operations
+            inbox.operations.removeAll(keepingCapacity: true)
+            inbox.isScheduled = false
+            return operations
+        }
+        for operation in operations { router.submit(operation) }
+    }
+
+    /// Sends a command of the client's own, which is answered within the deadline: by the server or by a failure.
+    func send(
+        _ command: RESPCommand, key: String, _ receive: @escaping @Sendable (Result<RESPValue, StoreFailure>) -> Void
+    ) {
+        let answer = PendingAnswer<Result<RESPValue, StoreFailure>>()
+        answer.whenComplete(receive)
+        loop.execute { [self] in
+            let overdue = loop.scheduleTask(in: .microseconds(options.deadline)) {
+                answer.complete(.failure(StoreFailure(.deadline, "no answer within the deadline")))
+            }
+            guard router.isUp(for: key) else {
+                overdue.cancel()
+                answer.complete(.failure(StoreFailure(.unavailable, "the server does not answer in time")))
+                return
+            }
+            router.command(command, key: key) { result in
+                overdue.cancel()
+                answer.complete(result)
+            }
+        }
+    }
+}
+
+extension StoreClient: NodeOwner {
+    func node(_ node: Node, executed operation: Operation, _ result: Operation.Outcome, isLate: Bool) {
+        guard case .decide(let charges, _, let answer) = operation.work, case .decisions(let decisions) = result else {
+            return
+        }
+        let now = NIODeadline.now()
+        for (charge, decision) in zip(charges, decisions) {
+            if let receipt = decision.receipt {
+                if isLate {
+                    // Nobody knows of this charge.
+                    lateCharges.wrappingAdd(1, ordering: .relaxed)
+                    giveBack(charge, receipt)
+                } else if charge.numbers.algorithm == .concurrency, answer != nil {
+                    permits.withLock { $0[receipt.sequence] = charge }
+                }
+            } else if options.remembersDenials {
+                denials.remember(
+                    charge, decision, sent: localTime(operation.submitted), at: localTime(now))
+            }
+        }
+    }
+
+    func node(_ node: Node, refused operation: Operation, _ error: ServerError) {
+        if case .tryAgain = error, address.topology == .cluster,
+            case .decide(let charges, _, let answer?) = operation.work,
+            charges.count > 1, !operation.isAnswered
+        {
+            // The slot is on the move: one key is here and another there already.
+            SlotBySlot(
+                self, charges, submitted: operation.submitted, deadline: operation.deadline, answer, eachAlone: true
+            ).start()
+            return
+        }
+        router.refused(operation, error, by: node)
+    }
+
+    func nodeIsReady(_ node: Node) {
+        router.isReady(node)
+        fetchSecret()
+        countInstances()
+    }
+}
