@@ -46,12 +46,16 @@ final class LeasedUnits: Sendable {
         var since: NIODeadline
         var notBefore = NIODeadline.uptimeNanoseconds(0)
 
-        var units: Int64 { portions.reduce(0) { $0 + $1.units } }
+        var units: Int64 {
+            var sum: Int64 = 0
+            for index in portions.indices { sum += portions[index].units }
+            return sum
+        }
 
         /// Takes out what is over.
         mutating func expire(_ key: Key, at now: NIODeadline, into unspent: inout [Unspent]) {
-            while let portion = portions.first, portion.end <= now || portion.units == 0 {
-                portions.removeFirst()
+            while !portions.isEmpty, portions[0].end <= now || portions[0].units == 0 {
+                let portion = portions.removeFirst()
                 guard portion.units > 0, let receipt = portion.decision.receipt else { continue }
                 size = max(1, size - portion.units)
                 unspent.append(Unspent(charge: Charge(numbers, key: key, cost: portion.units), receipt: receipt))
@@ -102,7 +106,7 @@ final class LeasedUnits: Sendable {
     func spend(_ charge: Charge, at now: NIODeadline, sequence: UInt64) -> Spending {
         state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else {
-                if state.accounts.count < Self.most, charge.cost > 0 {
+                if state.accounts.count < Self.most, charge.cost > 0, charge.numbers.algorithm.canBeLeased {
                     var account = Account(numbers: charge.numbers, since: now)
                     _ = account.miss(at: now)
                     state.accounts[charge.key] = account
@@ -123,22 +127,19 @@ final class LeasedUnits: Sendable {
             charge.key, at: account.numbers == charge.numbers ? now : .distantFuture, into: &spending.unspent)
         account.numbers = charge.numbers
         let units = account.units
-        guard charge.required > 0, charge.required <= units, let latest = account.portions.last else {
+        guard charge.required > 0, charge.required <= units else {
             spending.wantsMore =
                 charge.cost > 0 && account.miss(at: now) && !account.isBorrowing && now >= account.notBefore
             return spending
         }
         account.spend(charge.cost)
         let left = units - charge.cost
-        spending.wantsMore = !account.isBorrowing && left < account.size / 2 && now >= account.notBefore
+        spending.wantsMore = left < account.size / 2 && !account.isBorrowing && now >= account.notBefore
         // The server's answer, as far as it is known since.
-        let passed = Timestamp((now - latest.sent).nanoseconds / 1000)
-        var decision = latest.decision
-        decision.remaining += left
-        decision.resetAfter = decision.resetAfter.map { max(0, $0 - Ticks(passed)) }
-        spending.decision = Decision(
-            allowed: true, limit: decision.limit, remaining: decision.remaining, resetAfter: decision.resetAfter,
-            time: decision.time + passed, charged: charge.cost > 0 ? sequence : nil)
+        let latest = account.portions.count - 1
+        let passed = Timestamp((now - account.portions[latest].sent).nanoseconds / 1000)
+        spending.decision = account.portions[latest].decision.later(
+            by: passed, remaining: left, charged: charge.cost > 0 ? sequence : nil)
         return spending
     }
 
@@ -238,5 +239,14 @@ final class LeasedUnits: Sendable {
             }
             return unspent
         }
+    }
+}
+
+extension Decision {
+    /// A charge's decision, made so many ticks later than this one, when so many units more are there to be spent.
+    fileprivate func later(by passed: Timestamp, remaining more: Int64, charged sequence: UInt64?) -> Decision {
+        Decision(
+            allowed: true, limit: limit, remaining: remaining + more,
+            resetAfter: resetAfter.map { max(0, $0 - Ticks(passed)) }, time: time + passed, charged: sequence)
     }
 }

@@ -11,7 +11,7 @@ extension StoreClient {
     ) -> PendingAnswer<DecisionResult>? {
         var asked: [Int] = []
         for (index, charge) in charges.enumerated() {
-            let decision = charge.isLeased && charge.numbers.algorithm.canBeLeased ? spend(charge, at: now) : nil
+            let decision = charge.isLeased ? spend(charge, at: now) : nil
             if decision == nil { asked.append(index) }
             decisions.append(decision ?? .unasked)
         }

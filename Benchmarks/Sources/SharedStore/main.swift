@@ -57,10 +57,19 @@ final class Load: @unchecked Sendable {
         end = nanoseconds() + Int64(seconds) * 1_000_000_000
     }
 
+    /// Those that were answered at once for a while, and go on when the loop has looked after the store, which lives on it too.
+    private var rested: [Slot] = []
+
     func start(_ inFlight: Int) {
         for _ in 0..<inFlight {
             running += 1
             next(Slot(LimitedRequest(limiter)))
+        }
+        loop.scheduleRepeatedTask(initialDelay: .microseconds(50), delay: .microseconds(50)) { [self] task in
+            if running == 0 { task.cancel() }
+            let slots = rested
+            rested.removeAll()
+            for slot in slots { next(slot) }
         }
     }
 
@@ -94,8 +103,7 @@ final class Load: @unchecked Sendable {
                 count(step)
                 atOnce += 1
                 guard atOnce >= 64 else { continue }
-                // The store lives on this event loop too.
-                loop.execute { self.next(slot) }
+                rested.append(slot)
                 return
             }
         }
@@ -125,7 +133,23 @@ final class HotKey: @unchecked Sendable {
         end = nanoseconds() + Int64(seconds) * 1_000_000_000
     }
 
-    func next() {
+    /// How many were answered at once for a while, and go on when the loop has looked after the store.
+    private var rested = 0
+
+    func start(_ inFlight: Int) {
+        running = inFlight
+        for _ in 0..<inFlight { next() }
+        done.futureResult.eventLoop.scheduleRepeatedTask(
+            initialDelay: .microseconds(50), delay: .microseconds(50)
+        ) { [self] task in
+            if running == 0 { task.cancel() }
+            let count = rested
+            rested = 0
+            for _ in 0..<count { next() }
+        }
+    }
+
+    private func next() {
         var atOnce = 0
         while true {
             if decided & 63 == 0, nanoseconds() >= end {
@@ -145,7 +169,7 @@ final class HotKey: @unchecked Sendable {
             decided += 1
             atOnce += 1
             guard atOnce >= 64 else { continue }
-            done.futureResult.eventLoop.execute { self.next() }
+            rested += 1
             return
         }
     }
@@ -201,10 +225,7 @@ case ("hot", 7):
     let done = loop.makePromise(of: Void.self)
     let start = nanoseconds()
     let load = HotKey(store, charge, seconds: seconds, done: done)
-    loop.execute {
-        load.running = inFlight
-        for _ in 0..<inFlight { load.next() }
-    }
+    loop.execute { load.start(inFlight) }
     try await done.futureResult.get()
     print("decided \(load.decided) denied 0 locally \(store.statistics.leased)")
     print(Double(load.decided) / (Double(nanoseconds() - start) / 1e9))

@@ -15,6 +15,9 @@ public struct Key: Sendable, Hashable {
         self.low = low
         self.partition = partition
     }
+
+    /// The lower bits alone: they are a hash with a secret already.
+    public func hash(into hasher: inout Hasher) { hasher.combine(low) }
 }
 
 /// Turns key values into ``Key``s, by secrets that whoever chooses the values does not know,
