@@ -15,6 +15,7 @@ let package = Package(
     products: [
         .library(name: "Weir", targets: ["Weir"]),
         .library(name: "WeirHTTP", targets: ["WeirHTTP"]),
+        .library(name: "WeirHummingbird", targets: ["WeirHummingbird"]),
         .library(name: "WeirJWT", targets: ["WeirJWT"]),
         .library(name: "WeirRedis", targets: ["WeirRedis"]),
         .library(name: "WeirTesting", targets: ["WeirTesting"]),
@@ -45,6 +46,17 @@ let package = Package(
                 .product(name: "StructuredFieldValues", package: "swift-http-structured-headers"),
                 .product(name: "RawStructuredFieldValues", package: "swift-http-structured-headers"),
                 .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict
+        ),
+        // Nothing of the gateway's: an app builds this, Hummingbird and what both stand on.
+        .target(
+            name: "WeirHummingbird",
+            dependencies: [
+                "WeirHTTP",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: strict
         ),
@@ -122,6 +134,15 @@ let package = Package(
                 "TestSupport", "StoreProbe", "WeirRedis", "WeirHTTP", "WeirTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "WeirHummingbirdTests",
+            dependencies: [
+                "WeirHummingbird", "WeirGateway", "WeirTesting", "TestSupport",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdRouter", package: "hummingbird"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]

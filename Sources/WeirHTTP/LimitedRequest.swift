@@ -68,6 +68,8 @@ public final class LimitedRequest {
     private var origin: String?
     /// The charge whose numbers are reported; nil when no enforced limit applies.
     private var reported: Int?
+    /// The request of a middleware around the one of this, which has been decided and passed.
+    package var enclosing: LimitedRequest?
     private var policiesText = ""
     private var policiesFor: [Int] = []
 
@@ -82,12 +84,16 @@ public final class LimitedRequest {
     /// - Parameters:
     ///   - limiter: the policy in force.
     ///   - peer: the address at the other end of the connection.
+    ///   - client: whom the app has identified, if it has.
+    ///   - route: the route that the app's router found, if there is one.
     ///   - tier: overrides the policy's tier.
     ///   - cost: overrides the policy's costs; 0 is a peek.
     public func begin(
         _ request: some LimitableRequest,
         on limiter: RequestLimiter,
         peer: IPAddress,
+        client: AppClient? = nil,
+        route: MatchedRoute? = nil,
         tier: String? = nil,
         cost: Int64? = nil
     ) -> Step {
@@ -102,11 +108,13 @@ public final class LimitedRequest {
         }
         self.path = path
         var lookup: ClientIdentifier.Pending?
-        let identity = limiter.identifier.identify(request, peer: peer, tier: tier, pending: &lookup)
+        let identity = limiter.identifier.identify(
+            request, peer: peer, client: client, tier: tier, pending: &lookup)
         if let lookup { return .needsLookup(lookup) }
         self.identity = identity
         origin = request.onlyValue(of: "Origin")
-        let facts = RequestFacts(request, path, identity, needsHost: limiter.readsHost)
+        var facts = RequestFacts(request, path, identity, needsHost: limiter.readsHost)
+        facts.route = route
         let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
         if let refusal = checkAccess(request, facts, isPreflight) { return .verdict(.refuse(refusal)) }
         if isPreflight || isExempt(request, facts) || bypasses(request) { return .verdict(.pass(delay: 0)) }
@@ -249,15 +257,16 @@ public final class LimitedRequest {
             hasher.append(
                 facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix), to: &dimensions)
             return
-        case .route: value = match.pattern < paths.count ? paths[match.pattern].description : "*"
-        case .path: value = facts.path
+        case .route:
+            value = match.pattern < paths.count ? paths[match.pattern].description : facts.route?.template ?? "*"
+        case .path: value = limiter.ignoresCase ? facts.routedPath.asciiLowercased : facts.routedPath
         case .global: value = ""
         case .host: value = facts.host ?? ""
         case .method: value = facts.method
         case .header(let name): value = request.onlyValue(of: name) ?? ""
         case .claim(let name): value = identity?.token?.claim(name) ?? ""
         case .parameter(let name):
-            value = match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.path) ?? "" : ""
+            value = match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.routedPath) ?? "" : ""
         }
         hasher.append(value, seed: 0, to: &dimensions)
     }
@@ -361,11 +370,25 @@ public final class LimitedRequest {
     public var reportedRule: Int? { reported.map { parts[$0].rule } }
 
     /// Writes the headers of this response: about limits, and on an answer of Weir's own those that let a browser read it.
+    ///
+    /// Behind an ``enclosing`` one it reports the limits of both.
     public func writeHeaders(to add: (String, String) -> Void) {
-        guard let reported else { return }
-        let report = LimitHeaders.Report(
+        guard isLimited, let report = innermostReport() else { return }
+        limiter.headers.write(policies: allPolicies(), report, to: add)
+    }
+
+    private func innermostReport() -> LimitHeaders.Report? {
+        let outer = enclosing?.innermostReport()
+        guard let reported else { return outer }
+        let own = LimitHeaders.Report(
             quotedName: parts[reported].window.quotedName, decision: headerDecision(reported))
-        limiter.headers.write(policies: policies(), report, to: add)
+        if let outer, !own.decision.isReported(before: outer.decision) { return outer }
+        return own
+    }
+
+    private func allPolicies() -> String {
+        guard let enclosing, enclosing.isLimited else { return policies() }
+        return "\(enclosing.allPolicies()), \(policies())"
     }
 
     /// Writes the headers by which a page of another origin may read an answer of Weir's own.
@@ -457,6 +480,21 @@ public final class LimitedRequest {
 
     // MARK: settle
 
+    /// Gives back what was charged: another limit denied the request after this had let it pass.
+    package func giveBack() {
+        enclosing?.giveBack()
+        for index in decisions.indices where index < charges.count {
+            guard let receipt = decisions[index].receipt else { continue }
+            _ = chargedStore.apply(.refund(charges[index], receipt))
+            decisions[index].dropReceipt()
+        }
+        meters.removeAll(keepingCapacity: true)
+        metersBody = false
+    }
+
+    /// Whether something hangs on the end of the response: a cost that is in it, or a permit.
+    package var mustFinish: Bool { !meters.isEmpty }
+
     /// Whether the response must be shown to this object, because a cost is in it.
     public var metersResponse: Bool { meters.contains { $0.meter != nil } }
 
@@ -533,6 +571,7 @@ public final class LimitedRequest {
 
     private func reset(_ limiter: RequestLimiter) {
         finish(isComplete: false)
+        enclosing = nil
         origin = nil
         if self.limiter !== limiter {
             self.limiter = limiter

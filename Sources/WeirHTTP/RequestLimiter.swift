@@ -1,3 +1,4 @@
+import Synchronization
 public import Weir
 
 /// A policy made ready to decide requests: the one way that the gateway, the middleware and the decision service take.
@@ -18,8 +19,16 @@ public final class RequestLimiter: Sendable {
     let clock: any TickClock
     private let verifier: (any TokenVerifier)?
     private let lookup: (any TierLookup)?
+    /// Whether paths are compared without regard to case, as an app's router may do.
+    let ignoresCase: Bool
     /// Whether any rule or key looks at the host.
     let readsHost: Bool
+    private let routes: RouteNames
+
+    /// The names of limits that routes have in code, over all limiters of one policy.
+    private final class RouteNames: Sendable {
+        let names = Mutex<Set<String>>([])
+    }
 
     /// - Parameters:
     ///   - policy: what to enforce.
@@ -29,13 +38,22 @@ public final class RequestLimiter: Sendable {
     ///   - clock: for warm-up by time; the system's unless given.
     ///   - previous: the limiter that this one replaces, whose counters and warm-up go on.
     /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given.
-    public init(
+    public convenience init(
         policy: Policy,
         store: (any Store)? = nil,
         verifier: (any TokenVerifier)? = nil,
         lookup: (any TierLookup)? = nil,
         clock: any TickClock = SystemClock(),
         replacing previous: RequestLimiter? = nil
+    ) throws(PolicyError) {
+        try self.init(
+            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: previous,
+            ignoresCase: false, routes: previous?.routes ?? RouteNames())
+    }
+
+    private init(
+        policy: Policy, store: (any Store)?, verifier: (any TokenVerifier)?, lookup: (any TierLookup)?,
+        clock: any TickClock, replacing previous: RequestLimiter?, ignoresCase: Bool, routes: RouteNames
     ) throws(PolicyError) {
         if case .shared(let url) = policy.server.store, store == nil {
             throw PolicyError(
@@ -56,9 +74,11 @@ public final class RequestLimiter: Sendable {
         self.verifier = verifier
         self.lookup = lookup
         identifier = ClientIdentifier(policy, verifier: verifier, lookup: lookup)
-        access = Matcher(policy.access.map(\.match))
-        exempt = Matcher(policy.exempt)
-        limits = Matcher(policy.limits.map(\.match))
+        self.ignoresCase = ignoresCase
+        self.routes = routes
+        access = Matcher(policy.access.map(\.match), ignoresCase: ignoresCase)
+        exempt = Matcher(policy.exempt, ignoresCase: ignoresCase)
+        limits = Matcher(policy.limits.map(\.match), ignoresCase: ignoresCase)
         headers = LimitHeaders(settings: policy.headers)
         let matches = policy.limits.map(\.match) + policy.access.map(\.match) + policy.exempt
         readsHost = matches.contains { !$0.hosts.isEmpty } || policy.limits.contains { $0.key.contains(.host) }
@@ -81,6 +101,40 @@ public final class RequestLimiter: Sendable {
         try RequestLimiter(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
     }
+
+    /// The same limiter for a router that doesn't regard the case of paths.
+    package func ignoringCase() throws(PolicyError) -> RequestLimiter {
+        try RequestLimiter(
+            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
+            ignoresCase: true, routes: routes)
+    }
+
+    /// A limiter of one rule beside this one's: for a route that has a limit of its own in code. It shares the store, and
+    /// all that the policy says but for its limits, access and exemptions.
+    ///
+    /// - Throws: ``PolicyError`` when the name is taken.
+    package func routeLimiter(_ rule: LimitRule) throws(PolicyError) -> RequestLimiter {
+        var own = policy
+        own.limits = [rule]
+        own.access = []
+        own.exempt = []
+        try own.check()
+        let taken = Set(policy.limits.flatMap(\.windowNames))
+        let twice = routes.names.withLock { names in
+            let twice = rule.windowNames.first { taken.contains($0) || names.contains($0) }
+            if twice == nil { names.formUnion(rule.windowNames) }
+            return twice
+        }
+        if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
+        return try RequestLimiter(
+            policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
+    }
+
+    /// Whether routes have limits of their own in code.
+    package var hasRouteLimits: Bool { routes.names.withLock { !$0.isEmpty } }
+
+    /// Whether any rule looks at the path.
+    package var hasPaths: Bool { access.hasPaths || exempt.hasPaths || limits.hasPaths }
 
     /// The warm-up of a rule that is the same as before.
     private func warmUp(of rule: LimitRule) -> WarmUp? {

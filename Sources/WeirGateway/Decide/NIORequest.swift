@@ -17,20 +17,3 @@ struct NIORequest: LimitableRequest {
         for (other, value) in head.headers where other.isEqualIgnoringCase(name) { body(value.trimmingBlanks()) }
     }
 }
-
-extension String {
-    /// Compares ASCII text without regard to case.
-    func isEqualIgnoringCase(_ other: String) -> Bool {
-        guard utf8.count == other.utf8.count else { return false }
-        var left = self
-        var right = other
-        return left.withUTF8 { left in
-            right.withUTF8 { right in
-                for index in 0..<left.count where left[index].asciiLowercased != right[index].asciiLowercased {
-                    return false
-                }
-                return true
-            }
-        }
-    }
-}

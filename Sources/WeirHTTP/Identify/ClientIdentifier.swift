@@ -42,19 +42,30 @@ struct ClientIdentifier: Sendable {
         needsToken = verifier != nil && policy.usesTokens
     }
 
-    /// - Parameter pending: set when a lookup must be waited for; the identity is worth nothing then, and is to be asked for
-    ///   again.
+    /// Where a client stands that the app itself has identified, behind all of a policy's sources.
+    private static let app = 1 << 20
+
+    /// - Parameters:
+    ///   - client: whom the app has identified; it goes before the policy's sources.
+    ///   - pending: set when a lookup must be waited for; the identity is worth nothing then, and is to be asked for
+    ///     again.
     func identify(
-        _ request: some LimitableRequest, peer: IPAddress, tier: String? = nil, pending: inout Pending?
+        _ request: some LimitableRequest, peer: IPAddress, client: AppClient? = nil, tier: String? = nil,
+        pending: inout Pending?
     ) -> Identity {
         let address = addresses.client(of: request, peer: peer)
         var identity = Identity(
             address: address, isFromTrustedProxy: addresses.isTrusted(peer), source: 0, client: "",
             maskedAddress: address, tier: nil, token: nil)
         if needsToken, let verifier, let token = bearerToken(request) { identity.token = verifier.verify(token) }
-        name(&identity, request, &pending)
+        if let client, !client.name.isEmpty, client.name.utf8.count <= Self.longestValue {
+            identity.source = Self.app
+            identity.client = client.name
+        } else {
+            name(&identity, request, &pending)
+        }
         if pending != nil { return identity }
-        identity.tier = tier ?? self.tier(of: identity, request, &pending)
+        identity.tier = tier ?? client?.tier ?? self.tier(of: identity, request, &pending)
         return identity
     }
 

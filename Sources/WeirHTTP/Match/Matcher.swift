@@ -14,17 +14,22 @@ struct Matcher: Sendable {
     private let matches: [Match]
     /// Whether a rule has conditions beside its path.
     private let isPlain: [Bool]
-    private var hasPaths = false
+    private(set) var hasPaths = false
+    private let ignoresCase: Bool
 
-    init(_ matches: [Match]) {
+    /// - Parameter ignoresCase: whether paths are compared without regard to the case of ASCII letters.
+    init(_ matches: [Match], ignoresCase: Bool = false) {
         self.matches = matches
+        self.ignoresCase = ignoresCase
         isPlain = matches.map {
             $0.methods.isEmpty && $0.hosts.isEmpty && $0.headers.isEmpty && $0.tiers.isEmpty && $0.addresses.isEmpty
         }
         for (rule, match) in matches.enumerated() {
             if !match.paths.isEmpty {
                 hasPaths = true
-                for (pattern, path) in match.paths.enumerated() { index.insert(path, id: rule << 16 | pattern) }
+                for (pattern, path) in match.paths.enumerated() {
+                    index.insert(path, id: rule << 16 | pattern, ignoresCase: ignoresCase)
+                }
             } else if !match.hosts.isEmpty, !match.hosts.contains(where: { $0.hasPrefix("*") }) {
                 for host in match.hosts { byHost[host, default: []].append(rule) }
             } else {
@@ -48,7 +53,17 @@ struct Matcher: Sendable {
             }
         }
         guard hasPaths else { return }
-        index.forEachMatch(facts.path) { id in
+        find(facts.path, request, facts, &found)
+        guard let route = facts.route else { return }
+        // What reaches a route is limited by the rules for it, however its router came to it.
+        if let path = route.path, path != facts.path { find(path, request, facts, &found) }
+        if let template = route.template, template != facts.path { find(template, request, facts, &found) }
+    }
+
+    private func find(
+        _ path: String, _ request: some LimitableRequest, _ facts: RequestFacts, _ found: inout [MatchedRule]
+    ) {
+        index.forEachMatch(ignoresCase ? path.asciiLowercased : path) { id in
             let rule = id >> 16
             if holds(rule, request, facts) { Self.insert(MatchedRule(rule: rule, pattern: id & 0xFFFF), &found) }
         }
@@ -97,4 +112,9 @@ struct RequestFacts {
     var host: String?
     var tier: String?
     var address: IPAddress
+    /// In an app: the route that its router found.
+    var route: MatchedRoute?
+
+    /// The path as whoever handles the request reads it.
+    var routedPath: String { route?.path ?? path }
 }

@@ -14,11 +14,13 @@ struct PathIndex: Sendable {
 
     private var nodes = [Node(label: [])]
 
-    mutating func insert(_ pattern: PathPattern, id: Int) {
+    mutating func insert(_ pattern: PathPattern, id: Int, ignoresCase: Bool = false) {
         var node = 0
         for part in pattern.parts {
             switch part {
-            case .literal(let bytes): node = descend(from: node, along: bytes[...])
+            case .literal(let bytes):
+                let bytes = ignoresCase ? bytes.map(\.asciiLowercased) : bytes
+                node = descend(from: node, along: bytes[...])
             case .parameter:
                 if let next = nodes[node].parameter {
                     node = next

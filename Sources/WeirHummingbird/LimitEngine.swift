@@ -1,0 +1,134 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Synchronization
+import Weir
+import WeirHTTP
+
+/// What the middleware of one limiter shares: objects that are used again, and how the router compares paths.
+final class LimitEngine: Sendable {
+    private let limiter: RequestLimiter
+    /// The same for a router that doesn't regard case.
+    private let caseless: RequestLimiter?
+    private let pool = Mutex<[PooledRequest]>([])
+    private let delayed = Atomic<Int>(0)
+    /// What a result-builder router says of case, which is the same for all of its requests: 0 when not looked at, 1 when
+    /// case counts or nothing is said, 2 when it doesn't count.
+    private let builderCase = Atomic<UInt8>(0)
+
+    /// The exchange of the middleware around this one, when both limit a request.
+    @TaskLocal static var enclosing: LimitExchange?
+
+    private static let nobody = IPAddress(bits: 0, isIPv4: false)
+
+    /// How many objects are kept for later requests.
+    private static let mostPooled = 1024
+
+    init(_ limiter: RequestLimiter) {
+        self.limiter = limiter
+        // Its policy is the limiter's, which was made.
+        caseless = limiter.hasPaths ? try? limiter.ignoringCase() : nil
+    }
+
+    func exchange(for request: Request, in context: some RequestContext) -> LimitExchange {
+        let template = context.endpointPath
+        let ignoresCase = caseless != nil && self.ignoresCase(template, context)
+        let pooled = pool.withLock { $0.popLast() } ?? PooledRequest(LimitedRequest(limiter))
+        return LimitExchange(
+            self, pooled, limiter: ignoresCase ? caseless ?? limiter : limiter, route: route(request, template))
+    }
+
+    /// Runs the rest of the way.
+    func passOn(_ exchange: LimitExchange, _ next: () async throws -> Response) async throws -> Response {
+        // Only what was limited in code can be inside another's.
+        guard limiter.hasRouteLimits else { return try await next() }
+        return try await Self.$enclosing.withValue(exchange) { try await next() }
+    }
+
+    func takeBack(_ request: PooledRequest) {
+        request.value.clear()
+        pool.withLock { if $0.count < Self.mostPooled { $0.append(request) } }
+    }
+
+    // MARK: Identify
+
+    /// The address of a peer; one that isn't known is nobody's.
+    func address(_ peer: SocketAddress?) -> IPAddress {
+        // By way of text, which the addresses of other families have too.
+        peer?.ipAddress.flatMap { IPAddress($0) } ?? Self.nobody
+    }
+
+    // MARK: Match
+
+    /// The route, if it differs from what the policy reads in the request's target.
+    private func route(_ request: Request, _ template: String?) -> MatchedRoute? {
+        let target = request.head.path ?? "/"
+        let path = request.uri.path
+        let plain = target.utf8.count == path.utf8.count && !path.utf8.hasEmptySegments ? nil : path.routed
+        if plain == nil, template == nil || template == path { return nil }
+        return MatchedRoute(template: template, path: plain == target ? nil : plain)
+    }
+
+    /// Whether the router compares paths without regard to case.
+    ///
+    /// Of a router that does, all templates are in lower case; a rule in upper case that fits such a template is meant for
+    /// it. A result-builder router says it in the context.
+    private func ignoresCase(_ template: String?, _ context: some RequestContext) -> Bool {
+        switch builderCase.load(ordering: .relaxed) {
+        case 1: return template.map { !$0.utf8.contains { (65...90).contains($0) } } ?? false
+        case 2: return true
+        default:
+            let isCaseless = context.builderIgnoresCase == true
+            builderCase.store(isCaseless ? 2 : 1, ordering: .relaxed)
+            return ignoresCase(template, context)
+        }
+    }
+
+    // MARK: Answer
+
+    /// Holds a place among the delayed requests; false when there is none.
+    func beginDelay() -> Bool {
+        if delayed.wrappingAdd(1, ordering: .relaxed).newValue <= limiter.policy.server.maxDelayed { return true }
+        endDelay()
+        return false
+    }
+
+    func endDelay() { delayed.wrappingSubtract(1, ordering: .relaxed) }
+}
+
+/// A request's state, kept for the next request.
+///
+/// Sendable, because it belongs to one exchange at a time, which uses it from one task after another: the handler's, then
+/// the one that writes the body.
+final class PooledRequest: @unchecked Sendable {
+    let value: LimitedRequest
+
+    init(_ value: LimitedRequest) { self.value = value }
+}
+
+extension RequestContext {
+    /// What the context of a result-builder router says of case; nil for other contexts.
+    ///
+    /// By reflection, because the router shows it to nobody, and an app that doesn't use that router should not build it.
+    fileprivate var builderIgnoresCase: Bool? {
+        let own = Mirror(reflecting: self).children.first { $0.label == "routerContext" }
+        guard let own else { return nil }
+        return Mirror(reflecting: own.value).children.first { $0.label == "caseInsensitive" }?.value as? Bool
+    }
+}
+
+extension String {
+    /// A path as Hummingbird's routers split it: without empty segments.
+    fileprivate var routed: String { "/" + split(separator: "/").joined(separator: "/") }
+}
+
+extension String.UTF8View {
+    fileprivate var hasEmptySegments: Bool {
+        var previous: UInt8 = 0
+        for byte in self {
+            if byte == UInt8(ascii: "/"), previous == byte { return true }
+            previous = byte
+        }
+        return previous == UInt8(ascii: "/") && count > 1
+    }
+}

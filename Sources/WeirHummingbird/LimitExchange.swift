@@ -1,0 +1,227 @@
+import HTTPTypes
+import Hummingbird
+import NIOCore
+import Weir
+import WeirHTTP
+
+/// One request on its way through the middleware.
+///
+/// Sendable, because its request is used from one task after another, never from two at once.
+final class LimitExchange: @unchecked Sendable {
+    private let engine: LimitEngine
+    private let pooled: PooledRequest
+    private let limiter: RequestLimiter
+    private let route: MatchedRoute?
+    /// Whether an exchange inside this one has written the headers of both.
+    private var isReported = false
+    private var isOver = false
+
+    private var limited: LimitedRequest { pooled.value }
+
+    init(_ engine: LimitEngine, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
+        self.engine = engine
+        self.pooled = pooled
+        self.limiter = limiter
+        self.route = route
+    }
+
+    deinit { end(isComplete: false) }
+
+    // MARK: identify -> match -> cost -> decide
+
+    func decide(
+        _ request: inout Request, peer: IPAddress, client: AppClient?
+    ) async throws -> LimitedRequest.Verdict {
+        let outer = LimitEngine.enclosing
+        func begin() -> LimitedRequest.Step {
+            limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
+        }
+        var step = begin()
+        while true {
+            switch step {
+            case .verdict(let verdict):
+                limited.enclosing = outer?.limited
+                if case .refuse = verdict { outer?.limited.giveBack() }
+                return verdict
+            case .needsLookup(let answer):
+                _ = await answer.value
+                step = begin()
+            case .needsBody(let most): step = limited.resume(body: try await request.readBody(atMost: most))
+            case .pending(let answer): step = limited.resume(decisions: await answer.value)
+            }
+        }
+    }
+
+    /// Holds a request until its slot of a leaky bucket.
+    func wait(_ delay: Timestamp) async throws {
+        guard delay > 0 else { return }
+        guard engine.beginDelay() else {
+            throw HTTPError(.serviceUnavailable, message: "Too many requests wait for their turn.")
+        }
+        defer { engine.endDelay() }
+        try await Task.sleep(for: .microseconds(delay))
+    }
+
+    // MARK: answer
+
+    /// The handler's response, with headers, and with its end watched if something hangs on it.
+    func answer(_ response: Response) -> Response {
+        var response = response
+        addHeaders(to: &response.headers)
+        guard limited.mustFinish else {
+            end(isComplete: true)
+            return response
+        }
+        if limited.metersResponse {
+            limited.responseHead(status: response.status.code) { name in
+                HTTPField.Name(name).map { response.headers[values: $0] } ?? []
+            }
+        }
+        response.body = watched(response.body)
+        return response
+    }
+
+    private func watched(_ body: ResponseBody) -> ResponseBody {
+        let metersBody = limited.metersBody
+        return ResponseBody(contentLength: body.contentLength) { [self] writer in
+            do {
+                if metersBody {
+                    try await body.write(MeteringWriter(writer: writer, exchange: self))
+                } else {
+                    try await body.write(writer)
+                }
+            } catch {
+                end(isComplete: false)
+                throw error
+            }
+            end(isComplete: true)
+        }
+    }
+
+    /// A part of the response's body on its way out.
+    fileprivate func saw(_ buffer: ByteBuffer) {
+        buffer.withUnsafeReadableBytes { limited.responseBody($0) }
+    }
+
+    func refuse(_ problem: ProblemDetails, to request: Request) -> Response {
+        let body = limiter.policy.headers.problem ? problem.json : ""
+        var headers = HTTPFields()
+        if !body.isEmpty { headers[.contentType] = ProblemDetails.mediaType }
+        addHeaders(to: &headers)
+        limited.writeCrossOriginHeaders { headers.add($0, $1) }
+        end(isComplete: false)
+        let bytes = request.method == .head || body.isEmpty ? nil : ByteBuffer(string: body)
+        return Response(
+            status: .init(code: problem.status), headers: headers,
+            body: bytes.map { ResponseBody(byteBuffer: $0) }
+                ?? ResponseBody(contentLength: body.utf8.count) { writer in
+                    try await writer.finish(nil)
+                })
+    }
+
+    /// The handler threw: its response, which is made later, has headers too.
+    func failed(_ error: any Error) -> any Error {
+        var headers = HTTPFields()
+        addHeaders(to: &headers)
+        if limited.metersResponse {
+            let status = (error as? any HTTPResponseError)?.status ?? .internalServerError
+            limited.responseHead(status: status.code) { _ in [] }
+        }
+        end(isComplete: !limited.metersBody)
+        return error is CancellationError || headers.isEmpty ? error : LimitedError(original: error, headers: headers)
+    }
+
+    private func addHeaders(to headers: inout HTTPFields) {
+        guard !isReported else { return }
+        limited.writeHeaders { headers.add($0, $1) }
+        if limited.isLimited { LimitEngine.enclosing?.isReported = true }
+        limited.enclosing = nil
+    }
+
+    private func end(isComplete: Bool) {
+        guard !isOver else { return }
+        isOver = true
+        limited.finish(isComplete: isComplete)
+        engine.takeBack(pooled)
+    }
+}
+
+/// Shows the parts of a body to an exchange on their way.
+private struct MeteringWriter: ResponseBodyWriter {
+    var writer: any ResponseBodyWriter
+    let exchange: LimitExchange
+
+    mutating func write(_ buffer: ByteBuffer) async throws {
+        exchange.saw(buffer)
+        try await writer.write(buffer)
+    }
+
+    consuming func finish(_ trailingHeaders: HTTPFields?) async throws {
+        try await writer.finish(trailingHeaders)
+    }
+}
+
+/// An error of a handler's, whose response has headers about limits.
+private struct LimitedError: HTTPResponseError {
+    let original: any Error
+    let headers: HTTPFields
+
+    var status: HTTPResponse.Status { (original as? any HTTPResponseError)?.status ?? .internalServerError }
+
+    func response(from request: Request, context: some RequestContext) throws -> Response {
+        var response =
+            try (original as? any HTTPResponseError)?.response(from: request, context: context)
+            ?? Response(status: .internalServerError)
+        response.headers.append(contentsOf: headers)
+        return response
+    }
+}
+
+extension HTTPFields {
+    /// Adds a field of the policy's, whose name was checked when the policy was read.
+    fileprivate mutating func add(_ name: String, _ value: String) {
+        guard let name = HTTPField.Name(name) else { return }
+        self[name] = value
+    }
+}
+
+extension Request {
+    /// Reads the body for a cost, and leaves all of it to the handler.
+    fileprivate mutating func readBody(atMost most: Int) async throws -> WeirHTTP.RequestBody {
+        var read: [ByteBuffer] = []
+        var count = 0
+        var iterator = body.makeAsyncIterator()
+        while let part = try await iterator.next() {
+            read.append(part)
+            count += part.readableBytes
+            guard count <= most else {
+                body = .init(asyncSequence: Resumed(read: read, rest: iterator))
+                return .unreadable
+            }
+        }
+        var whole = ByteBuffer()
+        for var part in read { whole.writeBuffer(&part) }
+        body = .init(buffer: whole)
+        return .bytes(Array(whole.readableBytesView))
+    }
+}
+
+/// What was read of a body already, and the rest.
+///
+/// Sendable, because whoever handles the request takes it, as it does the body that this stands for.
+private final class Resumed: AsyncSequence, AsyncIteratorProtocol, @unchecked Sendable {
+    private var read: ArraySlice<ByteBuffer>
+    private var rest: HummingbirdCore.RequestBody.AsyncIterator
+
+    init(read: [ByteBuffer], rest: HummingbirdCore.RequestBody.AsyncIterator) {
+        self.read = read[...]
+        self.rest = rest
+    }
+
+    func next() async throws -> ByteBuffer? {
+        if let first = read.popFirst() { return first }
+        return try await rest.next()
+    }
+
+    func makeAsyncIterator() -> Resumed { self }
+}

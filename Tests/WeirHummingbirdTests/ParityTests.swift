@@ -1,0 +1,242 @@
+import Foundation
+import Hummingbird
+import Logging
+import TestSupport
+import Testing
+import Weir
+import WeirHTTP
+import WeirHummingbird
+import WeirTesting
+
+/// All tests that start servers, one after another.
+@Suite("Hummingbird", .serialized)
+enum InApp {}
+
+/// The app of the cases below, without a limit.
+func addRoutes(_ router: Router<ClientContext>) {
+    router.get("/") { _, _ in "home" }
+    router.get("/users/{id}") { _, context in "user \(context.parameters.get("id") ?? "")" }
+    router.post("/predict") { request, _ in
+        String(buffer: try await request.body.collect(upTo: 1 << 24))
+    }
+    router.get("/teapot") { _, _ -> String in throw HTTPError(.conflict, message: "full") }
+    router.get("/crash") { _, _ -> String in throw CancellationError() }
+    router.get("/tokens") { request, _ in
+        Response(
+            status: .ok, headers: [.contentType: "application/json"],
+            body: .init(byteBuffer: ByteBuffer(string: "{\"usage\":{\"total_tokens\":7}}")))
+    }
+    router.get("/stream") { _, _ in
+        Response(
+            status: .ok, headers: [.contentType: "text/event-stream"],
+            body: ResponseBody { writer in
+                try await writer.write(ByteBuffer(string: "data: {\"text\": \"a\"}\n\n"))
+                try await writer.write(ByteBuffer(string: "data: {\"usage\": {\"total_tokens\": 5}}\n\n"))
+                try await writer.finish(nil)
+            })
+    }
+    router.post("/login") { request, _ in
+        request.headers[.authorization] == nil ? Response(status: .unauthorized) : Response(status: .ok)
+    }
+}
+
+extension InApp {
+    @Suite("The middleware and the gateway", .serialized)
+    struct ParityTests {
+        struct Call: CustomStringConvertible, Sendable {
+            var method = "GET"
+            var path = "/"
+            var headers: [String: String] = [:]
+            var body: String?
+            var after: Timestamp = 0
+
+            var description: String { "\(method) \(path)" }
+        }
+
+        struct Case: CustomStringConvertible, Sendable {
+            var description: String
+            var policy: String
+            var calls: [Call]
+        }
+
+        static func get(_ path: String = "/", _ headers: [String: String] = [:], after: Timestamp = 0) -> Call {
+            Call(path: path, headers: headers, after: after)
+        }
+
+        static func post(_ path: String, _ body: String, _ headers: [String: String] = [:]) -> Call {
+            Call(method: "POST", path: path, headers: headers, body: body)
+        }
+
+        static func times(_ count: Int, _ call: Call) -> [Call] { Array(repeating: call, count: count) }
+
+        static let cases: [Case] = [
+            Case(
+                description: "a token bucket, its denial and its refill",
+                policy: "limits: [{name: a, rate: 2/minute}]",
+                calls: times(3, get()) + [get(after: 30_000_000), get()]),
+            Case(
+                description: "several windows and limits, the most pressing reported",
+                policy: """
+                    limits:
+                      - {name: wide, rate: 5/minute; 8/hour, algorithm: fixed-window}
+                      - {name: users, match: {path: '/users/{id}'}, rate: 2/minute, key: [client, {param: id}]}
+                    """,
+                calls: times(3, get("/users/1")) + [get("/users/2"), get("/users/2/"), get("//users/2"), get()]),
+            Case(
+                description: "methods, HEAD as GET, and what no rule is for",
+                policy: "limits: [{name: a, match: {method: GET, path: /}, rate: 1/minute}]",
+                calls: [Call(method: "HEAD"), get(), get("/nowhere"), post("/predict", "x")]),
+            Case(
+                description: "costs from a JSON body, absent, malformed and too large",
+                policy: """
+                    limits:
+                      - {name: a, match: {path: /predict}, rate: 20/minute, cost: {json_length: /inputs, max: 8}}
+                    """,
+                calls: [
+                    post("/predict", "{\"inputs\": [1, 2, 3]}"), post("/predict", "{}"),
+                    post("/predict", "{\"inputs\": ["),
+                    post("/predict", "{\"inputs\": [1,2,3,4,5,6,7,8,9]}"), post("/predict", ""),
+                    post("/predict", "{\"inputs\": [1,2,3,4,5,6,7]}"), post("/predict", "{\"inputs\": [1]}"),
+                ]),
+            Case(
+                description: "a body over the limit costs the most, and reaches the handler whole",
+                policy: """
+                    body_limit: 1000
+                    limits: [{name: a, rate: 20/minute, cost: {json: /n, max: 9}}]
+                    """,
+                calls: [post("/predict", String(repeating: "x", count: 200_000)), get()]),
+            Case(
+                description: "costs from the response: JSON, server-sent events, status",
+                policy: """
+                    limits:
+                      - {name: tokens, match: {path: [/tokens, /stream]}, rate: 20/minute, cost: {response: {json: /usage/total_tokens}, reserve: 2}}
+                      - {name: logins, match: {path: /login}, rate: 2/minute, cost: {response: {status: {401: 1}, default: 0}}}
+                    """,
+                calls: [get("/tokens"), get("/stream"), get("/tokens"), get("/tokens"), get("/stream")]
+                    + [post("/login", "", ["Authorization": "x"])] + times(3, post("/login", ""))),
+            Case(
+                description: "clients by key, tiers, access, exemptions, bypass and shadow",
+                policy: """
+                    client: [{header: X-API-Key, known: {file: keys.txt}}]
+                    tiers: {source: {file: keys.txt}, default: free}
+                    access: [{match: {path: /tokens}, tier: [pro]}]
+                    exempt: [{path: /teapot}]
+                    bypass: {header: X-Weir-Bypass, secret: {env: SECRET}}
+                    limits:
+                      - {name: a, rate: {free: 1/minute, pro: 3/minute}}
+                      - {name: b, rate: 1/minute, mode: shadow}
+                    """,
+                calls: [
+                    get("/", ["X-API-Key": "alice"]), get("/", ["X-API-Key": "alice"]),
+                    get("/tokens", ["X-API-Key": "alice"]),
+                    get("/", ["X-API-Key": "nobody"]), get("/", ["X-API-Key": "bob"]), get("/tokens"),
+                    get("/", ["X-API-Key": "bob"]), get("/teapot", ["X-API-Key": "bob"]),
+                    get("/", ["X-API-Key": "bob", "X-Weir-Bypass": "0123456789abcdef"]),
+                ]),
+            Case(
+                description: "addresses that a trusted proxy forwards",
+                policy: """
+                    trusted_proxies: [127.0.0.1]
+                    limits: [{name: a, rate: 1/minute}]
+                    """,
+                calls: [
+                    get("/", ["X-Forwarded-For": "192.0.2.1"]), get("/", ["X-Forwarded-For": "192.0.2.1"]),
+                    get("/", ["X-Forwarded-For": "192.0.2.2, 127.0.0.1"]), get("/", ["X-Forwarded-For": "2001:db8::1"]),
+                    get("/", ["X-Forwarded-For": "2001:db8::2"]), get("/", ["X-Forwarded-For": "nonsense"]),
+                ]),
+            Case(
+                description: "spellings of a path, and those that are refused",
+                policy: "limits: [{name: a, match: {path: /users/7}, rate: 3/minute}]",
+                calls: [
+                    get("/users/7"), get("//users///7"), get("/users/7/"), get("/users/7?x=1"), get("/users%2F7"),
+                    get("/users/%00"),
+                ]),
+            Case(
+                description: "a page of another origin, and its preflight",
+                policy: "limits: [{name: a, rate: 1/minute}]",
+                calls: [
+                    Call(
+                        method: "OPTIONS", path: "/",
+                        headers: ["Origin": "https://a.example", "Access-Control-Request-Method": "GET"]),
+                    get("/", ["Origin": "https://a.example"]), get("/", ["Origin": "https://a.example"]),
+                ]),
+            Case(
+                description: "headers renamed and switched off",
+                policy: """
+                    headers: {x_ratelimit: false, problem: false, names: {ratelimit: Quota}}
+                    limits: [{name: a, rate: 1/minute}]
+                    """, calls: times(2, get())),
+            Case(
+                description: "concurrency, freed with the response",
+                policy: "limits: [{name: a, algorithm: concurrency, limit: 1}]",
+                calls: times(3, get()) + [get("/stream"), get("/teapot"), get()]),
+            Case(
+                description: "errors of the handler",
+                policy: "limits: [{name: a, rate: 9/minute}]", calls: [get("/teapot"), get("/nowhere")]),
+            Case(
+                description: "a leaky bucket that denies",
+                policy: "limits: [{name: a, rate: 1/minute, algorithm: leaky-bucket, max_wait: 0s}]",
+                calls: times(2, get())),
+            Case(
+                description: "count_denied",
+                policy: "limits: [{name: a, rate: 2/minute, count_denied: true}]",
+                calls: times(3, get()) + [get(after: 30_000_000)]),
+        ]
+
+        /// What must be the same. Neither adds or drops others of these.
+        private func seen(_ answer: Answer, _ call: Call) -> [String] {
+            let names = [
+                "ratelimit", "quota", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining",
+                "x-ratelimit-reset", "retry-after", "access-control-allow-origin", "access-control-expose-headers",
+                "vary",
+            ]
+            var lines = ["\(answer.status)"]
+            for name in names {
+                lines += answer.headers.filter { $0.name == name }.map { "\($0.name): \($0.value)" }
+            }
+            if answer.status == 429 || answer.status == 403 || answer.status == 413 || answer.status == 400 {
+                lines.append(answer["content-type"] ?? "-")
+            }
+            return lines + (call.method == "HEAD" ? [] : [answer.unchunked])
+        }
+
+        private func limiter(_ policy: String, _ folder: Folder, _ clock: ManualClock) throws -> RequestLimiter {
+            _ = try folder.write("alice pro\nbob free\n", "keys.txt")
+            let file = try folder.write(policy, "weir.yaml")
+            return try RequestLimiter(policy: .file(file, environment: ["SECRET": "0123456789abcdef"]), clock: clock)
+        }
+
+        @Test("answer alike", arguments: cases)
+        func alike(_ rule: Case) async throws {
+            let folder = try Folder()
+            var answers: [[[String]]] = []
+            func run(_ port: Int, _ clock: ManualClock) async throws {
+                var seen: [[String]] = []
+                for call in rule.calls {
+                    clock.advance(by: call.after)
+                    seen.append(
+                        self.seen(
+                            try await exchangeApart(
+                                port, call.method, call.path, headers: call.headers, body: call.body), call))
+                }
+                answers.append(seen)
+            }
+            let start: Timestamp = 1_790_000_000_000_000
+            let clock = ManualClock(at: start)
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(try limiter(rule.policy, folder, clock)))
+            addRoutes(router)
+            try await withServer(router.buildResponder()) { try await run($0, clock) }
+            let other = ManualClock(at: start)
+            let plain = Router(context: ClientContext.self)
+            addRoutes(plain)
+            let gate = try limiter(rule.policy, folder, other)
+            try await withServer(plain.buildResponder()) { upstream in
+                try await withGateway(gate, upstream: upstream) { try await run($0, other) }
+            }
+            for (index, call) in rule.calls.enumerated() {
+                #expect(answers[0][index] == answers[1][index], "\(index): \(call)")
+            }
+        }
+    }
+}
