@@ -25,9 +25,10 @@ public final class RequestLimiter: Sendable {
     let readsHost: Bool
     private let routes: RouteNames
 
-    /// The names of limits that routes have in code, over all limiters of one policy.
+    /// The limits that routes have in code, over all limiters of one policy: their names, and the routes.
     private final class RouteNames: Sendable {
         let names = Mutex<Set<String>>([])
+        let routes = Mutex<Set<AppRoute>>([])
     }
 
     /// - Parameters:
@@ -128,6 +129,17 @@ public final class RequestLimiter: Sendable {
         if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
         return try RequestLimiter(
             policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
+    }
+
+    /// Remembers that a route has a limit of its own, for ``verify(_:)``.
+    package func noteLimitedInCode(_ route: AppRoute) { routes.routes.withLock { _ = $0.insert(route) } }
+
+    func isLimitedInCode(_ route: AppRoute) -> Bool {
+        // A router that doesn't regard case keeps its templates in lower case.
+        routes.routes.withLock { routes in
+            routes.contains(route)
+                || routes.contains { $0.method == route.method && $0.template.asciiLowercased == route.template }
+        }
     }
 
     /// Whether routes have limits of their own in code.

@@ -60,13 +60,10 @@ final class LimitEngine: Sendable {
 
     // MARK: Match
 
-    /// The route, if it differs from what the policy reads in the request's target.
-    private func route(_ request: Request, _ template: String?) -> MatchedRoute? {
-        let target = request.head.path ?? "/"
+    /// The route, and the path as the router takes it: it resolves no dots and decodes nothing.
+    private func route(_ request: Request, _ template: String?) -> MatchedRoute {
         let path = request.uri.path
-        let plain = target.utf8.count == path.utf8.count && !path.utf8.hasEmptySegments ? nil : path.routed
-        if plain == nil, template == nil || template == path { return nil }
-        return MatchedRoute(template: template, path: plain == target ? nil : plain)
+        return MatchedRoute(template: template, path: path.utf8.hasEmptySegments ? path.routed : path)
     }
 
     /// Whether the router compares paths without regard to case.

@@ -132,9 +132,8 @@ final class LimitExchange: @unchecked Sendable {
     }
 
     private func addHeaders(to headers: inout HTTPFields) {
-        guard !isReported else { return }
-        limited.writeHeaders { headers.add($0, $1) }
-        if limited.isLimited { LimitEngine.enclosing?.isReported = true }
+        if !isReported { limited.writeHeaders { headers.add($0, $1) } }
+        if isReported || limited.isLimited { LimitEngine.enclosing?.isReported = true }
         limited.enclosing = nil
     }
 

@@ -1,3 +1,4 @@
+public import HTTPTypes
 public import Hummingbird
 public import Weir
 public import WeirHTTP
@@ -20,8 +21,48 @@ extension RateLimitMiddleware {
     }
 }
 
+/// Routes with a limit of their own. They are added to the router, or the group, that it was made from.
+public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
+    private let group: RouterGroup<Context>
+    private let limiter: RequestLimiter
+    /// The path before its routes.
+    private let prefix: RouterPath
+
+    init(_ parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>, _ limiter: RequestLimiter) {
+        self.limiter = limiter
+        group = parent.group().add(middleware: middleware)
+        prefix = Self.path(of: parent)
+    }
+
+    @discardableResult
+    public func on<Responder: HTTPResponder>(
+        _ path: RouterPath, method: HTTPRequest.Method, responder: Responder
+    ) -> Self where Responder.Context == Context {
+        limiter.noteLimitedInCode(AppRoute(method.rawValue, "\(prefix.appendingPath(path))"))
+        group.on(path, method: method, responder: responder)
+        return self
+    }
+
+    /// Adds a middleware behind the limit.
+    @discardableResult
+    public func add(middleware: any MiddlewareProtocol<Request, Response, Context>) -> Self {
+        group.add(middleware: middleware)
+        return self
+    }
+
+    /// The path before a group's routes, which it doesn't show.
+    private static func path(of parent: Any) -> RouterPath {
+        if let limited = parent as? LimitedRoutes<Context> { return limited.prefix }
+        let mirror = Mirror(reflecting: parent)
+        guard let path = mirror.descendant("path") as? RouterPath, let outer = mirror.descendant("parent") else {
+            return ""
+        }
+        return Self.path(of: outer).appendingPath(path)
+    }
+}
+
 extension RouterMethods where Context: RemoteAddressRequestContext {
-    /// A group of routes with a limit of their own.
+    /// Routes with a limit of their own.
     ///
     /// ```swift
     /// try router.limited("predict", to: .perMinute(20), by: .client, in: limiter).post("predict") { … }
@@ -30,21 +71,21 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     /// - Parameters:
     ///   - name: the limit's, 1 to 64 of `A-Za-z0-9_-`.
     ///   - rate: how much, and how often.
-    ///   - key: whose budget it is.
+    ///   - key: whose budget it is; the client's unless told otherwise.
     ///   - limiter: gives the store and the policy's other settings.
     ///   - client: names the client when the app knows it.
     /// - Throws: ``WeirHTTP/PolicyError`` when a limit of this name is there already.
     public func limited(
         _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,
         client: (@Sendable (Request, Context) -> AppClient?)? = nil
-    ) throws(PolicyError) -> RouterGroup<Context> {
+    ) throws(PolicyError) -> LimitedRoutes<Context> {
         try limited(LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client)
     }
 
-    /// A group of routes with a limit of their own.
+    /// Routes with a limit of their own.
     public func limited(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil
-    ) throws(PolicyError) -> RouterGroup<Context> {
-        group().add(middleware: try RateLimitMiddleware(rule, in: limiter, client: client))
+    ) throws(PolicyError) -> LimitedRoutes<Context> {
+        LimitedRoutes(self, try RateLimitMiddleware(rule, in: limiter, client: client), limiter)
     }
 }

@@ -17,7 +17,9 @@ let quiet: Logger = {
 }()
 
 /// A server of this process while `body` runs. It gets the port.
-func withServer(_ responder: some HTTPResponder<ClientContext>, _ body: (Int) async throws -> Void) async throws {
+func withServer<Responder: HTTPResponder>(
+    _ responder: Responder, _ body: (Int) async throws -> Void
+) async throws where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
     let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
     let app = Application(
         responder: responder, configuration: .init(address: .hostname("127.0.0.1", port: 0)),

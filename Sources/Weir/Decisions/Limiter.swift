@@ -2,12 +2,14 @@
 ///
 /// ```swift
 /// let limiter = try Limiter(Limit("mail", .perMinute(20)))
-/// if limiter.decide("alice").allowed { … }
+/// if limiter.decide("alice").allowed { … }         // answers at once
+/// try await limiter.acquire("alice")                // waits for its turn
 /// ```
 public struct Limiter: Sendable {
     public let limit: Limit
     public let store: MemoryStore
     private let seed: UInt64
+    private let queues = WaitingQueues()
 
     /// - Parameters:
     ///   - limit: what to hold each key to.
@@ -38,13 +40,99 @@ public struct Limiter: Sendable {
     /// - Returns: whether anything was given back.
     @discardableResult
     public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) -> Bool {
-        store.applyNow(.refund(charge(key, cost), receipt))
+        let isRefunded = store.applyNow(.refund(charge(key, cost), receipt))
+        if isRefunded { queues.somethingWasFreed(key) }
+        return isRefunded
     }
 
     /// Charges after the fact, into debt of at most one capacity.
     @discardableResult
     public func debit(_ key: String, cost: Int64) -> Bool {
         store.applyNow(.debit(charge(key, cost)))
+    }
+
+    /// Waits until the limit lets a key spend, and spends it.
+    ///
+    /// Those who wait for one key come in the order in which they asked, whatever their costs; ``decide(_:cost:)`` doesn't
+    /// stand in line. With a leaky bucket it returns at the slot. A permit of a concurrency limit must be given back by
+    /// ``refund(_:_:cost:)``, or taken by ``withPermit(_:cost:within:_:)``, which does.
+    ///
+    /// - Parameters:
+    ///   - key: whose budget is spent.
+    ///   - cost: 1 to 10^9.
+    ///   - longest: the most microseconds to wait for the limit once it is its turn; nil for as long as it takes.
+    /// - Returns: the decision that allowed it.
+    /// - Throws: ``AcquireError`` when it can never pass, or not in time; `CancellationError` when the task is cancelled:
+    ///   then nothing was spent.
+    @discardableResult
+    public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
+        let decision = try await takeTurn(key, cost, longest)
+        guard decision.delay > 0 else { return decision }
+        do {
+            try await store.clock.wait(decision.delay)
+        } catch {
+            if let receipt = decision.receipt { refund(receipt, key, cost: cost) }
+            throw error
+        }
+        return decision
+    }
+
+    private func takeTurn(_ key: String, _ cost: Int64, _ longest: Timestamp?) async throws -> Decision {
+        try await queues.enter(key)
+        defer { queues.leave(key) }
+        let start = store.now()
+        while true {
+            try Task.checkCancellation()
+            let freed = queues.freed(key)
+            let decision = decide(key, cost: max(1, cost))
+            if decision.allowed { return decision }
+            guard max(1, cost) <= limit.numbers.capacity else {
+                throw AcquireError(
+                    .impossible,
+                    "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
+            }
+            let left = longest.map { $0 - (store.now() - start) }
+            guard let wait = decision.retryAfter else {
+                // Only concurrency: somebody must give a permit back.
+                try await waitForPermit(key, since: freed, left)
+                continue
+            }
+            if let left, wait > Ticks(left) {
+                throw AcquireError(.late, "limit \(limit.name): the wait of \(wait) microseconds is too long")
+            }
+            try await store.clock.wait(Timestamp(clamping: wait))
+        }
+    }
+
+    private func waitForPermit(_ key: String, since freed: UInt64, _ left: Timestamp?) async throws {
+        guard let left else { return try await queues.waitUntilFreed(key, since: freed) }
+        let tooLate = AcquireError(.late, "limit \(limit.name): no permit was given back in time")
+        guard left > 0 else { throw tooLate }
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await queues.waitUntilFreed(key, since: freed)
+                return true
+            }
+            group.addTask {
+                try await store.clock.wait(left)
+                return false
+            }
+            defer { group.cancelAll() }
+            if try await group.next() == false { throw tooLate }
+        }
+    }
+
+    /// Holds a permit of a concurrency limit while `body` runs, or spends a cost of any other before it.
+    ///
+    /// - Throws: as ``acquire(_:cost:within:)`` does, or what `body` throws.
+    public func withPermit<Result>(
+        _ key: String, cost: Int64 = 1, within longest: Timestamp? = nil, _ body: () async throws -> Result
+    ) async throws -> Result {
+        let decision = try await acquire(key, cost: cost, within: longest)
+        defer {
+            if limit.algorithm == .concurrency, let receipt = decision.receipt { refund(receipt, key, cost: cost) }
+        }
+        return try await body()
     }
 
     private func charge(_ key: String, _ cost: Int64) -> Charge {
@@ -54,7 +142,29 @@ public struct Limiter: Sendable {
     /// Forgets a key.
     @discardableResult
     public func reset(_ key: String) -> Bool {
-        store.applyNow(.reset(limit.numbers, store.keyHasher.key(key, seed: seed)))
+        let isReset = store.applyNow(.reset(limit.numbers, store.keyHasher.key(key, seed: seed)))
+        if isReset { queues.somethingWasFreed(key) }
+        return isReset
+    }
+}
+
+/// Why nothing was acquired.
+public struct AcquireError: Error, Sendable, Hashable, CustomStringConvertible {
+    public struct Code: Sendable, Hashable {
+        private let isLate: Bool
+
+        /// The cost is above the limit's capacity: waiting can't help.
+        public static let impossible = Code(isLate: false)
+        /// It would not pass in time.
+        public static let late = Code(isLate: true)
+    }
+
+    public let code: Code
+    public let description: String
+
+    init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
     }
 }
 

@@ -13,7 +13,7 @@ public final class MemoryStore: Store, @unchecked Sendable {
     // Sendable, because a segment is touched only while its lock is held; the pointer never changes.
     private let segments: SegmentMemory
     private let mask: UInt64
-    private let clock: any TickClock
+    let clock: any TickClock
     /// Whether to read the system's clock without asking who `clock` is.
     private let usesSystemClock: Bool
 

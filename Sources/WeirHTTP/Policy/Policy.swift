@@ -132,6 +132,11 @@ public struct TierRules: Sendable {
     public var source: Source?
     /// The tier of whoever has none.
     public var fallback: String
+
+    public init(source: Source? = nil, fallback: String) {
+        self.source = source
+        self.fallback = fallback
+    }
 }
 
 /// How tokens are verified.
@@ -146,11 +151,21 @@ public struct AccessRule: Sendable {
     public var match: Match
     /// Who may pass; others get 403. Nil when nobody may.
     public var tiers: [String]?
+
+    public init(_ match: Match, tiers: [String]? = nil) {
+        self.match = match
+        self.tiers = tiers
+    }
 }
 
 public struct Bypass: Sendable {
     public var header: String
     public var secret: String
+
+    public init(header: String, secret: String) {
+        self.header = header
+        self.secret = secret
+    }
 }
 
 /// Which requests a rule is about: those that meet every condition. Empty conditions always hold.
@@ -163,6 +178,19 @@ public struct Match: Sendable {
     public var addresses: [AddressRange] = []
 
     public init() {}
+
+    /// - Parameter paths: as in a policy file: exact, with a `*` at its end, with `{name}` for a segment.
+    /// - Throws: ``PolicyError`` when one of them isn't a path.
+    public init(_ methods: String..., paths: String...) throws(PolicyError) {
+        self.methods = methods.map { $0.uppercased() == "HEAD" ? "GET" : $0.uppercased() }
+        for path in paths {
+            do {
+                self.paths.append(try PathPattern(path))
+            } catch {
+                throw PolicyError(error.description)
+            }
+        }
+    }
 }
 
 /// Numbers that may differ by tier.
@@ -285,4 +313,13 @@ public struct WarmUpRule: Sendable {
     public var numerator: Int64
     public var denominator: Int64
     public var until: Until
+
+    /// - Parameters:
+    ///   - numerator: of the factor, at least 1.
+    ///   - denominator: of the factor, at least the numerator.
+    public init(_ numerator: Int64, over denominator: Int64, until: Until) {
+        self.numerator = max(1, numerator)
+        self.denominator = max(self.numerator, denominator)
+        self.until = until
+    }
 }

@@ -304,7 +304,7 @@ extension PolicyReader {
             mapping.error("'warm_up' needs 'until: {path: /ready}' or 'after: 5m'")
             return nil
         }
-        return WarmUpRule(numerator: factor.numerator, denominator: factor.denominator, until: until)
+        return WarmUpRule(factor.numerator, over: factor.denominator, until: until)
     }
 }
 

@@ -167,7 +167,7 @@ final class PolicyReader {
             condition = match
         }
         places.access.append(node.place)
-        return AccessRule(match: condition, tiers: tiers)
+        return AccessRule(condition, tiers: tiers)
     }
 
     private func bypass(_ mapping: PolicyMapping) -> Bypass? {

@@ -1,0 +1,108 @@
+/// A route of an app, as its router names it.
+public struct AppRoute: Sendable, Hashable, CustomStringConvertible {
+    /// Such as `GET`.
+    public var method: String
+    /// Such as `/users/{id}`; `*` stands for any segment, `**` at the end for any number of them.
+    public var template: String
+
+    public init(_ method: String, _ template: String) {
+        self.method = method
+        self.template = template
+    }
+
+    public var description: String { "\(method) \(template)" }
+}
+
+/// Which routes of an app a policy leaves alone.
+public struct RouteCoverage: Sendable, Hashable {
+    /// Routes that no limit covers: none applies, or only to some clients, tiers or hosts.
+    public var unlimited: [AppRoute] = []
+    /// Routes that the policy exempts.
+    public var exempt: [AppRoute] = []
+
+    public init() {}
+}
+
+extension RequestLimiter {
+    /// Holds the policy against the routes of an app, for a router that doesn't tell its routes itself.
+    ///
+    /// - Returns: the routes that no limit covers.
+    /// - Throws: ``PolicyError`` that names each rule whose path fits none of the routes.
+    public func verify(_ routes: [AppRoute]) throws(PolicyError) -> RouteCoverage {
+        try verify(routes, passes: { _ in true })
+    }
+
+    /// - Parameter passes: whether a route's requests come to this limiter at all.
+    package func verify(
+        _ routes: [AppRoute], passes: (AppRoute) -> Bool
+    ) throws(PolicyError) -> RouteCoverage {
+        var errors: [Diagnostic] = []
+        func check(_ match: Match, _ what: String) {
+            for pattern in match.paths where !routes.contains(where: { pattern.fits($0.template) }) {
+                let hint = Suggestion.text(for: pattern.description, among: routes.map(\.template))
+                errors.append(
+                    Diagnostic(
+                        severity: .error, file: "policy",
+                        message: "\(what): no route of the app fits '\(pattern)'\(hint)"))
+            }
+        }
+        for rule in policy.limits { check(rule.match, "limit '\(rule.name)'") }
+        for rule in policy.access { check(rule.match, "an access rule") }
+        for match in policy.exempt { check(match, "an exemption") }
+        guard errors.isEmpty else { throw PolicyError(errors) }
+        var coverage = RouteCoverage()
+        for route in routes {
+            if passes(route), policy.exempt.contains(where: { $0.covers(route) }) {
+                coverage.exempt.append(route)
+            } else if !isLimitedInCode(route),
+                !passes(route) || !policy.limits.contains(where: { !$0.isShadow && $0.match.covers(route) })
+            {
+                coverage.unlimited.append(route)
+            }
+        }
+        return coverage
+    }
+}
+
+extension Match {
+    /// Whether every request to a route meets it.
+    fileprivate func covers(_ route: AppRoute) -> Bool {
+        guard hosts.isEmpty, headers.isEmpty, tiers.isEmpty, addresses.isEmpty else { return false }
+        let method = route.method == "HEAD" ? "GET" : route.method
+        guard methods.isEmpty || methods.contains(method) else { return false }
+        return paths.isEmpty || paths.contains { $0.covers(route.template) }
+    }
+}
+
+extension PathPattern {
+    /// Whether some request to a route has a path that matches. Case counts only for templates that have upper case, for a
+    /// router that doesn't regard it keeps its templates in lower case.
+    func fits(_ template: String) -> Bool { compare(template, wildcardsFit: true) }
+
+    /// Whether every request to a route has a path that matches.
+    func covers(_ template: String) -> Bool { compare(template, wildcardsFit: false) }
+
+    private func compare(_ template: String, wildcardsFit: Bool) -> Bool {
+        let ignoresCase = template == template.asciiLowercased
+        func segments(_ text: String) -> [Substring] {
+            (ignoresCase ? text.asciiLowercased : text).split(separator: "/", omittingEmptySubsequences: true)
+        }
+        let routes = segments(template)
+        var own = segments(isPrefix ? String(description.dropLast()) : description)
+        // What stands before the `*` is a part of a segment, unless a slash does.
+        let beginning = isPrefix && !description.dropLast().hasSuffix("/") ? own.popLast() : nil
+        for (index, segment) in own.enumerated() {
+            guard index < routes.count else { return false }
+            let route = routes[index]
+            if route == "**" { return wildcardsFit }
+            if segment.hasPrefix("{") || segment == route { continue }
+            if !wildcardsFit || !Self.isWildcard(route) { return false }
+        }
+        guard isPrefix else { return routes.count == own.count || wildcardsFit && routes[own.count...] == ["**"] }
+        guard let beginning else { return true }
+        guard own.count < routes.count else { return false }
+        return routes[own.count].hasPrefix(beginning) || wildcardsFit && Self.isWildcard(routes[own.count])
+    }
+
+    private static func isWildcard(_ segment: Substring) -> Bool { segment.contains("*") || segment.contains("{") }
+}

@@ -1,0 +1,211 @@
+import Foundation
+import Hummingbird
+import HummingbirdRouter
+import Logging
+import Synchronization
+import TestSupport
+import Testing
+import Weir
+import WeirHTTP
+import WeirHummingbird
+import WeirTesting
+
+extension InApp {
+    @Suite("Limits in code", .serialized)
+    struct RouteLimitTests {
+        private func limiter(_ limits: [LimitRule] = []) throws -> RequestLimiter {
+            try RequestLimiter(policy: Policy(limits: limits), clock: ManualClock())
+        }
+
+        @Test(
+            "a limit of a route, of a group, and of the whole app are charged together or not at all, and told together"
+        )
+        func nested() async throws {
+            let limiter = try limiter([LimitRule("app", try .perHour(100))])
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            let models = try router.group("models").limited("models", to: .perHour(50), in: limiter)
+            try models.limited("predict", to: .perHour(2), by: .client, in: limiter).post("predict") { _, _ in "yes" }
+            models.get("info") { _, _ in "free of 'predict'" }
+            router.get("/") { _, _ in "home" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                for left in [1, 0] {
+                    let answer = try await exchangeApart(port, "POST", "/models/predict")
+                    #expect(answer.status == 200)
+                    #expect(
+                        answer["RateLimit-Policy"]
+                            == "\"app\";q=100;w=3600, \"models\";q=50;w=3600, \"predict\";q=2;w=3600")
+                    #expect(answer["RateLimit"]?.hasPrefix("\"predict\";r=\(left);") == true)
+                    #expect(answer.headers.filter { $0.name == "ratelimit" }.count == 1)
+                }
+                let denied = try await exchangeApart(port, "POST", "/models/predict")
+                #expect(denied.status == 429 && denied["RateLimit"]?.hasPrefix("\"predict\";r=0;") == true)
+                #expect(try denied.json["violated-policies"] as? [String] == ["predict"])
+                let info = try await exchangeApart(port, "GET", "/models/info")
+                #expect(info["RateLimit-Policy"] == "\"app\";q=100;w=3600, \"models\";q=50;w=3600")
+                #expect(
+                    info["RateLimit"]?.hasPrefix("\"models\";r=47;") == true, "two and this one, not the denied one")
+                let home = try await exchangeApart(port, "GET", "/")
+                #expect(home["X-RateLimit-Remaining"] == "96", "the denied request was given back")
+            }
+        }
+
+        @Test("the app names the client and its tier, from whatever its context knows")
+        func clients() async throws {
+            var policy = try Policy(limits: [
+                LimitRule(
+                    name: "a",
+                    allowance: .each(["free": .rates([try .perHour(1)]), "pro": .rates([try .perHour(2)])]))
+            ])
+            policy.tiers = TierRules(source: nil, fallback: "free")
+            let limiter = try RequestLimiter(policy: policy, clock: ManualClock())
+            let router = Router(context: ClientContext.self)
+            router.add(
+                middleware: RateLimitMiddleware(limiter) { request, _ in
+                    request.headers[.authorization].map { AppClient($0, tier: $0.hasPrefix("pro") ? "pro" : nil) }
+                })
+            router.get("/") { _, _ in "home" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                func ask(_ user: String?) async throws -> Int {
+                    try await exchangeApart(port, "GET", "/", headers: user.map { ["Authorization": $0] } ?? [:]).status
+                }
+                #expect(
+                    try await [ask("alice"), ask("alice"), ask("bob"), ask(nil), ask(nil)] == [200, 429, 200, 200, 429])
+                #expect(try await [ask("pro-carol"), ask("pro-carol"), ask("pro-carol")] == [200, 200, 429])
+            }
+        }
+
+        @Test("a permit is held as long as the response's body is written, and is free when the client goes away")
+        func permits() async throws {
+            let limiter = try limiter([LimitRule("flight", concurrency: 1, by: [.global])])
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            let (gate, open) = AsyncStream.makeStream(of: Void.self)
+            router.get("slow") { _, _ in
+                Response(
+                    status: .ok,
+                    body: ResponseBody { writer in
+                        try await writer.write(ByteBuffer(string: "begun"))
+                        for await _ in gate { break }
+                        try await writer.write(ByteBuffer(string: "done"))
+                        try await writer.finish(nil)
+                    })
+            }
+            router.get("endless") { _, _ in
+                Response(
+                    status: .ok,
+                    body: ResponseBody { writer in
+                        while true { try await writer.write(ByteBuffer(repeating: 0, count: 65_536)) }
+                    })
+            }
+            router.get("/") { _, _ in "home" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                let connection = try Connection(port)
+                try connection.send("GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                _ = try connection.read(until: "begun")
+                let denied = try await exchangeApart(port, "GET", "/")
+                #expect(denied.status == 429 && denied["Retry-After"] == "1")
+                open.yield()
+                _ = try connection.read(until: "done")
+                try await until("the permit is free") {
+                    try await exchangeApart(port, "GET", "/").status == 200
+                }
+                do {
+                    let leaver = try Connection(port)
+                    try leaver.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+                    _ = try leaver.read(until: "200")
+                    #expect(try await exchangeApart(port, "GET", "/").status == 429)
+                }
+                try await until("the permit is free again") {
+                    try await exchangeApart(port, "GET", "/").status == 200
+                }
+            }
+        }
+
+        @Test("mistakes are errors at start that name them")
+        func mistakes() throws {
+            #expect(throws: LimitError.self) { try LimitRule("zero", Rate.perMinute(0)) }
+            let limiter = try limiter([LimitRule("a", try .perMinute(1))])
+            let router = Router(context: ClientContext.self)
+            _ = try router.limited("b", to: .perMinute(1), in: limiter)
+            for name in ["a", "b", "no good"] {
+                let error = #expect(throws: PolicyError.self) {
+                    try router.limited(name, to: .perMinute(1), in: limiter)
+                }
+                #expect(error?.description.contains("'\(name)'") == true)
+            }
+            #expect(throws: PolicyError.self) {
+                try Policy(limits: [LimitRule("a", try .perMinute(1)), LimitRule("a", try .perHour(1))])
+            }
+            var policy = try Policy(limits: [])
+            policy.server.store = .shared(url: "redis://localhost")
+            let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }
+            #expect(error?.description.contains("was not passed to the limiter") == true)
+        }
+
+        @Test("verify names rules that fit no route, and lists the routes that nothing limits")
+        func verify() throws {
+            func limiter(_ yaml: String) throws -> RequestLimiter {
+                let reading = Policy.read(yaml, file: "weir.yaml")
+                return try RequestLimiter(policy: try #require(reading.policy, "\(reading.diagnostics)"))
+            }
+            let limiter1 = try limiter(
+                """
+                exempt: [{path: /health}]
+                limits:
+                  - {name: predict, match: {method: POST, path: /predict}, rate: 1/minute}
+                  - {name: users, match: {path: "/users/*"}, rate: 1/minute}
+                  - {name: pros, match: {path: /pro, tier: pro}, rate: 1/minute}
+                tiers: {default: free}
+                """)
+            let router = Router(context: ClientContext.self)
+            router.get("early") { _, _ in "" }
+            router.add(middleware: RateLimitMiddleware(limiter1))
+            router.add(middleware: LogRequestsMiddleware(Logger.Level.info))
+            router.post("predict") { _, _ in "" }
+            router.get("predict") { _, _ in "" }
+            router.get("users/:id") { _, _ in "" }
+            router.get("pro") { _, _ in "" }
+            router.get("health") { _, _ in "" }
+            try router.group("api").limited("api", to: .perMinute(1), in: limiter1).get("a") { _, _ in "" }
+            let coverage = try limiter1.verify(router)
+            #expect(
+                Set(coverage.unlimited.map(\.description)) == ["GET /early", "GET /predict", "GET /pro"], "\(coverage)")
+            #expect(coverage.exempt.map(\.description) == ["GET /health"])
+            let wrong = try limiter("limits: [{name: p, match: {path: /predct}, rate: 1/minute}]")
+            let error = #expect(throws: PolicyError.self) { try wrong.verify(router) }
+            #expect(
+                error?.description.contains("limit 'p': no route of the app fits '/predct'; did you mean '/predict'?")
+                    == true)
+            // The middleware behind the routes: nothing is limited.
+            let late = Router(context: ClientContext.self)
+            late.get("a") { _, _ in "" }
+            let all = try limiter("limits: [{name: p, rate: 1/minute}]")
+            late.add(middleware: RateLimitMiddleware(all))
+            #expect(try all.verify(late).unlimited.map(\.description) == ["GET /a"])
+            late.get("b") { _, _ in "" }
+            #expect(try all.verify(late).unlimited.map(\.description) == ["GET /a"])
+            #expect(try all.verify([AppRoute("GET", "/a")]).unlimited.isEmpty)
+        }
+
+        @Test(
+            "a rule fits a route if some request to it matches, and covers it if all do",
+            arguments: [
+                ("/a", "/a", true, true), ("/a/", "/a", true, true), ("/a", "/A", false, false),
+                ("/A", "/a", true, true),
+                ("/users/{id}", "/users/{name}", true, true), ("/users/7", "/users/{id}", true, false),
+                ("/users/*", "/users/{id}", true, true), ("/users*", "/users", true, true),
+                ("/files/*", "/files/**", true, true), ("/files/a/b", "/files/**", true, false),
+                ("/a*", "/{x}", true, false), ("/a/b", "/a", false, false), ("/", "/", true, true),
+                ("/*", "/a/b", true, true), ("/a/{x}/c", "/a/b/c", true, true), ("/a", "/a/**", true, false),
+            ])
+        func fits(_ rule: String, _ template: String, _ fits: Bool, _ covers: Bool) throws {
+            let reading = Policy.read("limits: [{name: a, match: {path: '\(rule)'}, rate: 1/minute}]", file: "p")
+            let limiter = try RequestLimiter(policy: try #require(reading.policy))
+            let route = AppRoute("GET", template)
+            let coverage = try? limiter.verify([route])
+            #expect((coverage != nil) == fits)
+            if fits { #expect((coverage?.unlimited.isEmpty == true) == covers) }
+        }
+    }
+}
