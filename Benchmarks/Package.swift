@@ -8,6 +8,7 @@ let package = Package(
         .package(name: "weir", path: ".."),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     ],
     targets: [
         // Counts allocations, for `Decisions allocations`.
@@ -25,6 +26,16 @@ let package = Package(
                 .product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir"),
                 .product(name: "WeirRedis", package: "weir"), .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: [.swiftLanguageMode(.v6)]
+        ),
+        .executableTarget(
+            name: "InApp",
+            dependencies: [
+                "CAllocations", .product(name: "Weir", package: "weir"), .product(name: "WeirHTTP", package: "weir"),
+                .product(name: "WeirHummingbird", package: "weir"), .product(name: "WeirRedis", package: "weir"),
+                .product(name: "Hummingbird", package: "hummingbird"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
             ],
             swiftSettings: [.swiftLanguageMode(.v6)]
         ),

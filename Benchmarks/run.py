@@ -4,7 +4,7 @@
 Each comparison interleaves its sides, so that a machine that slows down slows both, and takes the median of ROUNDS
 rounds. What is missing (a peer's program) is said, not skipped in silence.
 
-Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [shared]
+Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [shared] [app]
 """
 import argparse
 import os
@@ -23,6 +23,7 @@ BUILD = os.path.join(ROOT, ".build", "benchmarks")
 DECISIONS = os.path.join(BUILD, "release", "Decisions")
 XRATE = os.path.join(BUILD, "xrate")
 SHARED = os.path.join(BUILD, "release", "SharedStore")
+INAPP = os.path.join(BUILD, "release", "InApp")
 PYTHON = os.path.join(ROOT, ".build", "venv", "bin", "python")
 WEIR = os.path.join(ROOT, ".build", "release", "weir")
 ENVOY = os.path.join(ROOT, ".build", "venv", "bin", "envoy")
@@ -103,8 +104,8 @@ def port():
         return probe.getsockname()[1]
 
 
-def requests_a_second(target, seconds):
-    output = run("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{target}/small.txt")
+def requests_a_second(target, seconds, path="small.txt"):
+    output = run("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{target}/{path}")
     if "Non-2xx" in output:
         raise SystemExit(f"answers that are not 200: {output}")
     return float(next(line.split()[1] for line in output.splitlines() if line.startswith("Requests/sec:")))
@@ -333,14 +334,37 @@ def cluster(folder, seconds):
             node.stop()
 
 
+def app(rounds, seconds):
+    """A Hummingbird route without the middleware, with it in memory, and with it on Redis."""
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    redis, listen = Redis(folder), port()
+    server = Server([INAPP, "serve", str(listen), redis.url], listen)
+    try:
+        rates = {path: [] for path in ("plain", "limited", "shared")}
+        for path in rates:
+            requests_a_second(listen, 1, path)
+        for _ in range(rounds):
+            for path, values in rates.items():
+                values.append(requests_a_second(listen, seconds, path))
+        for path, target in (("limited", "0.90"), ("shared", "0.70")):
+            ratios = [a / b for a, b in zip(rates[path], rates["plain"])]
+            print(f"app requests a second: {path} {statistics.median(rates[path]):,.0f}, plain {statistics.median(rates['plain']):,.0f};"
+                  f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target at least {target}", flush=True)
+    finally:
+        server.stop()
+        redis.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"allocations that the middleware adds: {number(INAPP, 'allocations', '20000'):.1f}; target at most 8", flush=True)
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|shared")
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|shared|app")
     options = arguments.parse_args()
-    options.parts = options.parts or ["engine", "gateway", "shared"]
-    if "engine" in options.parts or "shared" in options.parts:
+    options.parts = options.parts or ["engine", "gateway", "shared", "app"]
+    if set(options.parts) & {"engine", "shared", "app"}:
         build()
     if "engine" in options.parts:
         engine(options.rounds)
@@ -348,6 +372,8 @@ def main():
         gateway(options.rounds, options.seconds)
     if "shared" in options.parts:
         shared(options.rounds, options.seconds)
+    if "app" in options.parts:
+        app(options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

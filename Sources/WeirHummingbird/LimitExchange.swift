@@ -108,7 +108,7 @@ final class LimitExchange: @unchecked Sendable {
         var headers = HTTPFields()
         if !body.isEmpty { headers[.contentType] = ProblemDetails.mediaType }
         addHeaders(to: &headers)
-        limited.writeCrossOriginHeaders { headers.add($0, $1) }
+        limited.writeCrossOriginHeaders { headers.add(engine.fieldName($0), $1) }
         end(isComplete: false)
         let bytes = request.method == .head || body.isEmpty ? nil : ByteBuffer(string: body)
         return Response(
@@ -132,7 +132,10 @@ final class LimitExchange: @unchecked Sendable {
     }
 
     private func addHeaders(to headers: inout HTTPFields) {
-        if !isReported { limited.writeHeaders { headers.add($0, $1) } }
+        if !isReported, limited.isLimited {
+            engine.removeOwn(from: &headers)
+            limited.writeHeaders { headers.add(engine.fieldName($0), $1) }
+        }
         if isReported || limited.isLimited { LimitEngine.enclosing?.isReported = true }
         limited.enclosing = nil
     }
@@ -178,9 +181,8 @@ private struct LimitedError: HTTPResponseError {
 
 extension HTTPFields {
     /// Adds a field of the policy's, whose name was checked when the policy was read.
-    fileprivate mutating func add(_ name: String, _ value: String) {
-        guard let name = HTTPField.Name(name) else { return }
-        self[name] = value
+    fileprivate mutating func add(_ name: HTTPField.Name?, _ value: String) {
+        if let name { append(HTTPField(name: name, value: value)) }
     }
 }
 

@@ -1,0 +1,79 @@
+// What the middleware costs a Hummingbird app. `run.py` loads the routes in turn.
+import CAllocations
+import Glibc
+import Hummingbird
+import Logging
+import NIOCore
+import NIOEmbedded
+import Weir
+import WeirHTTP
+import WeirHummingbird
+import WeirRedis
+
+let usage = """
+    usage: InApp serve PORT [REDIS-URL]   routes: /plain, /limited, and /shared when there is a Redis
+           InApp allocations COUNT        allocations that the middleware adds to a request
+    """
+
+func policy() throws -> Policy {
+    try Policy(limits: [LimitRule("per-client", Rate(1_000_000_000, per: 1_000_000))])
+}
+
+func addRoutes(_ router: Router<ClientContext>, _ shared: (any Store)?) throws {
+    let answer: @Sendable (Request, ClientContext) async throws -> String = { _, _ in "hello, world" }
+    router.get("plain", use: answer)
+    router.group().add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy()))).get(
+        "limited", use: answer)
+    if let shared {
+        router.group().add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy(), store: shared)))
+            .get("shared", use: answer)
+    }
+}
+
+var logger = Logger(label: "bench")
+logger.logLevel = .critical
+let arguments = CommandLine.arguments
+let router = Router(context: ClientContext.self)
+switch (arguments.dropFirst().first, arguments.count) {
+case ("serve", 3...4):
+    guard let port = Int(arguments[2]) else { exit(64) }
+    var store: RedisStore?
+    if arguments.count > 3 {
+        var options = RedisStore.Options()
+        options.deadline = 1_000_000
+        let redis = try RedisStore(try RedisAddress(arguments[3]), options: options, logger: logger)
+        try await redis.waitUntilReady(timeout: 5_000_000)
+        store = redis
+    }
+    try addRoutes(router, store)
+    let app = Application(
+        router: router, configuration: .init(address: .hostname("127.0.0.1", port: port)), logger: logger)
+    try await app.runService()
+case ("allocations", 3):
+    guard let count = Int(arguments[2]) else { exit(64) }
+    try addRoutes(router, nil)
+    let responder = router.buildResponder()
+    let channel = NIOAsyncTestingChannel()
+    try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1))
+    func measure(_ path: String) async throws -> Double {
+        let head = HTTPRequest(method: .get, scheme: "http", authority: "localhost", path: path)
+        func run(_ count: Int) async throws {
+            for _ in 0..<count {
+                let context = ClientContext(source: .init(channel: channel, logger: logger))
+                let request = Request(head: head, body: .init(buffer: ByteBuffer()))
+                guard try await responder.respond(to: request, context: context).status == .ok else { exit(70) }
+            }
+        }
+        try await run(1000)
+        let before = allocations()
+        try await run(count)
+        return Double(allocations() - before) / Double(count)
+    }
+    let plain = try await measure("/plain")
+    let limited = try await measure("/limited")
+    print("plain \(plain), limited \(limited)")
+    print(limited - plain)
+default:
+    print(usage)
+    exit(64)
+}
