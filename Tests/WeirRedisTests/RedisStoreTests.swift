@@ -47,7 +47,9 @@ func checkConformance(_ url: String) async throws {
 extension Redis {
     @Suite("The shared store, on one server", .serialized)
     struct SingleTests {
-        @Test("conforms, whether it is Redis or Valkey", arguments: [RedisServer.Product.redis, .valkey])
+        @Test(
+            "conforms, whether it is Redis, an old Redis, or Valkey",
+            arguments: [RedisServer.Product.redis, .redis62, .valkey])
         func conforms(_ product: RedisServer.Product) async throws {
             let server = try await RedisServer(try Folder(), product)
             try await checkConformance(server.url)

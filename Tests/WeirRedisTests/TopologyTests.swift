@@ -120,9 +120,13 @@ extension Redis {
             store.close()
         }
 
-        @Test("sentinels name another master when it is killed", .enabled(if: TopologyTests.isSlow))
+        @Test(
+            "a master that sentinels name conforms, and so do its successors: they name another when it is killed",
+            .enabled(if: TopologyTests.isSlow))
         func sentinelFailover() async throws {
             let sentinels = try await SentinelGroup(folder)
+            try await checkConformance(sentinels.url)
+            try sentinels.master.ask("FLUSHALL")
             let store = try await makeStore(sentinels.url) { $0.deadline = 50_000 }
             let limit = try Limit("a", .perHour(10), algorithm: .fixedWindow)
             for _ in 0..<4 { _ = try await store.decide([charge(store, limit, "a")]) }
