@@ -111,6 +111,13 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // The patterns that people build by hand, done with Weir.
+        .executableTarget(
+            name: "Examples",
+            dependencies: [
+                "WeirHummingbird", "WeirRedis", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+            ], path: "Examples/App", swiftSettings: strict),
         // One of several processes that ask one store.
         .executableTarget(
             name: "StoreProbe",
@@ -144,6 +151,14 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "ExamplesTests",
+            dependencies: [
+                "Examples", "TestSupport", "WeirTesting", "WeirRedis",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]

@@ -162,6 +162,11 @@ public final class RequestLimiter: Sendable {
         }
     }
 
+    /// Ends the warm-ups that wait for a service to be ready: inside an app, the app knows when it is.
+    public func endWarmUp() {
+        for check in readinessChecks { check.warmUp.finish() }
+    }
+
     /// Which request headers must not reach the upstream or a log.
     public var strippedHeaders: [String] {
         var names: [String] = []

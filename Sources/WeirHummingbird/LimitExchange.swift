@@ -103,6 +103,15 @@ final class LimitExchange: @unchecked Sendable {
         buffer.withUnsafeReadableBytes { limited.responseBody($0) }
     }
 
+    /// What is to be told of a request that was refused; nil when no limit refused it.
+    func denial(of request: Request) -> Denial? {
+        guard let decision = limited.reportedDecision, !decision.allowed else { return nil }
+        return Denial(
+            limits: limited.violatedPolicies, method: request.method.rawValue, route: route?.template,
+            path: limited.path?.path ?? "", client: String(limited.clientHash, radix: 16),
+            retryAfter: decision.retryAfter)
+    }
+
     func refuse(_ problem: ProblemDetails, to request: Request) -> Response {
         let body = limiter.policy.headers.problem ? problem.json : ""
         var headers = HTTPFields()

@@ -1,5 +1,6 @@
 public import Hummingbird
 public import NIOCore
+public import Weir
 public import WeirHTTP
 
 /// Limits the requests of a Hummingbird app by the same policy, with the same headers and bodies, as the gateway does.
@@ -17,15 +18,19 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     private let engine: LimitEngine
     private let peer: @Sendable (Context) -> SocketAddress?
     private let client: (@Sendable (Request, Context) -> AppClient?)?
+    private let denied: (@Sendable (Denial) -> Void)?
 
     /// Limits by a policy. Clients are told apart as the policy says, by their address if it says nothing.
     ///
-    /// - Parameter client: names the client when the app knows it, such as a user who has logged in, and maybe its tier;
-    ///   nil for whomever the policy finds.
+    /// - Parameters:
+    ///   - client: names the client when the app knows it, such as a user who has logged in, and maybe its tier; nil for
+    ///     whomever the policy finds.
+    ///   - denied: is told of each request that a limit denied, for logs and metrics.
     public init(
-        _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil
+        _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+        denied: (@Sendable (Denial) -> Void)? = nil
     ) where Context: RemoteAddressRequestContext {
-        self.init(limiter, peer: { $0.remoteAddress }, client: client)
+        self.init(limiter, peer: { $0.remoteAddress }, client: client, denied: denied)
     }
 
     /// Limits by a policy, for contexts that keep the peer's address somewhere else.
@@ -33,13 +38,15 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// - Parameters:
     ///   - peer: the address at the other end of the connection. Requests without one share one budget.
     ///   - client: names the client when the app knows it.
+    ///   - denied: is told of each request that a limit denied.
     public init(
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
-        client: (@Sendable (Request, Context) -> AppClient?)? = nil
+        client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
     ) {
         engine = LimitEngine(limiter)
         self.peer = peer
         self.client = client
+        self.denied = denied
     }
 
     public func handle(
@@ -50,7 +57,9 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         let verdict = try await exchange.decide(
             &request, peer: engine.address(peer(context)), client: client?(request, context))
         switch verdict {
-        case .refuse(let problem): return exchange.refuse(problem, to: request)
+        case .refuse(let problem):
+            if let denied, let denial = exchange.denial(of: request) { denied(denial) }
+            return exchange.refuse(problem, to: request)
         case .pass(let delay):
             try await exchange.wait(delay)
             let response: Response
@@ -62,4 +71,19 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             return exchange.answer(response)
         }
     }
+}
+
+/// A request that a limit denied. Nothing in it is a secret, and nothing was made up by the client but the path.
+public struct Denial: Sendable, Hashable {
+    /// The names of the limits that deny, in the policy's order.
+    public var limits: [String]
+    public var method: String
+    /// The router's template, such as `/users/{id}`: few enough to be a metric's label. Nil when no route was found.
+    public var route: String?
+    /// As the policy reads it.
+    public var path: String
+    /// A hash, the same for the same client while the process lives.
+    public var client: String
+    /// Microseconds; nil when waiting can't help.
+    public var retryAfter: Ticks?
 }

@@ -13,11 +13,13 @@ extension RateLimitMiddleware {
     ///   - rule: the limit; what it says of paths and methods must hold too.
     ///   - limiter: gives the store and the policy's other settings: who is asking, tiers, headers.
     ///   - client: names the client when the app knows it.
+    ///   - denied: is told of each request that this limit denied.
     /// - Throws: ``WeirHTTP/PolicyError`` when a limit of this name is there already.
     public init(
-        _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil
+        _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+        denied: (@Sendable (Denial) -> Void)? = nil
     ) throws(PolicyError) where Context: RemoteAddressRequestContext {
-        self.init(try limiter.routeLimiter(rule), client: client)
+        self.init(try limiter.routeLimiter(rule), client: client, denied: denied)
     }
 }
 

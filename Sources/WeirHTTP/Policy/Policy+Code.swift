@@ -15,6 +15,17 @@ extension Policy {
         return policy
     }
 
+    /// The policy in a text of YAML.
+    ///
+    /// - Throws: ``PolicyError`` with every error found, each with its line.
+    public static func text(_ yaml: String, environment: [String: String] = [:]) throws(PolicyError) -> Policy {
+        let reading = Policy.read(yaml, file: "policy", environment: environment)
+        guard let policy = reading.policy else {
+            throw PolicyError(reading.diagnostics.filter { $0.severity == .error })
+        }
+        return policy
+    }
+
     /// A policy written in code.
     ///
     /// - Throws: ``PolicyError`` when two of its limits have one name, or a name can't stand in a header.

@@ -1,0 +1,24 @@
+import Hummingbird
+import Weir
+import WeirHTTP
+import WeirHummingbird
+
+/// Each client may predict 10 times a minute, send 2 batches a minute, and read about the model as often as it likes.
+///
+/// By hand: a dictionary of counters by `X-Forwarded-For`, which whoever writes the header fills with fresh counters; it
+/// never shrinks, and two requests at once read the same count. Here the client is the peer's address unless a proxy that
+/// the policy trusts says otherwise, memory is bounded, and a decision is one step.
+enum PerClientAndEndpoint: Example {
+    static let title = "per client and endpoint, in memory"
+
+    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+        let limiter = try RequestLimiter(policy: Policy(limits: []), clock: surroundings.clock)
+        let router = Router(context: ClientContext.self)
+        try router.limited("predict", to: .perMinute(10), by: .client, in: limiter)
+            .post("predict") { try await predict($0, $1, "small") }
+        try router.limited("batch-predict", to: .perMinute(2), by: .client, in: limiter)
+            .post("batch-predict") { try await predict($0, $1, "small") }
+        router.get("model-info") { _, _ in "a model that counts letters" }
+        return router
+    }
+}

@@ -1,0 +1,29 @@
+import Hummingbird
+import Weir
+import WeirHTTP
+import WeirHummingbird
+
+/// A service behind this one must not see bursts: requests to it are 100 ms apart, each waits up to a second for its turn,
+/// and who would wait longer is told so at once.
+///
+/// By hand: `sleep(0.1)` in the handler, which delays each request and spaces none; or a queue without an end, which a
+/// burst fills for minutes. Here a request gets a slot or a 429, and the slots are exactly apart. A job outside of any
+/// request waits in line by `acquire`.
+enum SteadyDownstream: Example {
+    static let title = "leaky bucket before a downstream that must not see bursts"
+
+    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+        let limiter = try RequestLimiter(policy: Policy(limits: []), clock: surroundings.clock)
+        let router = Router(context: ClientContext.self)
+        var downstream = LimitRule(
+            "downstream", try Rate(10, per: 1_000_000), by: [.global], algorithm: .leakyBucket)
+        downstream.maxWait = 1_000_000
+        try router.limited(downstream, in: limiter).post("predict") { try await predict($0, $1, "small") }
+        let nightly = Limiter(try Limit("nightly", Rate(1, per: 50_000)))
+        router.post("jobs") { _, _ in
+            for _ in 0..<3 { try await nightly.acquire("downstream") }
+            return "three calls, each in its turn"
+        }
+        return router
+    }
+}

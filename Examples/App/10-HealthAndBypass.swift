@@ -1,0 +1,46 @@
+import Hummingbird
+import Logging
+import Synchronization
+import Weir
+import WeirHTTP
+import WeirHummingbird
+
+/// Health checks are free, an emergency has a way past the limits, and denials have a log of their own and a count for
+/// each endpoint.
+///
+/// By hand: `if "/health" in path`, which `/predict?x=/health` contains too; a bypass key compared byte by byte, in the
+/// clear in the log; and denials that nobody sees until a customer calls. Here the exemption is of a path, the secret is
+/// compared in constant time, and a denial says which limit, which route and, as a hash, which client.
+enum HealthAndBypass: Example {
+    static let title = "health checks exempt, an emergency bypass, denials logged apart and counted"
+
+    final class Denials: Sendable {
+        private let counts = Mutex<[String: Int]>([:])
+        private let logger = Logger(label: "denials")
+
+        func note(_ denial: Denial) {
+            counts.withLock { $0["\(denial.method) \(denial.route ?? "-")", default: 0] += 1 }
+            logger.notice(
+                "denied",
+                metadata: [
+                    "limits": "\(denial.limits.joined(separator: ","))", "route": "\(denial.route ?? "-")",
+                    "client": "\(denial.client)",
+                ])
+        }
+
+        var text: String {
+            counts.withLock { $0.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined() }
+        }
+    }
+
+    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+        let denials = Denials()
+        let router = Router(context: ClientContext.self)
+        router.add(
+            middleware: RateLimitMiddleware(try surroundings.limiter("10-bypass"), denied: { denials.note($0) }))
+        router.addModel("predict", "small")
+        router.get("health") { _, _ in "ok" }
+        router.get("denials") { _, _ in denials.text }
+        return router
+    }
+}

@@ -1,0 +1,89 @@
+import Foundation
+import Hummingbird
+import Logging
+import Weir
+import WeirHTTP
+import WeirHummingbird
+import WeirRedis
+
+/// What people build by hand in front of their models, done with Weir: `swift run Examples 4` starts the fourth.
+@main
+struct Examples {
+    /// In the order of README.md.
+    static let all: [any (Example & SendableMetatype).Type] = [
+        PerClientAndEndpoint.self, PerUserAndMinute.self, SlidingWindowPerKey.self, TokenBucketOnRedis.self,
+        TiersFromRedis.self, PremiumEndpoints.self, ModelsByWeight.self, WarmingUp.self, SteadyDownstream.self,
+        HealthAndBypass.self, SettingsFromEnvironment.self, LanguageModelTokens.self,
+    ]
+
+    static func main() async throws {
+        guard let number = CommandLine.arguments.dropFirst().first.flatMap({ Int($0) }),
+            all.indices.contains(number - 1)
+        else {
+            print("usage: swift run Examples NUMBER   with REDIS_URL for those on Redis, and PORT (8080)\n")
+            for (index, example) in all.enumerated() { print("  \(index + 1)  \(example.title)") }
+            return
+        }
+        let variables = ProcessInfo.processInfo.environment
+        var surroundings = Surroundings(variables: variables)
+        if all[number - 1].needsRedis {
+            let address = try RedisAddress(variables["REDIS_URL"] ?? "redis://127.0.0.1:6379")
+            let store = try RedisStore(address)
+            try await store.waitUntilReady(timeout: 5_000_000)
+            surroundings.store = store
+        }
+        let router = try await all[number - 1].router(surroundings)
+        let port = variables["PORT"].flatMap { Int($0) } ?? 8080
+        let app = Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: port)))
+        try await app.runService()
+    }
+}
+
+/// One pattern.
+protocol Example {
+    static var title: String { get }
+    static var needsRedis: Bool { get }
+    static func router(_ surroundings: Surroundings) async throws -> Router<ClientContext>
+}
+
+extension Example {
+    static var needsRedis: Bool { false }
+}
+
+/// What an example is given, so that tests can give it something else.
+struct Surroundings: Sendable {
+    var store: (any Store)?
+    var clock: any TickClock = SystemClock()
+    var variables: [String: String] = [:]
+
+    /// A limiter by one of the policies in `Examples/Policies`, which `weir serve` takes just the same.
+    func limiter(_ policy: String) throws -> RequestLimiter {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../Policies")
+            .standardized
+        let environment = ["REDIS_URL": "redis://127.0.0.1:6379"].merging(variables) { $1 }
+        return try RequestLimiter(
+            policy: .file(folder.appending(path: "\(policy).yaml").path, environment: environment), store: store,
+            clock: clock)
+    }
+}
+
+extension Router<ClientContext> {
+    /// The model that all of this is about: it takes `{"inputs": […]}` and answers with lengths.
+    func addModel(_ path: RouterPath, _ name: String) {
+        post(path) { request, context in try await predict(request, context, name) }
+    }
+}
+
+struct Prediction: ResponseEncodable {
+    var model: String
+    var outputs: [Int]
+}
+
+struct Inputs: Decodable {
+    var inputs: [String]
+}
+
+func predict(_ request: Request, _ context: some RequestContext, _ model: String) async throws -> Prediction {
+    let inputs = try await request.decode(as: Inputs.self, context: context)
+    return Prediction(model: model, outputs: inputs.inputs.map(\.count))
+}

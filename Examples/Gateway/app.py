@@ -1,0 +1,65 @@
+"""The API of the examples as a FastAPI app, with no line about limits in it: `weir serve` stands before it."""
+import asyncio
+import json
+
+from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
+
+app = FastAPI()
+state = {"ready": False}
+
+
+def lengths(model: str, body: dict):
+    return {"model": model, "outputs": [len(item) for item in body["inputs"]]}
+
+
+@app.get("/health")
+def health():
+    return "ok"
+
+
+@app.get("/ready")
+def ready(response: Response):
+    response.status_code = 200 if state["ready"] else 503
+    return {"ready": state["ready"]}
+
+
+@app.post("/loaded")
+def loaded():
+    state["ready"] = True
+    return "ready"
+
+
+@app.get("/model-info")
+def info():
+    return "a model that counts letters"
+
+
+@app.post("/predict")
+@app.post("/batch-predict")
+@app.post("/models/light")
+@app.post("/models/batch")
+def predict(body: dict):
+    return lengths("light", body)
+
+
+@app.post("/premium/predict")
+@app.post("/models/heavy")
+def predict_large(body: dict):
+    return lengths("heavy", body)
+
+
+@app.post("/v1/chat/completions")
+async def chat(body: dict):
+    words = body["prompt"].split()
+    usage = {"usage": {"total_tokens": 100 * len(words)}}
+    if not body.get("stream"):
+        return usage
+
+    async def events():
+        for word in words:
+            yield f"data: {json.dumps({'text': len(word)})}\n\n"
+            await asyncio.sleep(0)
+        yield f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n"
+
+    return StreamingResponse(events(), media_type="text/event-stream")

@@ -1,0 +1,262 @@
+import Foundation
+import Hummingbird
+import Logging
+import ServiceLifecycle
+import TestSupport
+import Testing
+import Weir
+import WeirHTTP
+import WeirRedis
+import WeirTesting
+
+@testable import Examples
+
+/// Each example runs, and doesn't do what the hand-made version of it does.
+@Suite("The examples", .serialized)
+struct ExamplesTests {
+    let clock = ManualClock()
+    let body = "{\"inputs\": [\"a\", \"bb\"]}"
+    let json = ["Content-Type": "application/json"]
+
+    private func serve(
+        _ example: any Example.Type, _ variables: [String: String] = [:], store: (any Store)? = nil,
+        clock: (any TickClock)? = nil, _ body: (Int) async throws -> Void
+    ) async throws {
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let router = try await example.router(
+            Surroundings(store: store, clock: clock ?? self.clock, variables: variables))
+        let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
+        let app = Application(
+            router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+            onServerRunning: { continuation.yield($0.localAddress?.port ?? 0) }, logger: logger)
+        let group = ServiceGroup(services: [app], logger: logger)
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await group.run() }
+            var iterator = ports.makeAsyncIterator()
+            try await body(await iterator.next() ?? 0)
+            await group.triggerGracefulShutdown()
+            try await tasks.waitForAll()
+        }
+    }
+
+    /// An example on a Redis of its own.
+    private func serveOnRedis(
+        _ example: any Example.Type, _ body: (Int, RedisServer) async throws -> Void
+    ) async throws {
+        let server = try await RedisServer(try Folder())
+        var options = RedisStore.Options()
+        options.deadline = 2_000_000
+        let store = try RedisStore(try RedisAddress(server.url), options: options)
+        try await store.waitUntilReady(timeout: 10_000_000)
+        try await serve(example, store: store, clock: SystemClock()) { try await body($0, server) }
+        store.close()
+    }
+
+    private func post(_ port: Int, _ path: String, _ headers: [String: String] = [:]) async throws -> Answer {
+        try await exchangeApart(port, "POST", path, headers: json.merging(headers) { $1 }, body: body)
+    }
+
+    private func statuses(
+        _ count: Int, _ port: Int, _ path: String, _ headers: [String: String] = [:]
+    ) async throws -> [Int: Int] {
+        var counts: [Int: Int] = [:]
+        for _ in 0..<count { counts[try await post(port, path, headers).status, default: 0] += 1 }
+        return counts
+    }
+
+    @Test("1: a client that writes X-Forwarded-For itself is the same client")
+    func perClient() async throws {
+        try await serve(PerClientAndEndpoint.self) { (port: Int) async throws -> Void in
+            var counts: [Int: Int] = [:]
+            for number in 0..<14 {
+                counts[try await post(port, "/predict", ["X-Forwarded-For": "10.0.0.\(number)"]).status, default: 0] +=
+                    1
+            }
+            #expect(counts == [200: 10, 429: 4])
+            #expect(try await statuses(4, port, "/batch-predict") == [200: 2, 429: 2])
+            let info = try await exchangeApart(port, "GET", "/model-info")
+            #expect(info.status == 200 && info["RateLimit"] == nil)
+        }
+    }
+
+    @Test("2: users are told apart by the proxy's word, their names stay out of Redis, no key lacks a TTL")
+    func perUser() async throws {
+        try await serveOnRedis(PerUserAndMinute.self) { (port: Int, server: RedisServer) async throws -> Void in
+            let first = try await post(port, "/predict", ["X-User": "alice-in-chains"])
+            let reset = try #require(first["X-RateLimit-Reset"].flatMap { Int($0) })
+            #expect(reset % 60 == 0, "the end of the minute")
+            #expect(try await statuses(25, port, "/predict", ["X-User": "alice-in-chains"])[429] ?? 0 >= 5)
+            #expect(try await post(port, "/predict", ["X-User": "bob"]).status == 200)
+            for key in try server.ask("KEYS", "*").split(separator: "\n") {
+                #expect(!key.contains("alice"))
+                #expect(try server.ask("PTTL", String(key)) != "-1", "\(key)")
+            }
+        }
+    }
+
+    @Test("3: denied requests don't count, and requests of one instant count each")
+    func slidingWindow() async throws {
+        try await serveOnRedis(SlidingWindowPerKey.self) { (port: Int, _: RedisServer) async throws -> Void in
+            let key = ["X-API-Key": "alice-key"]
+            let counts = try await together(30) { try await post(port, "/predict", key).status }
+            #expect(counts == [200: 10, 429: 20])
+            let denied = try await post(port, "/predict", key)
+            let later = try await post(port, "/predict", key)
+            let waits = [denied, later].compactMap { $0["Retry-After"].flatMap { Int($0) } }
+            #expect(waits.count == 2 && waits[1] <= waits[0], "asking again makes nobody wait longer")
+            #expect(try await post(port, "/predict", ["X-API-Key": "bob-key"]).status == 200)
+        }
+    }
+
+    private func together(_ count: Int, _ ask: @escaping @Sendable () async throws -> Int) async throws -> [Int: Int] {
+        try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<count { group.addTask { try await ask() } }
+            var counts: [Int: Int] = [:]
+            for try await status in group { counts[status, default: 0] += 1 }
+            return counts
+        }
+    }
+
+    @Test("4: of 50 requests at once no more pass than there are tokens")
+    func tokenBucket() async throws {
+        try await serveOnRedis(TokenBucketOnRedis.self) { (port: Int, _: RedisServer) async throws -> Void in
+            let start = ContinuousClock.now
+            let counts = try await together(50) { try await post(port, "/predict").status }
+            let refilled = Int((ContinuousClock.now - start) / .seconds(2)) + 1
+            #expect((10...10 + refilled).contains(counts[200] ?? 0), "\(counts)")
+        }
+    }
+
+    @Test("5: tiers are what the hash says, an upgrade takes effect, and an unknown key is nobody's")
+    func tiers() async throws {
+        try await serveOnRedis(TiersFromRedis.self) { (port: Int, server: RedisServer) async throws -> Void in
+            try server.ask("HSET", "api_key:abc", "tier", "free")
+            try server.ask("HSET", "api_key:own", "tier", "internal")
+            #expect(try await statuses(3, port, "/predict", ["X-API-Key": "abc"]) == [200: 2, 429: 1])
+            try server.ask("HSET", "api_key:abc", "tier", "pro")
+            try await until("the upgrade is seen") {
+                try await post(port, "/predict", ["X-API-Key": "abc"])["X-RateLimit-Limit"] == "20"
+            }
+            #expect(try await statuses(30, port, "/predict", ["X-API-Key": "own"]) == [200: 30])
+            var counts: [Int: Int] = [:]
+            for number in 0..<5 {
+                counts[try await post(port, "/predict", ["X-API-Key": "made-up-\(number)"]).status, default: 0] += 1
+            }
+            #expect(counts == [200: 2, 429: 3], "made-up keys buy no quota")
+        }
+    }
+
+    @Test("6: who may not come in gets 403 and is charged nothing, however the path is spelled")
+    func premium() async throws {
+        try await serve(PremiumEndpoints.self) { (port: Int) async throws -> Void in
+            for path in ["/premium/predict", "//premium/predict", "/premium//predict/"] {
+                let refused = try await post(port, path, ["X-API-Key": "bob-key"])
+                #expect(refused.status == 403 && refused["RateLimit"] == nil)
+            }
+            #expect(try await post(port, "/predict", ["X-API-Key": "bob-key"])["X-RateLimit-Remaining"] == "59")
+            #expect(try await statuses(31, port, "/premium/predict", ["X-API-Key": "alice-key"]) == [200: 30, 429: 1])
+        }
+    }
+
+    @Test("7: a batch costs as many as its inputs, and the handler still has them")
+    func models() async throws {
+        try await serve(ModelsByWeight.self) { (port: Int) async throws -> Void in
+            let batch = try await post(port, "/models/batch")
+            #expect(batch["X-RateLimit-Remaining"] == "98")
+            #expect(try batch.json["outputs"] as? [Int] == [1, 2])
+            #expect(try await statuses(7, port, "/models/heavy") == [200: 5, 429: 2])
+            #expect(try await post(port, "/models/light").status == 200)
+            let bad = try await exchangeApart(port, "POST", "/models/batch", headers: json, body: "{\"inputs\": [")
+            #expect(bad["X-RateLimit-Remaining"] == "34", "what can't be read costs the most")
+        }
+    }
+
+    @Test("8: the limit is a fifth for every request, not for each a fifth of the one before; and whole when ready")
+    func warmUp() async throws {
+        try await serve(WarmingUp.self) { (port: Int) async throws -> Void in
+            for _ in 0..<3 { #expect(try await post(port, "/predict")["X-RateLimit-Limit"] == "2") }
+            #expect(try await post(port, "/loaded").status == 200)
+            let answer = try await post(port, "/predict")
+            #expect(answer.status == 200 && answer["X-RateLimit-Limit"] == "10")
+            #expect(answer["X-RateLimit-Remaining"] == "7", "the counters stayed")
+        }
+    }
+
+    @Test("9: requests are released a slot apart, and who would wait too long is told at once")
+    func steady() async throws {
+        try await serve(SteadyDownstream.self, clock: SystemClock()) { (port: Int) async throws -> Void in
+            let counts = try await together(40) { try await post(port, "/predict").status }
+            #expect((10...20).contains(counts[200] ?? 0) && counts[429] ?? 0 >= 20, "\(counts)")
+            #expect(try await post(port, "/jobs").status == 200)
+        }
+    }
+
+    @Test("10: health is free, a query that names it is not; the bypass works; denials are counted by endpoint")
+    func bypass() async throws {
+        let secret = ["BYPASS_SECRET": "correct-horse-battery"]
+        try await serve(HealthAndBypass.self, secret) { (port: Int) async throws -> Void in
+            for _ in 0..<9 { #expect(try await exchangeApart(port, "GET", "/health").status == 200) }
+            #expect(try await statuses(5, port, "/predict?x=/health") == [200: 3, 429: 2])
+            #expect(try await post(port, "/predict", ["X-Emergency": "correct-horse-battery"]).status == 200)
+            #expect(try await post(port, "/predict", ["X-Emergency": "wrong"]).status == 429)
+            let denials = try await exchangeApart(
+                port, "GET", "/denials", headers: ["X-Emergency": "correct-horse-battery"])
+            #expect(denials.unchunked == "POST /predict 3\n")
+        }
+    }
+
+    @Test("11: the environment goes before the .env file, and what is missing or makes no sense is an error at start")
+    func environment() async throws {
+        let folder = try Folder()
+        let file = try folder.write("PREDICT_RATE=2/minute\n", "test.env")
+        try await serve(SettingsFromEnvironment.self, ["ENV_FILE": file]) { (port: Int) async throws -> Void in
+            #expect(try await post(port, "/predict")["X-RateLimit-Limit"] == "2")
+        }
+        try await serve(SettingsFromEnvironment.self, ["ENV_FILE": file, "PREDICT_RATE": "5/minute"]) {
+            (port: Int) async throws -> Void in
+            #expect(try await post(port, "/predict")["X-RateLimit-Limit"] == "5")
+        }
+        for wrong in ["", "sixty", "0/minute"] {
+            await #expect(throws: PolicyError.self) {
+                _ = try await SettingsFromEnvironment.router(
+                    Surroundings(variables: ["ENV_FILE": file, "PREDICT_RATE": wrong]))
+            }
+        }
+    }
+
+    @Test("12: tokens are charged from the response, streamed or not, beside the requests")
+    func tokens() async throws {
+        try await serve(LanguageModelTokens.self) { (port: Int) async throws -> Void in
+            func ask(_ prompt: String, streamed: Bool) async throws -> Answer {
+                try await exchangeApart(
+                    port, "POST", "/v1/chat/completions", headers: json,
+                    body: "{\"prompt\": \"\(prompt)\", \"stream\": \(streamed)}")
+            }
+            #expect(try await ask("one two three", streamed: false).status == 200)
+            let streamed = try await ask("one two three four", streamed: true)
+            #expect(streamed.status == 200 && streamed.unchunked.hasSuffix("[DONE]\n\n"))
+            // 300 and 400 of 1,000 are gone, and the reserve of this one.
+            let third = try await ask("one two three", streamed: true)
+            #expect(third["RateLimit"]?.hasPrefix("\"tokens\";r=250;") == true, "\(third["RateLimit"] ?? "")")
+            let denied = try await ask("one", streamed: false)
+            #expect(denied.status == 429 && denied["RateLimit"]?.hasPrefix("\"tokens\";r=0;") == true)
+            clock.advance(by: 60_000_000)
+            #expect(try await ask("one", streamed: false).status == 200)
+        }
+    }
+
+    @Test("every policy of the examples is sound for weir serve too", arguments: 1...12)
+    func policies(_ number: Int) throws {
+        let folder = packageFolder.appending(path: "Examples/Policies")
+        let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        let name = try #require(files.first { $0.hasPrefix(number < 10 ? "0\(number)-" : "\(number)-") })
+        let reading = Policy.read(
+            contentsOf: folder.appending(path: name).path,
+            environment: [
+                "REDIS_URL": "redis://127.0.0.1:6379", "BYPASS_SECRET": "0123456789abcdef", "PREDICT_RATE": "9/minute",
+            ])
+        #expect(reading.policy?.server.upstream != nil, "\(reading.diagnostics)")
+        #expect(Examples.all.count == 12)
+    }
+}
