@@ -30,10 +30,10 @@ test-slow: tools
 	scripts/test-slow
 
 lint:
-	swift format lint --strict --recursive Sources Tests Examples/App Benchmarks/Sources Package.swift
+	swift format lint --strict --recursive Sources Tests Examples/App Snippets Benchmarks/Sources Package.swift
 
 format:
-	swift format --in-place --recursive Sources Tests Examples/App Benchmarks/Sources Package.swift
+	swift format --in-place --recursive Sources Tests Examples/App Snippets Benchmarks/Sources Package.swift
 
 ## That the benchmarks still run, and that a decision still allocates nothing.
 bench-check:

@@ -122,6 +122,25 @@ extension InApp {
             }
         }
 
+        @Test("an app with the middleware builds nothing of the gateway's")
+        func dependencies() throws {
+            let package = try String(contentsOf: packageFolder.appending(path: "Package.swift"), encoding: .utf8)
+            func dependencies(of target: String) throws -> [String] {
+                let start = try #require(package.firstRange(of: "name: \"\(target)\",\n            dependencies: ["))
+                let rest = package[start.upperBound...]
+                let end = try #require(rest.firstRange(of: "],"))
+                return rest[..<end.lowerBound].matches(of: /"(?:[A-Za-z-]+)"/).map { String($0.output) }
+            }
+            let own = try dependencies(of: "WeirHummingbird").joined()
+            for other in [
+                "WeirGateway", "WeirRedis", "WeirJWT", "WeirCLI", "NIOSSL", "Crypto", "JWTKit", "ArgumentParser",
+            ] {
+                #expect(!own.contains("\"\(other)\""), "\(own)")
+            }
+            #expect(own.contains("\"WeirHTTP\""))
+            #expect(try !dependencies(of: "WeirHTTP").joined().contains("NIO"))
+        }
+
         @Test("mistakes are errors at start that name them")
         func mistakes() throws {
             #expect(throws: LimitError.self) { try LimitRule("zero", Rate.perMinute(0)) }

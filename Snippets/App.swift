@@ -1,0 +1,25 @@
+// A Hummingbird app with a policy from a file, a limit in code, and a check at start.
+
+import Hummingbird
+import Weir
+import WeirHTTP
+import WeirHummingbird
+
+func makeRouter() throws -> Router<ClientContext> {
+    // snippet.app
+    let limiter = try RequestLimiter(policy: .file("weir.yaml"))
+    let router = Router(context: ClientContext.self)
+    router.add(middleware: RateLimitMiddleware(limiter))
+    // snippet.end
+
+    // snippet.route
+    try router.limited("predict", to: .perMinute(20), by: .client, in: limiter).post("predict") { _, _ in
+        "predicted"
+    }
+    // snippet.end
+
+    // snippet.verify
+    for route in try limiter.verify(router).unlimited { print("nothing limits \(route)") }
+    // snippet.end
+    return router
+}
