@@ -17,6 +17,8 @@ public final class RequestLimiter: Sendable {
     let plans: [LimitPlan]
     let headers: LimitHeaders
     let clock: any TickClock
+    /// As the store made keys when this limiter was made.
+    private let hasher: KeyHasher
     private let verifier: (any TokenVerifier)?
     private let lookup: (any TierLookup)?
     /// Whether paths are compared without regard to case, as an app's router may do.
@@ -72,6 +74,8 @@ public final class RequestLimiter: Sendable {
         self.store = store
         localStore = store as? MemoryStore ?? previous?.localStore ?? MemoryStore(clock: clock)
         self.clock = clock
+        let hasher = store.keyHasher
+        self.hasher = hasher
         self.verifier = verifier
         self.lookup = lookup
         identifier = ClientIdentifier(policy, verifier: verifier, lookup: lookup)
@@ -89,7 +93,7 @@ public final class RequestLimiter: Sendable {
             let warmUp = previous?.warmUp(of: rule) ?? rule.warmUp.map { WarmUp($0.until, startedAt: now) }
             do {
                 plans.append(
-                    try LimitPlan(rule, fallbackTier: policy.tiers?.fallback, hasher: store.keyHasher, warmUp: warmUp))
+                    try LimitPlan(rule, fallbackTier: policy.tiers?.fallback, hasher: hasher, warmUp: warmUp))
             } catch {
                 throw PolicyError(error.description)
             }
@@ -161,6 +165,12 @@ public final class RequestLimiter: Sendable {
             return (path, warmUp)
         }
     }
+
+    /// Waits by the limiter's clock.
+    package func wait(_ ticks: Timestamp) async throws { try await clock.wait(ticks) }
+
+    /// Whether keys are made as the store makes them now: instances that share a store learn its secret when they reach it.
+    package var hasCurrentKeys: Bool { store.keyHasher == hasher }
 
     /// Ends the warm-ups that wait for a service to be ready: inside an app, the app knows when it is.
     public func endWarmUp() {

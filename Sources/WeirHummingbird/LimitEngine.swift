@@ -7,11 +7,22 @@ import WeirHTTP
 
 /// What the middleware of one limiter shares: objects that are used again, and how the router compares paths.
 final class LimitEngine: Sendable {
-    private let limiter: RequestLimiter
-    /// The same for a router that doesn't regard case.
-    private let caseless: RequestLimiter?
+    private struct Limiters {
+        var exact: RequestLimiter
+        /// The same for a router that doesn't regard case.
+        var caseless: RequestLimiter?
+
+        init(_ limiter: RequestLimiter) {
+            exact = limiter
+            // Its policy is the limiter's, which was made.
+            caseless = limiter.hasPaths ? try? limiter.ignoringCase() : nil
+        }
+    }
+
+    private let limiters: Mutex<Limiters>
     private let pool = Mutex<[PooledRequest]>([])
     private let delayed = Atomic<Int>(0)
+    private let mostDelayed: Int
     /// The names of headers that are written, made once, for that takes an allocation or two each.
     private let fieldNames: [(text: String, name: HTTPField.Name)]
     /// What a result-builder router says of case, which is the same for all of its requests: 0 when not looked at, 1 when
@@ -27,26 +38,37 @@ final class LimitEngine: Sendable {
     private static let mostPooled = 1024
 
     init(_ limiter: RequestLimiter) {
-        self.limiter = limiter
+        limiters = Mutex(Limiters(limiter))
+        mostDelayed = limiter.policy.server.maxDelayed
         fieldNames = (limiter.policy.headers.names + ["Retry-After"]).compactMap { text in
             HTTPField.Name(text).map { (text, $0) }
         }
-        // Its policy is the limiter's, which was made.
-        caseless = limiter.hasPaths ? try? limiter.ignoringCase() : nil
+    }
+
+    /// The limiters in force. They are made anew when the store's secret for keys has become another, as it does when a
+    /// store that wasn't there at start is reached.
+    private func current() -> Limiters {
+        limiters.withLock { limiters in
+            if !limiters.exact.hasCurrentKeys, let renewed = try? limiters.exact.withNewKeys() {
+                limiters = Limiters(renewed)
+            }
+            return limiters
+        }
     }
 
     func exchange(for request: Request, in context: some RequestContext) -> LimitExchange {
         let template = context.endpointPath
-        let ignoresCase = caseless != nil && self.ignoresCase(template, context)
+        let limiters = current()
+        var limiter = limiters.exact
+        if let caseless = limiters.caseless, ignoresCase(template, context) { limiter = caseless }
         let pooled = pool.withLock { $0.popLast() } ?? PooledRequest(LimitedRequest(limiter))
-        return LimitExchange(
-            self, pooled, limiter: ignoresCase ? caseless ?? limiter : limiter, route: route(request, template))
+        return LimitExchange(self, pooled, limiter: limiter, route: route(request, template))
     }
 
     /// Runs the rest of the way.
     func passOn(_ exchange: LimitExchange, _ next: () async throws -> Response) async throws -> Response {
         // Only what was limited in code can be inside another's.
-        guard limiter.hasRouteLimits else { return try await next() }
+        guard exchange.hasRouteLimits else { return try await next() }
         return try await Self.$enclosing.withValue(exchange) { try await next() }
     }
 
@@ -110,7 +132,7 @@ final class LimitEngine: Sendable {
 
     /// Holds a place among the delayed requests; false when there is none.
     func beginDelay() -> Bool {
-        if delayed.wrappingAdd(1, ordering: .relaxed).newValue <= limiter.policy.server.maxDelayed { return true }
+        if delayed.wrappingAdd(1, ordering: .relaxed).newValue <= mostDelayed { return true }
         endDelay()
         return false
     }

@@ -18,6 +18,9 @@ final class LimitExchange: @unchecked Sendable {
 
     private var limited: LimitedRequest { pooled.value }
 
+    /// Whether a limit of a route's own may be inside.
+    var hasRouteLimits: Bool { limiter.hasRouteLimits }
+
     init(_ engine: LimitEngine, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
         self.engine = engine
         self.pooled = pooled

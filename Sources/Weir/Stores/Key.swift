@@ -26,7 +26,7 @@ public struct Key: Sendable, Hashable {
 /// For a process's own memory it is a folded 64 × 64 → 128 bit multiplication over 16 bytes at a time, as in wyhash, with
 /// all of its constants secret and random. For keys that leave the process it is SipHash-2-4 with a secret and results of
 /// 128 bits: who reads them in the store learns nothing of the values.
-public struct KeyHasher: Sendable {
+public struct KeyHasher: Sendable, Equatable {
     private let a: UInt64
     private let b: UInt64
     private let c: UInt64
