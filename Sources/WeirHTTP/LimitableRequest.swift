@@ -64,6 +64,23 @@ extension String {
         }
     }
 
+    /// Whether a route's template may be a router's that doesn't regard case: that keeps all in lower case but the names of
+    /// parameters and segments with a `*`.
+    package var mayBeCaseless: Bool {
+        split(separator: "/").allSatisfy { segment in
+            if segment.contains("*") { return true }
+            var isName = false
+            return segment.utf8.allSatisfy { byte in
+                if byte == UInt8(ascii: "{") { isName = true }
+                if byte == UInt8(ascii: "}") { isName = false }
+                return isName || !(65...90).contains(byte)
+            }
+        }
+    }
+
+    /// In lower case as far as a router that doesn't regard case may go: all letters, of a path that isn't ASCII.
+    var caseless: String { utf8.allSatisfy { $0 < 128 } ? asciiLowercased : lowercased() }
+
     /// With its ASCII letters in lower case, and everything else in the same places.
     var asciiLowercased: String {
         utf8.contains { (65...90).contains($0) } ? String(decoding: utf8.map(\.asciiLowercased), as: UTF8.self) : self

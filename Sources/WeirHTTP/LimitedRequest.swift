@@ -140,6 +140,10 @@ public final class LimitedRequest {
 
     private func isExempt(_ request: some LimitableRequest, _ facts: RequestFacts) -> Bool {
         guard !limiter.exempt.isEmpty else { return false }
+        // Only the path that whoever handles the request goes by: of several readings one may be exempt and another not.
+        var facts = facts
+        facts.path = facts.routedPath
+        facts.route = nil
         limiter.exempt.find(request, facts, into: &matched)
         return !matched.isEmpty
     }

@@ -82,7 +82,8 @@ public final class RequestLimiter: Sendable {
         self.ignoresCase = ignoresCase
         self.routes = routes
         access = Matcher(policy.access.map(\.match), ignoresCase: ignoresCase)
-        exempt = Matcher(policy.exempt, ignoresCase: ignoresCase)
+        // What is exempt must be so beyond doubt.
+        exempt = Matcher(policy.exempt)
         limits = Matcher(policy.limits.map(\.match), ignoresCase: ignoresCase)
         headers = LimitHeaders(settings: policy.headers)
         let matches = policy.limits.map(\.match) + policy.access.map(\.match) + policy.exempt
@@ -145,6 +146,9 @@ public final class RequestLimiter: Sendable {
                 || routes.contains { $0.method == route.method && $0.template.asciiLowercased == route.template }
         }
     }
+
+    /// Whether both are of one policy: one may be of a route's own limit beside the other.
+    package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
 
     /// Whether routes have limits of their own in code.
     package var hasRouteLimits: Bool { routes.names.withLock { !$0.isEmpty } }

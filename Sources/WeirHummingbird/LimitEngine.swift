@@ -23,7 +23,8 @@ final class LimitEngine: Sendable {
     private let pool = Mutex<[PooledRequest]>([])
     private let delayed = Atomic<Int>(0)
     private let mostDelayed: Int
-    /// The names of headers that are written, made once, for that takes an allocation or two each.
+    /// The names of headers that are written, made once, for that takes an allocation or two each. The last is Retry-After,
+    /// which is the handler's own when nothing is denied.
     private let fieldNames: [(text: String, name: HTTPField.Name)]
     /// What a result-builder router says of case, which is the same for all of its requests: 0 when not looked at, 1 when
     /// case counts or nothing is said, 2 when it doesn't count.
@@ -109,7 +110,7 @@ final class LimitEngine: Sendable {
     /// it. A result-builder router says it in the context.
     private func ignoresCase(_ template: String?, _ context: some RequestContext) -> Bool {
         switch builderCase.load(ordering: .relaxed) {
-        case 1: return template.map { !$0.utf8.contains { (65...90).contains($0) } } ?? false
+        case 1: return template?.mayBeCaseless ?? false
         case 2: return true
         default:
             let isCaseless = context.builderIgnoresCase == true
@@ -122,7 +123,9 @@ final class LimitEngine: Sendable {
 
     /// Takes headers out that a handler wrote under the names of ours.
     func removeOwn(from headers: inout HTTPFields) {
-        for field in headers where fieldNames.contains(where: { $0.name == field.name }) { headers[field.name] = nil }
+        for field in headers where fieldNames.dropLast().contains(where: { $0.name == field.name }) {
+            headers[field.name] = nil
+        }
     }
 
     func fieldName(_ text: String) -> HTTPField.Name? {

@@ -1,20 +1,28 @@
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Synchronization
 import Weir
 import WeirHTTP
 
 /// One request on its way through the middleware.
 ///
-/// Sendable, because its request is used from one task after another, never from two at once.
+/// Sendable, because its request is used from one task after another; what others may do to it, they do under the lock.
 final class LimitExchange: @unchecked Sendable {
     private let engine: LimitEngine
     private let pooled: PooledRequest
     private let limiter: RequestLimiter
     private let route: MatchedRoute?
-    /// Whether an exchange inside this one has written the headers of both.
-    private var isReported = false
-    private var isOver = false
+    private let state = Mutex(State())
+
+    private struct State {
+        /// Whether an exchange inside this one has written the headers of both.
+        var isReported = false
+        /// Whether the request may be another's by now.
+        var isOver = false
+        /// Whether the body was longer than the policy reads: it must not be read again.
+        var bodyIsUnreadable = false
+    }
 
     private var limited: LimitedRequest { pooled.value }
 
@@ -35,7 +43,7 @@ final class LimitExchange: @unchecked Sendable {
     func decide(
         _ request: inout Request, peer: IPAddress, client: AppClient?
     ) async throws -> LimitedRequest.Verdict {
-        let outer = LimitEngine.enclosing
+        let outer = self.outer
         func begin() -> LimitedRequest.Step {
             limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
         }
@@ -44,25 +52,49 @@ final class LimitExchange: @unchecked Sendable {
             switch step {
             case .verdict(let verdict):
                 limited.enclosing = outer?.limited
-                if case .refuse = verdict { outer?.limited.giveBack() }
+                if case .refuse = verdict { outer?.giveBack() }
                 return verdict
             case .needsLookup(let answer):
                 _ = await answer.value
                 step = begin()
-            case .needsBody(let most): step = limited.resume(body: try await request.readBody(atMost: most))
+            case .needsBody(let most):
+                let isUnreadable = outer?.state.withLock { $0.bodyIsUnreadable } ?? false
+                let body = isUnreadable ? .unreadable : try await request.readBody(atMost: most)
+                if case .unreadable = body { state.withLock { $0.bodyIsUnreadable = true } }
+                step = limited.resume(body: body)
             case .pending(let answer): step = limited.resume(decisions: await answer.value)
             }
         }
     }
 
-    /// Holds a request until its slot of a leaky bucket.
-    func wait(_ delay: Timestamp) async throws {
-        guard delay > 0 else { return }
+    /// The exchange of a middleware of the same policy around this one, if it goes on.
+    private var outer: LimitExchange? {
+        guard let outer = LimitEngine.enclosing, outer !== self, outer.limiter.isRelated(to: limiter) else {
+            return nil
+        }
+        return outer.state.withLock { $0.isOver } ? nil : outer
+    }
+
+    /// Gives back what was charged here, and around here.
+    private func giveBack() {
+        state.withLock { if !$0.isOver { limited.giveBack() } }
+    }
+
+    /// Holds a request until its slot of a leaky bucket. Returns why it can't be held, if so.
+    func wait(_ delay: Timestamp) async throws -> ProblemDetails? {
+        guard delay > 0 else { return nil }
         guard engine.beginDelay() else {
-            throw HTTPError(.serviceUnavailable, message: "Too many requests wait for their turn.")
+            giveBack()
+            return .temporarilyReduced("Too many requests are waiting already.")
         }
         defer { engine.endDelay() }
-        try await Task.sleep(for: .microseconds(delay))
+        do {
+            try await Task.sleep(for: .microseconds(delay))
+        } catch {
+            giveBack()
+            throw error
+        }
+        return nil
     }
 
     // MARK: answer
@@ -103,7 +135,10 @@ final class LimitExchange: @unchecked Sendable {
 
     /// A part of the response's body on its way out.
     fileprivate func saw(_ buffer: ByteBuffer) {
-        buffer.withUnsafeReadableBytes { limited.responseBody($0) }
+        // A body may be written twice, to two writers.
+        state.withLock { state in
+            if !state.isOver { buffer.withUnsafeReadableBytes { limited.responseBody($0) } }
+        }
     }
 
     /// What is to be told of a request that was refused; nil when no limit refused it.
@@ -144,19 +179,25 @@ final class LimitExchange: @unchecked Sendable {
     }
 
     private func addHeaders(to headers: inout HTTPFields) {
+        let outer = outer
+        if outer == nil { limited.enclosing = nil }
+        let isReported = state.withLock { $0.isReported }
         if !isReported, limited.isLimited {
             engine.removeOwn(from: &headers)
             limited.writeHeaders { headers.add(engine.fieldName($0), $1) }
         }
-        if isReported || limited.isLimited { LimitEngine.enclosing?.isReported = true }
+        if isReported || limited.isLimited { outer?.state.withLock { $0.isReported = true } }
         limited.enclosing = nil
     }
 
     private func end(isComplete: Bool) {
-        guard !isOver else { return }
-        isOver = true
-        limited.finish(isComplete: isComplete)
-        engine.takeBack(pooled)
+        let isLast = state.withLock { state in
+            if state.isOver { return false }
+            state.isOver = true
+            limited.finish(isComplete: isComplete)
+            return true
+        }
+        if isLast { engine.takeBack(pooled) }
     }
 }
 

@@ -61,7 +61,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             if let denied, let denial = exchange.denial(of: request) { denied(denial) }
             return exchange.refuse(problem, to: request)
         case .pass(let delay):
-            try await exchange.wait(delay)
+            if let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
             let response: Response
             do {
                 response = try await engine.passOn(exchange) { try await next(request, context) }

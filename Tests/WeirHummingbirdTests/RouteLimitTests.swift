@@ -141,6 +141,30 @@ extension InApp {
             #expect(try !dependencies(of: "WeirHTTP").joined().contains("NIO"))
         }
 
+        @Test("a body that two limits would read, and is too long for both, reaches the handler whole")
+        func longBodies() async throws {
+            var policy = try Policy.text(
+                "body_limit: 1000\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
+            policy.bodyLimit = 1000
+            let limiter = try RequestLimiter(policy: policy, clock: ManualClock())
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            var rule = LimitRule("b", try .perMinute(99))
+            rule.cost = policy.limits[0].cost
+            try router.limited(rule, in: limiter).post("/") { request, _ in
+                try await request.body.consumeWithCancellationOnInboundClose { body in
+                    var count = 0
+                    for try await part in body { count += part.readableBytes }
+                    return "\(count)"
+                }
+            }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                let answer = try await exchangeApart(port, "POST", "/", body: String(repeating: "x", count: 300_000))
+                #expect(answer.unchunked == "300000")
+                #expect(answer["RateLimit"]?.hasPrefix("\"a\";r=90;") == true)
+            }
+        }
+
         @Test("mistakes are errors at start that name them")
         func mistakes() throws {
             #expect(throws: LimitError.self) { try LimitRule("zero", Rate.perMinute(0)) }

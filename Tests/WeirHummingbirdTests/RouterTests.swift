@@ -116,6 +116,31 @@ extension InApp {
             }
         }
 
+        @Test("names of parameters may be in any case, and a path that only reads as exempt is not")
+        func namesAndExemptions() async throws {
+            let router = Router(context: ClientContext.self, options: .caseInsensitive)
+            router.add(
+                middleware: RateLimitMiddleware(
+                    try limiter(
+                        """
+                        access: [{match: {path: /files/secret}, deny: true}]
+                        exempt: [{path: /health}]
+                        limits: [{name: a, match: {path: "/v1/*"}, rate: 1/minute}]
+                        """)))
+            router.get("files/{fileName}") { _, _ in "file" }
+            router.get("v1/**") { _, _ in Response(status: .ok, headers: [.retryAfter: "7"]) }
+            router.get("health") { _, _ in "ok" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                #expect(try await exchangeApart(port, "GET", "/FILES/Secret").status == 403)
+                #expect(try await exchangeApart(port, "GET", "/files/other").status == 200)
+                let first = try await exchangeApart(port, "GET", "/v1/chat/../../health")
+                #expect(first.status == 200 && first["RateLimit"] != nil)
+                #expect(first["Retry-After"] == "7", "the handler's own")
+                #expect(try await exchangeApart(port, "GET", "/v1/chat/../../health").status == 429)
+                #expect(try await exchangeApart(port, "GET", "/health")["RateLimit"] == nil)
+            }
+        }
+
         @Test("case counts where the router says so")
         func caseCounts() async throws {
             let router = Router(context: ClientContext.self)

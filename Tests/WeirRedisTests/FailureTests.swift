@@ -1,6 +1,7 @@
 import Foundation
 import NIOCore
 import NIOPosix
+import Synchronization
 import TestSupport
 import Testing
 import Weir
@@ -253,6 +254,25 @@ extension Redis {
             try server.ask("PERSIST", fixed.key.text("weir:"))
             #expect(try await store.decide([fixed])[0].allowed == false)
             #expect(try server.ask("PTTL", fixed.key.text("weir:")) != "-1")
+            store.close()
+        }
+
+        @Test("a permit that is given back the moment it was had is not renewed for ever")
+        func givenBackAtOnce() async throws {
+            let server = try await RedisServer(folder)
+            let store = try await makeStore(server.url) { $0.lease = 300_000 }
+            let limit = try Limit("flight", concurrency: 1)
+            let hasher = store.keyHasher
+            let charge = Charge(limit.numbers, key: hasher.key("k", seed: hasher.seed(for: limit.identity)))
+            var decisions: [Decision] = []
+            let refunded = PendingAnswer<Void>()
+            store.decide([charge], into: &decisions)?.whenComplete { result in
+                guard let receipt = try? result.get().first?.receipt else { return refunded.complete(()) }
+                guard case .pending(let answer) = store.apply(.refund(charge, receipt)) else { return }
+                answer.whenComplete { _ in refunded.complete(()) }
+            }
+            await refunded.value
+            #expect(store.client.permits.withLock { $0.isEmpty })
             store.close()
         }
 

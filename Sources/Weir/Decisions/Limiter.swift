@@ -91,7 +91,7 @@ public struct Limiter: Sendable {
                     .impossible,
                     "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
             }
-            let left = longest.map { $0 - (store.now() - start) }
+            let left = longest.map { $0 - max(0, store.now() - start) }
             guard let wait = decision.retryAfter else {
                 // Only concurrency: somebody must give a permit back.
                 try await waitForPermit(key, since: freed, left)
@@ -104,21 +104,16 @@ public struct Limiter: Sendable {
         }
     }
 
+    /// Waits until a permit may be free: one was given back here, or a second has passed, for others may use the store too.
     private func waitForPermit(_ key: String, since freed: UInt64, _ left: Timestamp?) async throws {
-        guard let left else { return try await queues.waitUntilFreed(key, since: freed) }
-        let tooLate = AcquireError(.late, "limit \(limit.name): no permit was given back in time")
-        guard left > 0 else { throw tooLate }
-        try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                try await queues.waitUntilFreed(key, since: freed)
-                return true
-            }
-            group.addTask {
-                try await store.clock.wait(left)
-                return false
-            }
+        if let left, left <= 0 {
+            throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await queues.waitUntilFreed(key, since: freed) }
+            group.addTask { try await store.clock.wait(min(left ?? 1_000_000, 1_000_000)) }
             defer { group.cancelAll() }
-            if try await group.next() == false { throw tooLate }
+            try await group.next()
         }
     }
 

@@ -63,7 +63,7 @@ struct Matcher: Sendable {
     private func find(
         _ path: String, _ request: some LimitableRequest, _ facts: RequestFacts, _ found: inout [MatchedRule]
     ) {
-        index.forEachMatch(ignoresCase ? path.asciiLowercased : path) { id in
+        index.forEachMatch(ignoresCase ? path.caseless : path) { id in
             let rule = id >> 16
             if holds(rule, request, facts) { Self.insert(MatchedRule(rule: rule, pattern: id & 0xFFFF), &found) }
         }

@@ -83,9 +83,9 @@ extension PathPattern {
     func covers(_ template: String) -> Bool { compare(template, wildcardsFit: false) }
 
     private func compare(_ template: String, wildcardsFit: Bool) -> Bool {
-        let ignoresCase = template == template.asciiLowercased
+        let ignoresCase = template.mayBeCaseless
         func segments(_ text: String) -> [Substring] {
-            (ignoresCase ? text.asciiLowercased : text).split(separator: "/", omittingEmptySubsequences: true)
+            (ignoresCase ? text.caseless : text).split(separator: "/", omittingEmptySubsequences: true)
         }
         let routes = segments(template)
         var own = segments(isPrefix ? String(description.dropLast()) : description)

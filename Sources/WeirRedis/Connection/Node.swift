@@ -192,9 +192,9 @@ final class Node: @unchecked Sendable {
                 return
             }
             for (operation, result) in zip(batch.operations, results) {
-                let isLate = operation.isAnswered
+                // The owner first: whoever waits may give back at once what the owner has yet to note.
+                owner?.node(self, executed: operation, result, isLate: operation.isAnswered)
                 operation.succeed(result)
-                owner?.node(self, executed: operation, result, isLate: isLate)
             }
         case .error(let text):
             let error = ServerError(text)
