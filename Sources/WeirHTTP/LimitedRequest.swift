@@ -35,7 +35,7 @@ public final class LimitedRequest {
     }
 
     /// Which window of which limit a charge is for.
-    private struct Part {
+    struct Part {
         var rule: Int
         var window: LimitPlan.Window
         var isWarm: Bool
@@ -53,25 +53,27 @@ public final class LimitedRequest {
         var required: Int64
     }
 
-    private var limiter: RequestLimiter
+    var limiter: RequestLimiter
     private(set) var identity: Identity?
     /// The path that was matched, which is the path to forward; nil when the request was refused for it.
     public private(set) var path: RequestPath?
     private var matched: [MatchedRule] = []
     private var costs: [Cost] = []
-    private var costOverride: Int64?
-    private var parts: [Part] = []
-    private var charges: [Charge] = []
-    private var decisions: [Decision] = []
+    var costOverride: Int64?
+    var parts: [Part] = []
+    var charges: [Charge] = []
+    var decisions: [Decision] = []
     private var dimensions: [UInt64] = []
-    private var meters: [(part: Int, meter: ResponseMeter?)] = []
-    private var origin: String?
+    var meters: [(part: Int, meter: ResponseMeter?)] = []
+    /// Whether the response's body must be shown, because a cost is in it.
+    public internal(set) var metersBody = false
+    var origin: String?
     /// The charge whose numbers are reported; nil when no enforced limit applies.
-    private var reported: Int?
+    var reported: Int?
     /// The request of a middleware around the one of this, which has been decided and passed.
     package var enclosing: LimitedRequest?
-    private var policiesText = ""
-    private var policiesFor: [Int] = []
+    var policiesText = ""
+    var policiesFor: [Int] = []
 
     public init(_ limiter: RequestLimiter) {
         self.limiter = limiter
@@ -329,7 +331,7 @@ public final class LimitedRequest {
     public private(set) var storeFailed = false
 
     /// Where this request was charged.
-    private var chargedStore: any Store { storeFailed ? limiter.localStore : limiter.store }
+    var chargedStore: any Store { storeFailed ? limiter.localStore : limiter.store }
 
     private func conclude() -> Verdict {
         var delay: Timestamp = 0
@@ -360,214 +362,6 @@ public final class LimitedRequest {
         } else {
             decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
         }
-    }
-
-    // MARK: headers
-
-    /// Whether the response has headers about limits.
-    public var isLimited: Bool { reported != nil }
-
-    /// The decision that is reported: the denying limit's, or the one closest to its limit.
-    public var reportedDecision: Decision? { reported.map { decisions[$0] } }
-
-    /// Where the reported limit stands in the policy.
-    public var reportedRule: Int? { reported.map { parts[$0].rule } }
-
-    /// Writes the headers of this response: about limits, and on an answer of Weir's own those that let a browser read it.
-    ///
-    /// Behind an ``enclosing`` one it reports the limits of both.
-    public func writeHeaders(to add: (String, String) -> Void) {
-        guard isLimited, let report = innermostReport() else { return }
-        limiter.headers.write(policies: allPolicies(), report, to: add)
-    }
-
-    private func innermostReport() -> LimitHeaders.Report? {
-        let outer = enclosing?.innermostReport()
-        guard let reported else { return outer }
-        let own = LimitHeaders.Report(
-            quotedName: parts[reported].window.quotedName, decision: headerDecision(reported))
-        if let outer, !own.decision.isReported(before: outer.decision) { return outer }
-        return own
-    }
-
-    private func allPolicies() -> String {
-        guard let enclosing, enclosing.isLimited else { return policies() }
-        return "\(enclosing.allPolicies()), \(policies())"
-    }
-
-    /// Writes the headers by which a page of another origin may read an answer of Weir's own.
-    public func writeCrossOriginHeaders(to add: (String, String) -> Void) {
-        guard let origin else { return }
-        let settings = limiter.policy.headers
-        add("Access-Control-Allow-Origin", origin)
-        add("Vary", "Origin")
-        add(
-            "Access-Control-Expose-Headers",
-            "Retry-After, \(settings.rateLimitName), \(settings.rateLimitPolicyName), \(settings.limitName), "
-                + "\(settings.remainingName), \(settings.resetName)")
-    }
-
-    /// The reported decision as headers show it: concurrency has no retry-after in memory, so they hint at a second.
-    private func headerDecision(_ index: Int) -> Decision {
-        var decision = decisions[index]
-        if !decision.allowed, decision.retryAfter == nil, charges[index].numbers.algorithm == .concurrency,
-            charges[index].required <= charges[index].numbers.capacity
-        {
-            decision.retryAfter = 1_000_000
-        }
-        return decision
-    }
-
-    /// The members of `RateLimit-Policy`, kept for the next request that meets the same limits.
-    private func policies() -> String {
-        var matches = 0
-        var isSame = true
-        for (index, charge) in charges.enumerated() where !charge.isShadow {
-            let mark = parts[index].policyMark
-            isSame = isSame && matches < policiesFor.count && policiesFor[matches] == mark
-            matches += 1
-        }
-        if isSame, matches == policiesFor.count { return policiesText }
-        policiesFor.removeAll(keepingCapacity: true)
-        policiesText = ""
-        for (index, charge) in charges.enumerated() where !charge.isShadow {
-            let part = parts[index]
-            if !policiesText.isEmpty { policiesText += ", " }
-            policiesText += part.isWarm ? part.window.policyItem : part.window.coldPolicyItem
-            policiesFor.append(part.policyMark)
-        }
-        return policiesText
-    }
-
-    // MARK: observe
-
-    /// The names of the limits that deny, in the policy's order, each once.
-    public var violatedPolicies: [String] {
-        var names: [String] = []
-        for (index, charge) in charges.enumerated() where !charge.isShadow && !decisions[index].allowed {
-            let name = limiter.plans[parts[index].rule].rule.name
-            if names.last != name { names.append(name) }
-        }
-        return names
-    }
-
-    /// Calls `body` with the outcome of each limit that took part; a limit of several windows counts once.
-    public func forEachOutcome(_ body: (Outcome) -> Void) {
-        guard decisions.count == charges.count else { return }
-        var current: Outcome?
-        for (index, charge) in charges.enumerated() where !decisions[index].isUnasked {
-            if var same = current, same.rule == parts[index].rule {
-                same.allowed = same.allowed && decisions[index].allowed
-                current = same
-                continue
-            }
-            if let current { body(current) }
-            current = Outcome(rule: parts[index].rule, allowed: decisions[index].allowed, isShadow: charge.isShadow)
-        }
-        if let current { body(current) }
-    }
-
-    /// The client's own address, behind whatever proxies.
-    public var clientAddress: IPAddress? { identity?.address }
-
-    public var tier: String? { identity?.tier }
-
-    /// A hash that names the client in logs; the same for the same client while the process lives.
-    public var clientHash: UInt64 {
-        let hasher = limiter.store.keyHasher
-        guard let identity else { return 0 }
-        if identity.source == 0 {
-            return identity.maskedAddress.withHashableBytes { hasher.hash($0, seed: $1) }
-        }
-        return hasher.hash(identity.client, seed: UInt64(identity.source))
-    }
-
-    // MARK: settle
-
-    /// Gives back what was charged: another limit denied the request after this had let it pass.
-    package func giveBack() {
-        enclosing?.giveBack()
-        for index in decisions.indices where index < charges.count {
-            guard let receipt = decisions[index].receipt else { continue }
-            _ = chargedStore.apply(.refund(charges[index], receipt))
-            decisions[index].dropReceipt()
-        }
-        meters.removeAll(keepingCapacity: true)
-        metersBody = false
-    }
-
-    /// Whether something hangs on the end of the response: a cost that is in it, or a permit.
-    package var mustFinish: Bool { !meters.isEmpty }
-
-    /// Whether the response must be shown to this object, because a cost is in it.
-    public var metersResponse: Bool { meters.contains { $0.meter != nil } }
-
-    /// Whether the response's body must be shown too.
-    public private(set) var metersBody = false
-
-    private func prepareMeters() {
-        for (index, charge) in charges.enumerated() {
-            if costOverride == nil, case .response(let cost, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
-                if charge.isShadow, !decisions[index].allowed { continue }
-                meters.append((index, ResponseMeter(cost, bodyLimit: limiter.policy.bodyLimit)))
-                if case .json = cost { metersBody = true }
-            } else if charge.numbers.algorithm == .concurrency, decisions[index].receipt != nil {
-                meters.append((index, nil))
-            }
-        }
-    }
-
-    /// - Parameter header: all values of a response header.
-    public func responseHead(status: Int, header: (String) -> [String]) {
-        for index in meters.indices { meters[index].meter?.head(status: status, header: header) }
-    }
-
-    public func responseBody(_ bytes: UnsafeRawBufferPointer) {
-        for index in meters.indices { meters[index].meter?.body(bytes) }
-    }
-
-    /// Ends the request: charges or gives back what its response showed, and frees its permits. Later calls do nothing.
-    ///
-    /// - Parameter isComplete: whether the whole response was seen. Of one that broke off, the reserve is paid at
-    ///   least and, where the cost can't be known, the policy's `default`.
-    public func finish(isComplete: Bool) {
-        guard !meters.isEmpty else { return }
-        for (part, meter) in meters {
-            let charge = charges[part]
-            guard var meter,
-                case .response(_, let reserve, let fallback, let most) = limiter.plans[parts[part].rule].rule.cost
-            else {
-                if let receipt = decisions[part].receipt { _ = chargedStore.apply(.refund(charge, receipt)) }
-                continue
-            }
-            let known = meter.end()
-            var actual = known ?? fallback
-            if !isComplete { actual = max(actual, reserve) }
-            if let most { actual = min(actual, most) }
-            settle(charge, decisions[part].receipt, from: reserve, to: actual)
-        }
-        meters.removeAll(keepingCapacity: true)
-        metersBody = false
-    }
-
-    private func settle(_ charge: Charge, _ receipt: Receipt?, from reserve: Int64, to actual: Int64) {
-        var charge = charge
-        if actual > reserve {
-            charge.cost = min(actual - reserve, Rate.largestCount)
-            _ = chargedStore.apply(.debit(charge))
-        } else if actual < reserve, let receipt {
-            charge.cost = reserve - actual
-            _ = chargedStore.apply(.refund(charge, receipt))
-        }
-    }
-
-    /// Takes a store's answer that came too late, when nobody waits any more: permits are given back.
-    public func abandon(decisions result: DecisionResult) {
-        guard case .success(let decisions) = result else { return }
-        self.decisions = decisions
-        guard decisions.count == charges.count, violatedPolicies.isEmpty else { return }
-        prepareMeters()
-        finish(isComplete: false)
     }
 
     /// Forgets the request before, so that an answer to one that was never understood says nothing about it.
@@ -636,7 +430,7 @@ private func isEqualInConstantTime(_ left: String, _ right: String) -> Bool {
 
 extension IPAddress {
     /// The address's bits, which need no text, and a seed: an IPv4 address is not the IPv6 address of the same bits.
-    fileprivate func withHashableBytes<Result>(_ body: (UnsafeRawBufferPointer, UInt64) -> Result) -> Result {
+    func withHashableBytes<Result>(_ body: (UnsafeRawBufferPointer, UInt64) -> Result) -> Result {
         withUnsafeBytes(of: bits) { body($0, isIPv4 ? 0 : 1 << 32) }
     }
 }

@@ -26,10 +26,8 @@ public final class Connection {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard result == 0 else {
-            close(descriptor)
-            throw Failure(what: "connect")
-        }
+        // It is closed with this object, also when it is never handed out; closed twice, it might be another's by then.
+        guard result == 0 else { throw Failure(what: "connect") }
     }
 
     deinit { close(descriptor) }

@@ -20,18 +20,10 @@ let quiet: Logger = {
 func withServer<Responder: HTTPResponder>(
     _ responder: Responder, _ body: (Int) async throws -> Void
 ) async throws where Responder.Context: InitializableFromSource<ApplicationRequestContextSource> {
-    let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
-    let app = Application(
-        responder: responder, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
-        onServerRunning: { continuation.yield($0.localAddress?.port ?? 0) }, logger: quiet)
-    let group = ServiceGroup(services: [app], logger: quiet)
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
-        tasks.addTask { try await group.run() }
-        var iterator = ports.makeAsyncIterator()
-        let port = await iterator.next() ?? 0
-        try await body(port)
-        await group.triggerGracefulShutdown()
-        try await tasks.waitForAll()
+    try await withService(body) { listening in
+        Application(
+            responder: responder, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+            onServerRunning: { listening($0.localAddress?.port ?? 0) }, logger: quiet)
     }
 }
 
@@ -41,16 +33,25 @@ func withGateway(_ limiter: RequestLimiter, upstream: Int, _ body: (Int) async t
     settings.listen = "127.0.0.1:0"
     settings.upstream = "http://127.0.0.1:\(upstream)"
     settings.threads = 1
+    let gateway = settings
+    try await withService(body) { listening in
+        try Gateway(
+            settings: gateway, limiter: limiter, logger: quiet, denials: quiet,
+            onListening: { _, port in listening(port) })
+    }
+}
+
+/// - Parameter make: makes a server that tells its port when it listens.
+private func withService(
+    _ body: (Int) async throws -> Void, _ make: (@escaping @Sendable (Int) -> Void) throws -> any Service
+) async throws {
     let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
-    let gateway = try Gateway(
-        settings: settings, limiter: limiter, logger: quiet, denials: quiet,
-        onListening: { _, port in continuation.yield(port) })
-    let group = ServiceGroup(services: [gateway], logger: quiet)
+    let service = try make { continuation.yield($0) }
+    let group = ServiceGroup(services: [service], logger: quiet)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
         tasks.addTask { try await group.run() }
         var iterator = ports.makeAsyncIterator()
-        let port = await iterator.next() ?? 0
-        try await body(port)
+        try await body(await iterator.next() ?? 0)
         await group.triggerGracefulShutdown()
         try await tasks.waitForAll()
     }
