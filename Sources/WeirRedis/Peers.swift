@@ -9,10 +9,15 @@ struct Peers {
     private var first: NIODeadline?
     private var last = NIODeadline.uptimeNanoseconds(0)
 
-    mutating func counted(_ count: Int, at now: NIODeadline) {
+    mutating func counted(_ count: Int, at now: NIODeadline, heartbeat: TimeAmount) {
         self.count = max(1, count)
-        recent.append(self.count)
-        if recent.count > 3 { recent.removeFirst() }
+        // Nodes that connect at the same time count at the same time: that is one count.
+        if let latest = recent.last, now - last < heartbeat / 2 {
+            recent[recent.count - 1] = max(latest, self.count)
+        } else {
+            recent.append(self.count)
+            if recent.count > 3 { recent.removeFirst() }
+        }
         first = first ?? now
         last = now
     }

@@ -89,7 +89,7 @@ extension StoreClient {
                 return
             }
             isUp.store(true, ordering: .relaxed)
-            peers.withLock { $0.counted(Int(clamping: count), at: .now()) }
+            peers.withLock { $0.counted(Int(clamping: count), at: .now(), heartbeat: .microseconds(options.heartbeat)) }
         }
     }
 }

@@ -152,19 +152,24 @@ struct LeasedUnitsTests {
         var peers = Peers()
         let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
         func at(_ seconds: Int64) -> NIODeadline { start + .seconds(seconds) }
+        func count(_ count: Int, at seconds: Int64) {
+            peers.counted(count, at: at(seconds), heartbeat: .seconds(5))
+        }
         func sharers(_ seconds: Int64) -> Int? { peers.sharers(at: at(seconds), heartbeat: .seconds(5)) }
-        peers.counted(1, at: at(0))
-        peers.counted(4, at: at(5))
+        count(1, at: 0)
+        count(4, at: 5)
         #expect(sharers(5) == nil)
-        peers.counted(3, at: at(10))
+        count(3, at: 10)
         #expect(sharers(10) == 4 && peers.count == 3)
+        for _ in 0..<5 { count(3, at: 10) }
+        #expect(sharers(10) == 4, "counts of one moment are one")
         #expect(sharers(20) == nil, "the last count is too old")
-        peers.counted(3, at: at(15))
-        peers.counted(3, at: at(20))
+        count(3, at: 15)
+        count(3, at: 20)
         #expect(sharers(20) == 3)
         peers.countFailed()
         #expect(sharers(20) == nil && peers.count == 3)
-        peers.counted(3, at: at(25))
+        count(3, at: 25)
         #expect(sharers(25) == nil)
     }
 }
