@@ -297,6 +297,16 @@ public enum StoreConformance {
                 subject.clock.advance(by: 3600 * second)
             }
         },
+        Case("a debit of a leaky bucket reaches as far as its longest wait and one capacity") { subject in
+            let limit = try Limit(
+                "long", Rate(1, per: second), algorithm: .leakyBucket, maxWait: 10 * second)
+            try await subject.apply(.debit(subject.charge(limit, cost: 5)))
+            try expect(
+                try await subject.decide(limit, cost: 0).resetAfter, is: Ticks(5 * second), "five slots are taken")
+            try await subject.apply(.debit(subject.charge(limit, cost: 1_000_000_000)))
+            try expect(
+                try await subject.decide(limit, cost: 0).resetAfter, is: Ticks(11 * second), "no more than that")
+        },
         Case("a leaky bucket gives slots apart by period ÷ count, and denies beyond its longest wait") { subject in
             let limit = try Limit("leak", .perMinute(7), algorithm: .leakyBucket, maxWait: 20 * second)
             var slots: [Timestamp] = []

@@ -108,8 +108,8 @@ struct Batch {
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
         count += 1
         run.length = 0
-        let most = 2 * numbers.capacity
-        // More than twice the capacity is no different from twice, and fits.
+        // More than twice the capacity is no different from twice, but for a leaky bucket, whose queue may be longer.
+        let most = numbers.algorithm == .leakyBucket ? Rate.largestCount : 2 * numbers.capacity
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
         let costSpan = numbers.isBucket ? numbers.worth(of: min(cost, code == 0 ? numbers.capacity : most)) : nothing
         let requiredSpan = numbers.isBucket ? numbers.worth(of: min(required, most)) : nothing
