@@ -127,7 +127,12 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ], path: "Tests/StoreProbe", swiftSettings: strict),
         // What starts and stops the programs that tests need.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["WeirCLI", "TestSupport"], exclude: ["Upstreams"],
@@ -158,8 +163,6 @@ let package = Package(
             dependencies: [
                 "Examples", "TestSupport", "WeirTesting", "WeirRedis",
                 .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]

@@ -139,13 +139,7 @@ public final class RequestLimiter: Sendable {
     /// Remembers that a route has a limit of its own, for ``verify(_:)``.
     package func noteLimitedInCode(_ route: AppRoute) { routes.routes.withLock { _ = $0.insert(route) } }
 
-    func isLimitedInCode(_ route: AppRoute) -> Bool {
-        // A router that doesn't regard case keeps its templates in lower case.
-        routes.routes.withLock { routes in
-            routes.contains(route)
-                || routes.contains { $0.method == route.method && $0.template.asciiLowercased == route.template }
-        }
-    }
+    func isLimitedInCode(_ route: AppRoute) -> Bool { routes.routes.withLock { $0.contains(route) } }
 
     /// Whether both are of one policy: one may be of a route's own limit beside the other.
     package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
@@ -227,7 +221,7 @@ public final class RequestLimiter: Sendable {
     /// The names of the limits, in the policy's order.
     public var limitNames: [String] { policy.limits.map(\.name) }
 
-    public func isTrusted(_ peer: IPAddress) -> Bool { policy.trustedProxies.contains { $0.contains(peer) } }
+    public func isTrusted(_ peer: IPAddress) -> Bool { identifier.addresses.isTrusted(peer) }
 }
 
 extension PolicyError {

@@ -40,7 +40,9 @@ public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
     public func on<Responder: HTTPResponder>(
         _ path: RouterPath, method: HTTPRequest.Method, responder: Responder
     ) -> Self where Responder.Context == Context {
-        limiter.noteLimitedInCode(AppRoute(method.rawValue, "\(prefix.appendingPath(path))"))
+        let whole = prefix.appendingPath(path)
+        // As a router keeps it that doesn't regard case, too.
+        for path in [whole, whole.lowercased()] { limiter.noteLimitedInCode(AppRoute(method.rawValue, "\(path)")) }
         group.on(path, method: method, responder: responder)
         return self
     }

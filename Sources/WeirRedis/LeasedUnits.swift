@@ -52,6 +52,8 @@ final class LeasedUnits: Sendable {
             return sum
         }
 
+        func mayBorrow(at now: NIODeadline) -> Bool { !isBorrowing && now >= notBefore }
+
         /// Takes out what is over.
         mutating func expire(_ key: Key, at now: NIODeadline, into unspent: inout [Unspent]) {
             while !portions.isEmpty, portions[0].end <= now || portions[0].units == 0 {
@@ -128,13 +130,12 @@ final class LeasedUnits: Sendable {
         account.numbers = charge.numbers
         let units = account.units
         guard charge.required > 0, charge.required <= units else {
-            spending.wantsMore =
-                charge.cost > 0 && account.miss(at: now) && !account.isBorrowing && now >= account.notBefore
+            spending.wantsMore = charge.cost > 0 && account.miss(at: now) && account.mayBorrow(at: now)
             return spending
         }
         account.spend(charge.cost)
         let left = units - charge.cost
-        spending.wantsMore = left < account.size / 2 && !account.isBorrowing && now >= account.notBefore
+        spending.wantsMore = left < account.size / 2 && account.mayBorrow(at: now)
         // The server's answer, as far as it is known since.
         let latest = account.portions.count - 1
         let passed = Timestamp((now - account.portions[latest].sent).nanoseconds / 1000)

@@ -1,7 +1,5 @@
 import Foundation
 import Hummingbird
-import Logging
-import ServiceLifecycle
 import TestSupport
 import Testing
 import Weir
@@ -22,21 +20,12 @@ struct ExamplesTests {
         _ example: any Example.Type, _ variables: [String: String] = [:], store: (any Store)? = nil,
         clock: (any TickClock)? = nil, _ body: (Int) async throws -> Void
     ) async throws {
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
         let router = try await example.router(
             Surroundings(store: store, clock: clock ?? self.clock, variables: variables))
-        let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
-        let app = Application(
-            router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
-            onServerRunning: { continuation.yield($0.localAddress?.port ?? 0) }, logger: logger)
-        let group = ServiceGroup(services: [app], logger: logger)
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try await group.run() }
-            var iterator = ports.makeAsyncIterator()
-            try await body(await iterator.next() ?? 0)
-            await group.triggerGracefulShutdown()
-            try await tasks.waitForAll()
+        try await withService(body) { listening in
+            Application(
+                router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
+                onServerRunning: { listening($0.localAddress?.port ?? 0) }, logger: quiet)
         }
     }
 

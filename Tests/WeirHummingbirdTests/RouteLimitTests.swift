@@ -143,9 +143,8 @@ extension InApp {
 
         @Test("a body that two limits would read, and is too long for both, reaches the handler whole")
         func longBodies() async throws {
-            var policy = try Policy.text(
+            let policy = try Policy.text(
                 "body_limit: 1000\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
-            policy.bodyLimit = 1000
             let limiter = try RequestLimiter(policy: policy, clock: ManualClock())
             let router = Router(context: ClientContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))

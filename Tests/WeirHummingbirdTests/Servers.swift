@@ -2,19 +2,12 @@ import Foundation
 import Hummingbird
 import HummingbirdRouter
 import Logging
-import ServiceLifecycle
 import TestSupport
 import Weir
 import WeirGateway
 import WeirHTTP
 import WeirHummingbird
 import WeirTesting
-
-let quiet: Logger = {
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    return logger
-}()
 
 /// A server of this process while `body` runs. It gets the port.
 func withServer<Responder: HTTPResponder>(
@@ -38,21 +31,5 @@ func withGateway(_ limiter: RequestLimiter, upstream: Int, _ body: (Int) async t
         try Gateway(
             settings: gateway, limiter: limiter, logger: quiet, denials: quiet,
             onListening: { _, port in listening(port) })
-    }
-}
-
-/// - Parameter make: makes a server that tells its port when it listens.
-private func withService(
-    _ body: (Int) async throws -> Void, _ make: (@escaping @Sendable (Int) -> Void) throws -> any Service
-) async throws {
-    let (ports, continuation) = AsyncStream.makeStream(of: Int.self)
-    let service = try make { continuation.yield($0) }
-    let group = ServiceGroup(services: [service], logger: quiet)
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
-        tasks.addTask { try await group.run() }
-        var iterator = ports.makeAsyncIterator()
-        try await body(await iterator.next() ?? 0)
-        await group.triggerGracefulShutdown()
-        try await tasks.waitForAll()
     }
 }

@@ -66,6 +66,7 @@ public struct Limiter: Sendable {
     ///   then nothing was spent.
     @discardableResult
     public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
+        let cost = max(1, cost)
         let decision = try await takeTurn(key, cost, longest)
         guard decision.delay > 0 else { return decision }
         do {
@@ -84,9 +85,9 @@ public struct Limiter: Sendable {
         while true {
             try Task.checkCancellation()
             let freed = queues.freed(key)
-            let decision = decide(key, cost: max(1, cost))
+            let decision = decide(key, cost: cost)
             if decision.allowed { return decision }
-            guard max(1, cost) <= limit.numbers.capacity else {
+            guard cost <= limit.numbers.capacity else {
                 throw AcquireError(
                     .impossible,
                     "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
@@ -123,6 +124,7 @@ public struct Limiter: Sendable {
     public func withPermit<Result>(
         _ key: String, cost: Int64 = 1, within longest: Timestamp? = nil, _ body: () async throws -> Result
     ) async throws -> Result {
+        let cost = max(1, cost)
         let decision = try await acquire(key, cost: cost, within: longest)
         defer {
             if limit.algorithm == .concurrency, let receipt = decision.receipt { refund(receipt, key, cost: cost) }

@@ -21,9 +21,7 @@ public struct LoadedPolicy: Sendable {
         _ path: String, environment: [String: String], clock: any TickClock = SystemClock()
     ) async throws(PolicyError) -> LoadedPolicy {
         let reading = Policy.read(contentsOf: path, environment: environment)
-        guard let policy = reading.policy else {
-            throw PolicyError(reading.diagnostics.filter { $0.severity == .error })
-        }
+        let policy = try reading.get()
         var verifier: (any TokenVerifier)?
         if let token = reading.token {
             func failed(_ message: String) -> PolicyError {

@@ -19,7 +19,7 @@ struct Identity {
 
 /// Finds out who is asking.
 struct ClientIdentifier: Sendable {
-    private let addresses: ClientAddress
+    let addresses: ClientAddress
     private let sources: [ClientSource]
     private let tiers: TierRules?
     private let verifier: (any TokenVerifier)?

@@ -8,22 +8,14 @@ extension Policy {
     ///   - environment: what `${NAME}` in it stands for.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func file(_ path: String, environment: [String: String] = [:]) throws(PolicyError) -> Policy {
-        let reading = Policy.read(contentsOf: path, environment: environment)
-        guard let policy = reading.policy else {
-            throw PolicyError(reading.diagnostics.filter { $0.severity == .error })
-        }
-        return policy
+        try read(contentsOf: path, environment: environment).get()
     }
 
     /// The policy in a text of YAML.
     ///
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func text(_ yaml: String, environment: [String: String] = [:]) throws(PolicyError) -> Policy {
-        let reading = Policy.read(yaml, file: "policy", environment: environment)
-        guard let policy = reading.policy else {
-            throw PolicyError(reading.diagnostics.filter { $0.severity == .error })
-        }
-        return policy
+        try read(yaml, file: "policy", environment: environment).get()
     }
 
     /// A policy written in code.
@@ -37,16 +29,10 @@ extension Policy {
 
     /// What a file is checked for when it is read.
     func check() throws(PolicyError) {
-        var names: Set<String> = []
-        for rule in limits {
-            guard Limit.isValid(name: rule.name) else {
-                throw PolicyError(
-                    "a limit's name must be 1 to 64 letters, digits, '_' or '-', not '\(rule.name)'")
-            }
-            for name in rule.windowNames {
-                guard names.insert(name).inserted else { throw PolicyError("the name '\(name)' is used twice") }
-            }
+        for rule in limits where !Limit.isValid(name: rule.name) {
+            throw PolicyError("a limit's name must be 1 to 64 letters, digits, '_' or '-', not '\(rule.name)'")
         }
+        if let clash = LimitRule.nameClashes(in: limits).first { throw PolicyError(clash.message) }
     }
 }
 
@@ -70,11 +56,5 @@ extension LimitRule {
         self.init(name: name, allowance: .all(.concurrency(concurrency)))
         self.key = key
         algorithm = .concurrency
-    }
-
-    /// The names under which its windows appear in headers.
-    var windowNames: [String] {
-        let most = allowance.values.map { if case .rates(let rates) = $0 { rates.count } else { 1 } }.max() ?? 1
-        return (0..<max(1, most)).map { LimitRule.windowName(name, $0) }
     }
 }

@@ -13,6 +13,14 @@ extension Policy {
         public var policy: Policy?
         public var token: TokenSettings?
         public var diagnostics: [Diagnostic]
+
+        /// The policy.
+        ///
+        /// - Throws: ``PolicyError`` with every error found, each with its line.
+        public func get() throws(PolicyError) -> Policy {
+            guard let policy else { throw PolicyError(diagnostics.filter { $0.severity == .error }) }
+            return policy
+        }
     }
 
     /// Reads a policy from a file.
@@ -120,7 +128,9 @@ final class PolicyReader {
         if policy.limits.isEmpty, !document.hasErrors {
             top.warning("the policy has no limits, so every request passes", at: "limits")
         }
-        checkNames(policy.limits)
+        for clash in LimitRule.nameClashes(in: policy.limits) {
+            document.error(clash.message, at: places.limits[clash.limit])
+        }
         policy.files = files
         return policy
     }
@@ -226,30 +236,35 @@ final class PolicyReader {
         }
         return text
     }
-
-    private func checkNames(_ limits: [LimitRule]) {
-        var owners: [String: String] = [:]
-        for (index, limit) in limits.enumerated() {
-            let windows =
-                limit.allowance.values.map { allowance in
-                    if case .rates(let rates) = allowance { rates.count } else { 1 }
-                }.max() ?? 1
-            for window in 0..<windows {
-                let name = LimitRule.windowName(limit.name, window)
-                if let owner = owners[name] {
-                    let reason =
-                        owner == limit.name && window == 0 ? "is used twice" : "collides with a window of '\(owner)'"
-                    document.error("the limit name '\(name)' \(reason)", at: places.limits[index])
-                }
-                owners[name] = limit.name
-            }
-        }
-    }
 }
 
 extension LimitRule {
     /// The name of one of several windows: `predict`, `predict-2`, …
     static func windowName(_ name: String, _ window: Int) -> String {
         window == 0 ? name : "\(name)-\(window + 1)"
+    }
+
+    /// The names under which its windows appear in headers.
+    var windowNames: [String] {
+        let most = allowance.values.map { if case .rates(let rates) = $0 { rates.count } else { 1 } }.max() ?? 1
+        return (0..<max(1, most)).map { Self.windowName(name, $0) }
+    }
+
+    /// The limits that have a name which one before them has, or one of its windows: headers could not tell them apart.
+    static func nameClashes(in limits: [LimitRule]) -> [(limit: Int, message: String)] {
+        var owners: [String: String] = [:]
+        var clashes: [(limit: Int, message: String)] = []
+        for (index, limit) in limits.enumerated() {
+            for name in limit.windowNames {
+                if let owner = owners[name] {
+                    let reason =
+                        owner == limit.name && name == limit.name
+                        ? "is used twice" : "collides with a window of '\(owner)'"
+                    clashes.append((index, "the limit name '\(name)' \(reason)"))
+                }
+                owners[name] = limit.name
+            }
+        }
+        return clashes
     }
 }
