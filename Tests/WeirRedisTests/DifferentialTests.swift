@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import TestSupport
 import Testing
 import Weir
@@ -169,6 +170,63 @@ extension Redis {
             }
             #expect(denials > Self.operations / 50)
             if !remembersDenials { #expect(redis.statistics.answeredLocally == 0) }
+        }
+
+        @Test("give the same decisions to requests that share a call, about few keys or many")
+        func agreeInBatches() async throws {
+            let server = try await RedisServer(try Folder())
+            let clock = ManualClock(at: Timestamp(Date().timeIntervalSince1970 * 1_000_000))
+            let redis = try await makeStore(server.url) {
+                $0.clock = clock
+                $0.remembersDenials = false
+                $0.slack = 3_600_000
+            }
+            let memory = MemoryStore(clock: clock, keyHasher: KeyHasher())
+            let seed =
+                ProcessInfo.processInfo.environment["WEIR_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 1 ... .max)
+            var random = Random(state: seed)
+            // Rates that divide evenly and others, roomy and narrow, and one whose times need more than 52 bits.
+            let limits =
+                try [
+                    Rate(10, per: 1_000_000), Rate(7, per: 1_000_000), Rate(3, per: 60_000_000),
+                    Rate(1_000_000, per: 1_000_000), Rate(Rate.largestCount, per: Rate.longestPeriod),
+                ].enumerated().map { try Limit("limit-\($0)", $1) } + [
+                    Limit("window", .perSecond(5), algorithm: .fixedWindow)
+                ]
+            for batch in 0..<(Self.operations / 20) {
+                clock.advance(by: random.below(3) == 0 ? 0 : random.upTo(10_000_000))
+                let keys = [1, 2, 3, 40][random.below(4)]
+                let usual = limits[random.below(limits.count)]
+                let requests = (0..<(1 + random.below(40))).map { _ in
+                    let key = "key-\(random.below(keys))"
+                    let own = random.below(4) == 0 ? [usual, limits[random.below(limits.count)]] : [usual]
+                    let cost = random.below(4) == 0 ? Int64(random.below(4)) : 1
+                    let countsDenied = random.below(10) == 0
+                    func charges(_ hasher: KeyHasher) -> [Charge] {
+                        (own.count > 1 && own[0].name == own[1].name ? [own[0]] : own).map { limit in
+                            var charge = Charge(
+                                limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)
+                            charge.countsDenied = countsDenied
+                            return charge
+                        }
+                    }
+                    return (memory: charges(memory.keyHasher), redis: charges(redis.keyHasher))
+                }
+                // What is submitted in one turn of the loop is sent in one call.
+                let answers = try await redis.client.loop.submit {
+                    requests.map { redis.client.ask($0.redis, at: .now()) }
+                }.get()
+                for (number, request) in requests.enumerated() {
+                    let inMemory = try await memory.decide(request.memory).map(fields)
+                    let inRedis = try await answers[number].value.get().map(fields)
+                    guard inMemory == inRedis else {
+                        Issue.record(
+                            "request \(number) of batch \(batch), seed \(seed): memory \(inMemory), redis \(inRedis) of \(request.memory)"
+                        )
+                        return
+                    }
+                }
+            }
         }
     }
 }

@@ -21,6 +21,8 @@ struct Batch {
     /// The operation that was packed last, if it may stand for several keys.
     private struct Run {
         var numbers: LimitNumbers?
+        /// The first of its keys.
+        var key: Key?
         var cost: Int64 = 0
         var length: UInt16 = 0
         /// Where its length is written.
@@ -82,7 +84,10 @@ struct Batch {
                 charge.numbers.worth(of: charge.cost).ticks < 1 << 52
             else { return false }
         }
-        guard seen.insert(charge.key) else { return false }
+        guard seen.insert(charge.key) else {
+            if run.length == 1, run.key == charge.key { dissolveRun() }
+            return false
+        }
         append(charge.key, prefix, suffix: "")
         if goesOn {
             count += 1
@@ -90,10 +95,19 @@ struct Batch {
             packedOperations.setInteger(run.length, at: run.place, endianness: .little)
         } else {
             pack(0, 4 | 16, charge.numbers, cost: charge.cost, required: charge.cost)
-            run = Run(numbers: charge.numbers, cost: charge.cost, length: 1, place: packedOperations.writerIndex)
+            run = Run(
+                numbers: charge.numbers, key: charge.key, cost: charge.cost, length: 1,
+                place: packedOperations.writerIndex)
             packedOperations.writeInteger(run.length, endianness: .little)
         }
         return true
+    }
+
+    /// Makes an operation like others of a run of one. A run writes what it decides, others after the last of their key.
+    private mutating func dissolveRun() {
+        packedOperations.moveWriterIndex(to: run.place)
+        packedOperations.setInteger(4 | 8, at: run.place - 19, as: UInt8.self)
+        run.length = 0
     }
 
     private mutating func append(_ key: Key, _ prefix: String, suffix: String) {

@@ -1,0 +1,435 @@
+/// The algorithms of ``OperationScript``, each a table of functions of a limit `l`, a state `s` and an operation `o`:
+/// `load` takes a state out of what was kept, `settle` brings it to now, `allows` says whether a charge passes; `charge`,
+/// `penalize`, `debit` and `refund` change it; `left` is how long it matters, and `save` what to keep.
+extension OperationScript {
+    static let buckets = #"""
+        -- Made when one is needed, for a call mostly needs one or none.
+        local make = {}
+
+        -- Instants and spans of a bucket: h * 2^52 + q ticks and f / n of a tick.
+        local function add(n, h, q, f, h2, q2, f2)
+          f = f + f2
+          if f >= n then f = f - n; q = q + 1 end
+          q = q + q2
+          if q >= W then q = q - W; h = h + 1 end
+          return h + h2, q, f
+        end
+        local function above(h, q, f, h2, q2, f2)
+          if h ~= h2 then return h > h2 end
+          if q ~= q2 then return q > q2 end
+          return f > f2
+        end
+        local function ahead(s)
+          local h, q = s[1] - nowh, s[2] - nowq
+          if q < 0 then q = q + W; h = h - 1 end
+          if h < 0 then return 0, 0, 0 end
+          return h, q, s[3]
+        end
+        local function set(s, n, h, q, f)
+          s[1], s[2], s[3] = add(n, nowh, nowq, 0, h, q, f)
+          s[4] = n
+        end
+        -- f * m / n, rounded up, exactly: f, m, n < 2^30.
+        local function rescale(f, m, n)
+          local f1 = floor(f / 32768)
+          local a = f1 * m
+          local q1 = floor(a / n)
+          local b = (a - q1 * n) * 32768 + (f - f1 * 32768) * m
+          return q1 * 32768 + ceil(b / n)
+        end
+        local function bucket_add(l, s, o, h, q, f)
+          local uh, uq, uf = ahead(s)
+          local ah, aq, af = add(l.n, uh, uq, uf, o.ch, o.cq, o.cf)
+          if above(ah, aq, af, h, q, f) then ah, aq, af = h, q, f end
+          if above(ah, aq, af, uh, uq, uf) then set(s, l.n, ah, aq, af) end
+        end
+
+        make[0] = function() return {
+            load = function(l, s, v)
+              if v and byte(v, 1) == 6 and #v == 9 then
+                s[1], s[2], s[3], s[4] = 0, (unpack('<d', v, 2)), 0, l.n
+              elseif v and byte(v, 1) == 1 and #v == 17 then
+                s[1], s[2], s[3], s[4] = 0, unpack('<dI4I4', v, 2)
+              elseif v and byte(v, 1) == 2 and #v == 25 then
+                s[1], s[2], s[3], s[4] = unpack('<ddI4I4', v, 2)
+              end
+              if not s[4] or s[1] ~= s[1] or s[2] ~= s[2] or s[3] >= s[4] then s[1], s[2], s[3], s[4] = 0, 0, 0, l.n end
+              if s[2] >= W then
+                local over = floor(s[2] / W)
+                s[1], s[2] = s[1] + over, s[2] - over * W
+              end
+            end,
+            -- Whether anything but the passing of time has changed it: then it is written, as in memory.
+            settle = function(l, s)
+              local rescaled = s[4] ~= l.n
+              if rescaled then
+                s[1], s[2], s[3] = add(l.n, s[1], s[2], rescale(s[3], l.n, s[4]), 0, 0, 0)
+                s[4] = l.n
+              end
+              local h, q, f = ahead(s)
+              if not above(h, q, f, l.mh, l.mq, l.mf) then return rescaled end
+              set(s, l.n, l.mh, l.mq, l.mf)
+              return true
+            end,
+            allows = function(l, s, o)
+              local h, q, f = ahead(s)
+              h, q, f = add(l.n, h, q, f, o.rh, o.rq, o.rf)
+              return not above(h, q, f, l.fh, l.fq, l.ff)
+            end,
+            charge = function(l, s, o)
+              local h, q, f = ahead(s)
+              set(s, l.n, add(l.n, h, q, f, o.ch, o.cq, o.cf))
+            end,
+            penalize = function(l, s, o) bucket_add(l, s, o, l.fh, l.fq, l.ff) end,
+            debit = function(l, s, o) bucket_add(l, s, o, l.mh, l.mq, l.mf) end,
+            refund = function(l, s, o)
+              local h, q, f = ahead(s)
+              if h == 0 and q == 0 and f == 0 then return false end
+              if above(o.ch, o.cq, o.cf, h, q, f) then
+                set(s, l.n, 0, 0, 0)
+              else
+                f = f - o.cf
+                if f < 0 then f = f + l.n; q = q - 1 end
+                q = q - o.cq
+                if q < 0 then q = q + W; h = h - 1 end
+                set(s, l.n, h - o.ch, q, f)
+              end
+              return true
+            end,
+            left = function(l, s)
+              local h, q, f = ahead(s)
+              if f > 0 then q = q + 1 end
+              return h * W + q
+            end,
+            -- Most rates divide evenly: nine bytes are kept in less room than seventeen.
+            save = function(l, s)
+              if s[1] == 0 and s[3] == 0 then return pack('<Bd', 6, s[2]) end
+              if s[1] == 0 then return pack('<BdI4I4', 1, s[2], s[3], s[4]) end
+              return pack('<BddI4I4', 2, s[1], s[2], s[3], s[4])
+            end,
+        } end
+
+        make[1] = function()
+          local leaky = make[0]()
+          leaky.allows = function(l, s, o)
+            if o.required > l.n then return false end
+            local h, q, f = ahead(s)
+            if o.required == 0 then return not above(h, q, f, 0, l.fq + l.wait, 0) end
+            return not above(h, q, f, 0, l.wait, 0)
+          end
+          leaky.refund = function(l, s, o)
+            local h, q, f = s[1], s[2], s[3] - o.cf
+            if f < 0 then f = f + l.n; q = q - 1 end
+            q = q - o.cq
+            if q < 0 then q = q + W; h = h - 1 end
+            local slot = h * W + q + (f > 0 and 1 or 0)
+            if h < 0 or slot ~= o.time + o.delay then return false end
+            local uh, uq, uf = ahead(s)
+            s[1], s[2], s[3] = h, q, f
+            return uh > 0 or uq > 0 or uf > 0
+          end
+          return leaky
+        end
+        """#
+
+    static let windows = #"""
+        -- Whether a * b > c * d, exactly: a, c < 2^30, b, d < 2^45.
+        local function exceeds(a, b, c, d)
+          local x, y = a * b, c * d
+          if x < 9007199254740992 and y < 9007199254740992 then return x > y end
+          local b1, d1 = floor(b / 4194304), floor(d / 4194304)
+          local xl, yl = a * (b - b1 * 4194304), c * (d - d1 * 4194304)
+          local xh, yh = a * b1 + floor(xl / 4194304), c * d1 + floor(yl / 4194304)
+          if xh ~= yh then return xh > yh end
+          return xl % 4194304 > yl % 4194304
+        end
+        local function window_end(p) return now - fmod(now, p) + p end
+
+        local function fixed_end(l) return l.align == 1 and now + l.p or window_end(l.p) end
+        local function fixed_add(l, s, cost, most)
+          if cost == 0 then return end
+          if s[1] == 0 then s[1] = fixed_end(l) end
+          s[2] = max(s[2], min(s[2] + cost, most))
+        end
+        make[2] = function() return {
+            load = function(l, s, v)
+              s[1], s[2], s[3] = 0, 0, 0
+              if v and byte(v, 1) == 3 and #v == 13 then s[1], s[2] = unpack('<dI4', v, 2) end
+              if s[1] ~= s[1] then s[1], s[2] = 0, 0 end
+            end,
+            settle = function(l, s)
+              if s[1] <= now then
+                local had = s[1] > 0
+                s[1], s[2] = 0, 0
+                return had
+              end
+              local e = fixed_end(l)
+              if s[1] <= e then return false end
+              s[1] = e
+              return true
+            end,
+            allows = function(l, s, o) return s[2] + o.required <= l.n end,
+            charge = function(l, s, o) fixed_add(l, s, o.cost, 2 * l.n) end,
+            penalize = function(l, s, o) fixed_add(l, s, o.cost, l.n) end,
+            debit = function(l, s, o) fixed_add(l, s, o.cost, 2 * l.n) end,
+            refund = function(l, s, o)
+              if s[2] == 0 or o.time >= s[1] or o.time < s[1] - l.p then return false end
+              s[2] = max(0, s[2] - o.cost)
+              if s[2] == 0 then s[1] = 0 end
+              return true
+            end,
+            left = function(l, s) return s[2] > 0 and s[1] - now or 0 end,
+            save = function(l, s) return pack('<BdI4', 3, s[1], s[2]) end,
+        } end
+
+        local function sliding_until(l, s) return s[1] - l.p - now end
+        local function sliding_add(l, s, cost, most)
+          local p, u = min(s[3], l.n), sliding_until(l, s)
+          -- p * u / period, rounded up.
+          local share = ceil(p * (u / l.p))
+          while exceeds(p, u, share, l.p) do share = share + 1 end
+          while share > 0 and not exceeds(p, u, share - 1, l.p) do share = share - 1 end
+          s[2] = s[2] + max(0, min(cost, most - s[2] - share))
+        end
+        make[3] = function() return {
+            load = function(l, s, v)
+              s[1], s[2], s[3] = 0, 0, 0
+              if v and byte(v, 1) == 4 and #v == 17 then s[1], s[2], s[3] = unpack('<dI4I4', v, 2) end
+              if s[1] ~= s[1] then s[1], s[2], s[3] = 0, 0, 0 end
+            end,
+            settle = function(l, s)
+              local e = window_end(l.p) + l.p
+              if s[1] == e then return false end
+              if s[1] > e then
+                s[2], s[3] = max(s[2], min(s[2] + min(s[3], l.n), 2 * l.n)), 0
+              else
+                s[2], s[3] = 0, s[1] == e - l.p and s[2] or 0
+              end
+              s[1] = e
+              return true
+            end,
+            allows = function(l, s, o)
+              local free = l.n - s[2] - o.required
+              return free >= 0 and not exceeds(min(s[3], l.n), sliding_until(l, s), free, l.p)
+            end,
+            charge = function(l, s, o) s[2] = max(s[2], min(s[2] + o.cost, 2 * l.n)) end,
+            penalize = function(l, s, o) sliding_add(l, s, o.cost, l.n) end,
+            debit = function(l, s, o) sliding_add(l, s, o.cost, 2 * l.n) end,
+            refund = function(l, s, o)
+              local e = s[1] - l.p
+              if s[2] == 0 or o.time >= e or o.time < e - l.p then return false end
+              s[2] = max(0, s[2] - o.cost)
+              return true
+            end,
+            left = function(l, s)
+              if s[2] > 0 then return s[1] - now end
+              return s[3] > 0 and s[1] - l.p - now or 0
+            end,
+            save = function(l, s) return pack('<BdI4I4', 4, s[1], s[2], s[3]) end,
+        } end
+        """#
+
+    static let log = #"""
+        -- A log is a list: a header (the sum, the last and the first entry's times, the last's cost), then an entry for each
+        -- instant. It and permits are written at once.
+        local function expire(key, ticks) call('PEXPIRE', key, floor(ticks / 1000) + 1 + slack) end
+        local function log_head(s) return pack('<BdddI4', 5, s[1], s[2], s[4], s[8]) end
+        local function log_write(l, s)
+          if s[1] <= 0 then
+            call('DEL', s[5])
+          else
+            call('LSET', s[5], 0, log_head(s))
+            expire(s[5], s[2] + l.p - now)
+          end
+        end
+        -- The last entry: one for each instant.
+        local function log_push(s, cost)
+          if s[2] == now then
+            s[8] = s[8] + cost
+            call('LSET', s[5], -1, pack('<dI4', now, s[8]))
+          else
+            call('RPUSH', s[5], pack('<dI4', now, cost))
+            s[2], s[8] = now, cost
+          end
+        end
+        local function log_add(l, s, cost, most)
+          local added = min(cost, most - s[1])
+          if added <= 0 then return end
+          if s[1] <= 0 then
+            call('DEL', s[5])
+            s[1], s[2], s[4], s[8] = added, now, now, added
+            call('RPUSH', s[5], log_head(s), pack('<dI4', now, added))
+            expire(s[5], l.p)
+            return
+          end
+          log_push(s, added)
+          s[1] = s[1] + added
+          log_write(l, s)
+        end
+        make[4] = function() return {
+            writes = true,
+            load = function(l, s, v)
+              s[1], s[2], s[3], s[4], s[8] = 0, 0, 0, 0, 0
+              local head = pcall('LINDEX', s[5], 0)
+              if type(head) == 'string' and #head == 29 and byte(head, 1) == 5 then
+                s[1], s[2], s[4], s[8] = unpack('<dddI4', head, 2)
+              elseif head then
+                call('DEL', s[5])
+              end
+            end,
+            settle = function(l, s)
+              if s[1] <= 0 then return end
+              if s[2] > now then
+                local moved = 0
+                while s[2] > now do
+                  call('RPOP', s[5])
+                  moved = moved + s[8]
+                  local last = call('LINDEX', s[5], -1)
+                  if #last == 12 then s[2], s[8] = unpack('<dI4', last) else s[2], s[8] = 0, 0 end
+                end
+                log_push(s, moved)
+                s[4] = min(s[4], now)
+                log_write(l, s)
+              end
+              while s[4] <= now - l.p do
+                local entries = call('LRANGE', s[5], 1, 64)
+                local dead = 0
+                for i = 1, #entries do
+                  local time, cost = unpack('<dI4', entries[i])
+                  if time > now - l.p then break end
+                  dead = i
+                  s[1] = s[1] - cost
+                end
+                if s[1] <= 0 or dead == #entries and dead < 64 then
+                  call('DEL', s[5])
+                  s[1], s[2], s[4], s[8] = 0, 0, 0, 0
+                  return
+                end
+                call('LTRIM', s[5], dead + 1, -1)
+                local first = entries[dead + 1] or call('LINDEX', s[5], 0)
+                if not first then
+                  s[1], s[2], s[4], s[8] = 0, 0, 0, 0
+                  return
+                end
+                s[4] = unpack('<d', first)
+                call('LPUSH', s[5], log_head(s))
+              end
+            end,
+            allows = function(l, s, o)
+              s[3] = 0
+              if s[1] + o.required <= l.n then return true end
+              if o.required > l.n then return false end
+              local excess, first = s[1] + o.required - l.n, 1
+              while excess > 0 do
+                local entries = call('LRANGE', s[5], first, first + 63)
+                if #entries == 0 then break end
+                for i = 1, #entries do
+                  local time, cost = unpack('<dI4', entries[i])
+                  excess = excess - cost
+                  if excess <= 0 then
+                    s[3] = time
+                    break
+                  end
+                end
+                first = first + 64
+              end
+              return false
+            end,
+            charge = function(l, s, o) log_add(l, s, o.cost, 2 * l.n) end,
+            penalize = function(l, s, o) log_add(l, s, o.cost, l.n) end,
+            debit = function(l, s, o) log_add(l, s, o.cost, 2 * l.n) end,
+            refund = function(l, s, o)
+              local length = call('LLEN', s[5])
+              local first = length
+              while first > 1 do
+                local from = max(1, first - 64)
+                local entries = call('LRANGE', s[5], from, first - 1)
+                for i = #entries, 1, -1 do
+                  local time, cost = unpack('<dI4', entries[i])
+                  if time == o.time then
+                    local back = min(o.cost, cost)
+                    local index = from + i - 1
+                    if back == cost then
+                      call('LSET', s[5], index, 'x')
+                      call('LREM', s[5], -1, 'x')
+                    else
+                      call('LSET', s[5], index, pack('<dI4', time, cost - back))
+                    end
+                    s[1] = s[1] - back
+                    if s[1] > 0 then
+                      s[2], s[8] = unpack('<dI4', call('LINDEX', s[5], -1))
+                      s[4] = unpack('<d', call('LINDEX', s[5], 1))
+                    else
+                      s[2], s[4], s[8] = 0, 0, 0
+                    end
+                    log_write(l, s)
+                    return true
+                  end
+                  if time < o.time then return false end
+                end
+                first = from
+              end
+              return false
+            end,
+            left = function(l, s) return s[1] > 0 and s[2] + l.p - now or 0 end,
+        } end
+        """#
+
+    static let permits = #"""
+        -- Permits are a sorted set by the end of their leases; its member 'h' is what is held, as -1 - held.
+        local function permits_write(s)
+          if s[1] <= 0 then
+            call('DEL', s[5])
+          else
+            call('ZADD', s[5], -1 - s[1], 'h')
+            expire(s[5], lease)
+          end
+        end
+        local function permits_drop(s, from, to)
+          local gone = call('ZRANGEBYSCORE', s[5], from, to)
+          for i = 1, #gone do s[1] = s[1] - unpack('<I4', gone[i], 9) end
+          return gone
+        end
+        make[5] = function() return {
+            writes = true,
+            load = function(l, s, v)
+              s[1], s[2], s[3] = 0, 0, 0
+              local h = pcall('ZSCORE', s[5], 'h')
+              if type(h) == 'string' then s[1] = -1 - tonumber(h) elseif type(h) == 'table' then call('DEL', s[5]) end
+            end,
+            settle = function(l, s)
+              if s[1] <= 0 then return end
+              if #permits_drop(s, 0, now) > 0 then
+                call('ZREMRANGEBYSCORE', s[5], 0, now)
+                permits_write(s)
+              end
+            end,
+            allows = function(l, s, o)
+              if o.required == 0 or s[1] + o.required <= l.n then return true end
+              -- After the clock went back, leases would last too long.
+              local far = call('ZRANGEBYSCORE', s[5], '(' .. string.format('%.0f', now + lease), '+inf')
+              for i = 1, #far do call('ZADD', s[5], now + lease, far[i]) end
+              return false
+            end,
+            charge = function(l, s, o)
+              call('ZADD', s[5], now + lease, o.id .. pack('<I4', o.cost))
+              s[1] = s[1] + o.cost
+              permits_write(s)
+            end,
+            penalize = function() end,
+            debit = function() end,
+            refund = function(l, s, o)
+              if call('ZREM', s[5], o.id .. pack('<I4', o.cost)) == 0 then return false end
+              s[1] = s[1] - o.cost
+              permits_write(s)
+              return true
+            end,
+            renew = function(l, s, o)
+              -- A server that came back empty learns of the permits that are still held.
+              if call('ZADD', s[5], now + lease, o.id .. pack('<I4', o.cost)) == 1 then s[1] = s[1] + o.cost end
+              permits_write(s)
+            end,
+            left = function(l, s) return s[1] > 0 and lease or 0 end,
+        } end
+        """#
+}
