@@ -24,7 +24,7 @@ final class StoreClient: Sendable {
     let denials = DenialMemory()
     let leases = LeasedUnits()
     let lookups = LookupCache()
-    private let inbox = Mutex(Inbox())
+    private let inbox: Mutex<Inbox>
     let secrets: Mutex<Secrets>
     let permits = Mutex<[UInt64: Charge]>([:])
     /// Names this instance among those that share the store, and its charges.
@@ -36,11 +36,6 @@ final class StoreClient: Sendable {
     let renewals = Atomic<UInt64>(0)
     let isUp = Atomic<Bool>(false)
     let timers = Mutex<[RepeatedTask]>([])
-
-    private struct Inbox {
-        var operations: [Operation] = []
-        var isScheduled = false
-    }
 
     struct Secrets {
         var hasher: KeyHasher
@@ -72,6 +67,7 @@ final class StoreClient: Sendable {
             configuration.pipeline.isCluster = true
             configuration.pipeline.mostInFlight = 64
         }
+        inbox = Mutex(Inbox(gathering: configuration.pipeline.gathering))
         configuration.user = address.user
         configuration.password = address.password
         configuration.database = address.database
@@ -254,21 +250,12 @@ final class StoreClient: Sendable {
             router.submit(operation)
             return
         }
-        let isFirst = inbox.withLock { inbox in
-            inbox.operations.append(operation)
-            defer { inbox.isScheduled = true }
-            return !inbox.isScheduled
-        }
-        if isFirst { loop.execute { self.emptyInbox() } }
+        if inbox.withLock({ $0.append(operation) }) { loop.execute { self.emptyInbox() } }
     }
 
+    /// Submits what was handed over. On the loop only.
     private func emptyInbox() {
-        let operations = inbox.withLock { inbox in
-            let operations = inbox.operations
-            inbox.operations.removeAll(keepingCapacity: true)
-            inbox.isScheduled = false
-            return operations
-        }
+        let operations = inbox.withLock { $0.empty() }
         for operation in operations { router.submit(operation) }
     }
 
@@ -329,6 +316,14 @@ extension StoreClient: NodeOwner {
             return
         }
         router.refused(operation, error, by: node)
+    }
+
+    func nodeIsAboutToSend(_ node: Node) { emptyInbox() }
+
+    func node(_ node: Node, gathersUntil time: NIODeadline?) -> Bool {
+        let operations = inbox.withLock { $0.gather(until: time) }
+        for operation in operations { router.submit(operation) }
+        return !operations.isEmpty
     }
 
     func nodeIsReady(_ node: Node) {

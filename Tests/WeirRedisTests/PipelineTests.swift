@@ -56,17 +56,79 @@ struct PipelineTests {
         #expect(pipeline.submit(operation(at: start).0) == nil)
     }
 
-    @Test("only so many batches are under way; what comes meanwhile shares the next")
+    @Test("while a batch is under way the next gathers; only so many are under way at all")
     mutating func batches() {
         pipeline.open(at: start)
-        for _ in 0..<2 {
-            _ = pipeline.submit(operation(at: start).0)
-            #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 1)
-        }
-        for _ in 0..<10 { _ = pipeline.submit(operation(at: start).0) }
+        func submit(_ count: Int) { for _ in 0..<count { _ = pipeline.submit(operation(at: start).0) } }
+        #expect(pipeline.gathersUntil == nil)
+        submit(1)
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 1)
+        #expect(pipeline.gathersUntil == start + .milliseconds(1))
+        submit(31)
         #expect(pipeline.nextBatch(prefix: "", at: start) == nil)
+        submit(1)
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 32, "enough for a call of their own")
+        submit(100)
+        #expect(pipeline.nextBatch(prefix: "", at: start) == nil, "two are under way")
         _ = pipeline.received(at: start)
-        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 10)
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 100)
+    }
+
+    @Test("a batch doesn't gather for long, nor in a cluster, nor when the server is not expected to answer")
+    mutating func gathering() {
+        pipeline.open(at: start)
+        _ = pipeline.submit(operation(at: start).0)
+        _ = pipeline.nextBatch(prefix: "", at: start)
+        _ = pipeline.submit(operation(at: start).0)
+        #expect(pipeline.nextBatch(prefix: "", at: start + .microseconds(999)) == nil)
+        #expect(pipeline.nextBatch(prefix: "", at: start + .milliseconds(1))?.count == 1)
+        _ = pipeline.expire(at: start + .milliseconds(50))
+        #expect(pipeline.gathersUntil == nil)
+
+        var options = Pipeline.Options()
+        options.isCluster = true
+        var cluster = Pipeline(options)
+        cluster.open(at: start)
+        for _ in 0..<2 {
+            _ = cluster.submit(operation(at: start).0)
+            #expect(cluster.nextBatch(prefix: "", at: start)?.count == 1)
+        }
+        #expect(cluster.gathersUntil == nil)
+    }
+
+    @Test("the loop is told to come once, and not at all while it comes by itself")
+    func handedOver() {
+        var inbox = Inbox(gathering: 3)
+        func hand(_ time: NIODeadline) -> Bool { inbox.append(operation(at: time).0) }
+        func taken() -> Int { inbox.empty().count }
+        #expect(hand(start))
+        #expect(!hand(start), "it is on its way")
+        #expect(taken() == 2)
+        #expect(taken() == 0)
+
+        let left = inbox.gather(until: start + .milliseconds(1))
+        #expect(left.isEmpty)
+        #expect(!hand(start))
+        #expect(!hand(start))
+        #expect(hand(start), "enough for a call of their own")
+        #expect(taken() == 3)
+        #expect(hand(start + .milliseconds(1)), "the answer takes long")
+        #expect(taken() == 1)
+    }
+
+    @Test("what was handed over without a word is taken when no answer is expected any more")
+    func nothingIsForgotten() {
+        var inbox = Inbox(gathering: 3)
+        func hand(_ operation: Operation) -> Bool { inbox.append(operation) }
+        func leave() -> [Operation] { inbox.gather(until: nil) }
+        _ = inbox.gather(until: start + .milliseconds(1))
+        let (forgotten, _) = operation(at: start)
+        #expect(!hand(forgotten))
+        #expect(leave().map(ObjectIdentifier.init) == [ObjectIdentifier(forgotten)])
+        #expect(hand(operation(at: start).0))
+        #expect(leave().isEmpty, "the loop was told, and comes for it")
+        let taken = inbox.empty()
+        #expect(taken.count == 1)
     }
 
     @Test("a deadline fails what is overdue, opens the breaker, and a probe that is answered in time closes it")

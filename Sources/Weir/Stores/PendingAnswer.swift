@@ -49,7 +49,8 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
     /// Waits for the value. A store completes every promise by its deadline, so this never hangs.
     public var value: Value {
         get async {
-            await withCheckedContinuation { continuation in
+            // A body is called once, which is what a checked continuation would check.
+            await withUnsafeContinuation { continuation in
                 whenComplete { continuation.resume(returning: $0) }
             }
         }

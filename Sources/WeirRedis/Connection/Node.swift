@@ -12,6 +12,11 @@ protocol NodeOwner: AnyObject, Sendable {
     func node(_ node: Node, refused operation: Operation, _ error: ServerError)
     /// The connection was made, and may be used.
     func nodeIsReady(_ node: Node)
+    /// What was handed over meanwhile is to be submitted now.
+    func nodeIsAboutToSend(_ node: Node)
+    /// What is handed over until then is looked after without a word: the node is about to hear of its server. Returns
+    /// whether something was submitted because that isn't so.
+    func node(_ node: Node, gathersUntil time: NIODeadline?) -> Bool
 }
 
 /// One server: a connection that is made again whenever it is lost, with a ``Pipeline`` of operations.
@@ -109,7 +114,24 @@ final class Node: @unchecked Sendable {
     }
 
     private func flush() {
-        guard let channel else { return }
+        // What is submitted on the way goes with it.
+        flushIsScheduled = true
+        defer { flushIsScheduled = false }
+        owner?.nodeIsAboutToSend(self)
+        repeat {
+            if let channel { sendBatches(channel) }
+        } while owner?.node(self, gathersUntil: gathersUntil) == true
+    }
+
+    /// Only if the deadlines of what comes until then are looked after too.
+    private var gathersUntil: NIODeadline? {
+        guard let until = pipeline.gathersUntil, let armed, armed <= .now() + configuration.pipeline.deadline else {
+            return nil
+        }
+        return until
+    }
+
+    private func sendBatches(_ channel: any Channel) {
         let now = NIODeadline.now()
         var wrote = false
         while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now) {
@@ -144,6 +166,7 @@ final class Node: @unchecked Sendable {
             probe()
         }
         if let next = pipeline.nextDeadline { arm(next) }
+        flush()
     }
 
     /// While the breaker is open the server is asked for a sign of life, and given up when it is silent for too long.
@@ -236,6 +259,7 @@ final class Node: @unchecked Sendable {
             deadlineTask?.cancel()
             probeTask?.cancel()
             failAll(StoreFailure(.unavailable, "the store is closed"))
+            flush()
             owner = nil
             channel?.close(promise: nil)
         }
@@ -381,6 +405,7 @@ final class Node: @unchecked Sendable {
         trouble = failure
         probeTask?.cancel()
         failAll(failure)
+        flush()
         guard !isClosed else { return }
         if lastLogged != failure.description { log(.warning, failure.description) }
         lastLogged = failure.description

@@ -31,6 +31,11 @@ struct Pipeline {
         var mostWaiting = 10_000
         /// The most batches under way: while they are, what comes next gathers into a batch of its own.
         var mostInFlight = 2
+        /// How many must have gathered for another batch while one is under way: a call costs both ends as much as twenty
+        /// more operations in it do.
+        var gathering = 32
+        /// After so long a batch no longer waits for the one under way: the network is slow, not the server.
+        var gatheringTime = TimeAmount.milliseconds(1)
         /// Whether all keys of a batch must lie in one slot, as in a cluster.
         var isCluster = false
         /// After so long without any answer, the connection is given up.
@@ -45,6 +50,7 @@ struct Pipeline {
     private var inFlight = CircularBuffer<Sent>()
     private var batchesInFlight = 0
     private var size = 0
+    private var lastSent = NIODeadline.uptimeNanoseconds(0)
     private var lastHeard = NIODeadline.uptimeNanoseconds(0)
     let options: Options
 
@@ -83,9 +89,17 @@ struct Pipeline {
         }
     }
 
+    /// Until when what comes may gather without anybody looking after it: the answer to a batch is expected, after which
+    /// the next is sent. Nil when there is none.
+    var gathersUntil: NIODeadline? {
+        guard isUp, !isBreakerOpen, !options.isCluster, batchesInFlight > 0 else { return nil }
+        return lastSent + options.gatheringTime
+    }
+
     /// The next batch to send, if one may be sent.
     mutating func nextBatch(prefix: String, at now: NIODeadline) -> Batch? {
         guard isUp, !waiting.isEmpty, batchesInFlight < options.mostInFlight else { return nil }
+        if waiting.count < options.gathering, let gathersUntil, now < gathersUntil { return nil }
         var batch = Batch()
         var count = 0
         // What asks for a slot that is on the move goes by itself, behind an ASKING.
@@ -112,6 +126,7 @@ struct Pipeline {
         }
         guard count > 0 else { return nil }
         batchesInFlight += 1
+        lastSent = now
         inFlight.append(.batch(batch, now))
         return batch
     }

@@ -1,0 +1,44 @@
+import NIOCore
+
+/// What was handed over to the store's event loop and not yet taken: a state machine without locks or I/O.
+///
+/// To wake a loop takes as long as a tenth of a request. While an answer of the server is expected, nobody needs to: the
+/// loop comes by itself, and takes what has gathered.
+struct Inbox {
+    /// How many must have gathered for the loop to be woken while an answer is expected; as many make a batch of their own.
+    let gathering: Int
+    private var operations: [Operation] = []
+    /// Whether the loop was told to come.
+    private var isExpected = false
+    private var gathersUntil: NIODeadline?
+
+    init(gathering: Int) {
+        self.gathering = gathering
+    }
+
+    /// Takes an operation in. Returns whether the loop must be told to come.
+    mutating func append(_ operation: Operation) -> Bool {
+        operations.append(operation)
+        if isExpected { return false }
+        if let gathersUntil, operation.submitted < gathersUntil, operations.count < gathering { return false }
+        isExpected = true
+        return true
+    }
+
+    /// The loop has come, and takes all.
+    mutating func empty() -> [Operation] {
+        isExpected = false
+        if operations.isEmpty { return [] }
+        let emptied = operations
+        operations = []
+        operations.reserveCapacity(emptied.count)
+        return emptied
+    }
+
+    /// The loop goes, and comes back by itself until then; nil when it can't say so. Then it must take what came meanwhile,
+    /// for whoever handed that over has told nobody.
+    mutating func gather(until time: NIODeadline?) -> [Operation] {
+        gathersUntil = time
+        return time == nil && !isExpected ? empty() : []
+    }
+}
