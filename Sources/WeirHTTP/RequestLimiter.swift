@@ -30,6 +30,8 @@ public final class RequestLimiter: Sendable {
     /// The limits that routes have in code, over all limiters of one policy: their names, and the routes.
     private final class RouteNames: Sendable {
         let names = Mutex<Set<String>>([])
+        /// Whether there are names.
+        let areUsed = Atomic<Bool>(false)
         let routes = Mutex<Set<AppRoute>>([])
     }
 
@@ -131,6 +133,7 @@ public final class RequestLimiter: Sendable {
             if twice == nil { names.formUnion(rule.windowNames) }
             return twice
         }
+        routes.areUsed.store(true, ordering: .releasing)
         if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
         return try RequestLimiter(
             policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
@@ -145,7 +148,7 @@ public final class RequestLimiter: Sendable {
     package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
 
     /// Whether routes have limits of their own in code.
-    package var hasRouteLimits: Bool { routes.names.withLock { !$0.isEmpty } }
+    package var hasRouteLimits: Bool { routes.areUsed.load(ordering: .acquiring) }
 
     /// Whether any rule looks at the path.
     package var hasPaths: Bool { access.hasPaths || exempt.hasPaths || limits.hasPaths }

@@ -30,10 +30,14 @@ final class LimitEngine: Sendable {
     /// case counts or nothing is said, 2 when it doesn't count.
     private let builderCase = Atomic<UInt8>(0)
 
-    /// The exchange of the middleware around this one, when both limit a request.
+    /// The exchange of the middleware around this one, when both limit a request. Only what was limited in code can be inside
+    /// another's.
     @TaskLocal static var enclosing: LimitExchange?
 
     private static let nobody = IPAddress(bits: 0, isIPv4: false)
+
+    /// How many headers a limited response has at most.
+    static let mostFields = 6
 
     /// How many objects are kept for later requests.
     private static let mostPooled = 1024
@@ -64,13 +68,6 @@ final class LimitEngine: Sendable {
         if let caseless = limiters.caseless, ignoresCase(template, context) { limiter = caseless }
         let pooled = pool.withLock { $0.popLast() } ?? PooledRequest(LimitedRequest(limiter))
         return LimitExchange(self, pooled, limiter: limiter, route: route(request, template))
-    }
-
-    /// Runs the rest of the way.
-    func passOn(_ exchange: LimitExchange, _ next: () async throws -> Response) async throws -> Response {
-        // Only what was limited in code can be inside another's.
-        guard exchange.hasRouteLimits else { return try await next() }
-        return try await Self.$enclosing.withValue(exchange) { try await next() }
     }
 
     func takeBack(_ request: PooledRequest) {

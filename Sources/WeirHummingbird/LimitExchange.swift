@@ -26,37 +26,37 @@ final class LimitExchange: @unchecked Sendable {
 
     private var limited: LimitedRequest { pooled.value }
 
-    /// Whether a limit of a route's own may be inside.
-    var hasRouteLimits: Bool { limiter.hasRouteLimits }
+    /// Whether a limit of a route's own may be inside, or around.
+    let hasRouteLimits: Bool
 
     init(_ engine: LimitEngine, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
         self.engine = engine
         self.pooled = pooled
         self.limiter = limiter
         self.route = route
+        hasRouteLimits = limiter.hasRouteLimits
     }
 
     deinit { end(isComplete: false) }
 
     // MARK: identify -> match -> cost -> decide
 
+    /// What there is to do first; a verdict, if nothing is to be waited for.
+    func begin(_ request: Request, peer: IPAddress, client: AppClient?) -> LimitedRequest.Step {
+        limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
+    }
+
+    /// Goes on after the first step, to the verdict.
     func decide(
-        _ request: inout Request, peer: IPAddress, client: AppClient?
+        _ first: LimitedRequest.Step, _ request: inout Request, peer: IPAddress, client: AppClient?
     ) async throws -> LimitedRequest.Verdict {
-        let outer = self.outer
-        func begin() -> LimitedRequest.Step {
-            limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
-        }
-        var step = begin()
+        var step = first
         while true {
             switch step {
-            case .verdict(let verdict):
-                limited.enclosing = outer?.limited
-                if case .refuse = verdict { outer?.giveBack() }
-                return verdict
+            case .verdict(let verdict): return conclude(verdict)
             case .needsLookup(let answer):
                 _ = await answer.value
-                step = begin()
+                step = begin(request, peer: peer, client: client)
             case .needsBody(let most):
                 let isUnreadable = outer?.state.withLock { $0.bodyIsUnreadable } ?? false
                 let body = isUnreadable ? .unreadable : try await request.readBody(atMost: most)
@@ -67,9 +67,18 @@ final class LimitExchange: @unchecked Sendable {
         }
     }
 
+    /// Joins the request to one around it, which gets back what it paid if this one is refused.
+    func conclude(_ verdict: LimitedRequest.Verdict) -> LimitedRequest.Verdict {
+        let outer = self.outer
+        limited.enclosing = outer?.limited
+        if case .refuse = verdict { outer?.giveBack() }
+        return verdict
+    }
+
     /// The exchange of a middleware of the same policy around this one, if it goes on.
     private var outer: LimitExchange? {
-        guard let outer = LimitEngine.enclosing, outer !== self, outer.limiter.isRelated(to: limiter) else {
+        guard hasRouteLimits, let outer = LimitEngine.enclosing, outer !== self, outer.limiter.isRelated(to: limiter)
+        else {
             return nil
         }
         return outer.state.withLock { $0.isOver } ? nil : outer
@@ -184,6 +193,7 @@ final class LimitExchange: @unchecked Sendable {
         let isReported = state.withLock { $0.isReported }
         if !isReported, limited.isLimited {
             engine.removeOwn(from: &headers)
+            headers.reserveCapacity(headers.count + LimitEngine.mostFields)
             limited.writeHeaders { headers.add(engine.fieldName($0), $1) }
         }
         if isReported || limited.isLimited { outer?.state.withLock { $0.isReported = true } }

@@ -53,18 +53,27 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         let exchange = engine.exchange(for: request, in: context)
+        let peer = engine.address(peer(context))
+        let client = client?(request, context)
         var request = request
-        let verdict = try await exchange.decide(
-            &request, peer: engine.address(peer(context)), client: client?(request, context))
+        let verdict: LimitedRequest.Verdict
+        switch exchange.begin(request, peer: peer, client: client) {
+        // Mostly, and without the frame of another function that may be suspended.
+        case .verdict(let first): verdict = exchange.conclude(first)
+        case let step: verdict = try await exchange.decide(step, &request, peer: peer, client: client)
+        }
         switch verdict {
         case .refuse(let problem):
             if let denied, let denial = exchange.denial(of: request) { denied(denial) }
             return exchange.refuse(problem, to: request)
         case .pass(let delay):
-            if let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
+            if delay > 0, let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
             let response: Response
             do {
-                response = try await engine.passOn(exchange) { try await next(request, context) }
+                response =
+                    exchange.hasRouteLimits
+                    ? try await LimitEngine.$enclosing.withValue(exchange) { try await next(request, context) }
+                    : try await next(request, context)
             } catch {
                 throw exchange.failed(error)
             }
