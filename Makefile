@@ -6,7 +6,7 @@ VENV := .build/venv
 # goes without the run-time check for overlapping accesses, which debug builds and all tests keep.
 RELEASE := -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 
-.PHONY: run test test-slow format lint tools bench bench-check release clean
+.PHONY: run test test-slow format lint tools bench bench-check docs release clean
 
 ## Build Weir and start the demo: the gateway before a sample ML API.
 run: release
@@ -23,6 +23,7 @@ tools:
 test: tools lint bench-check
 	swift build --build-tests
 	swift build --product weir
+	scripts/docs
 	WEIR_VENV=$(CURDIR)/$(VENV) swift test --skip-build
 
 ## The tests that take longer: sanitizers, a 1 GB upload, the benchmarks' own check.
@@ -31,6 +32,10 @@ test-slow: tools
 
 lint:
 	swift format lint --strict --recursive Sources Tests Examples/App Snippets Benchmarks/Sources Package.swift
+
+## The documentation of the libraries, as docc makes it, under .build/docs.
+docs:
+	scripts/docs
 
 format:
 	swift format --in-place --recursive Sources Tests Examples/App Snippets Benchmarks/Sources Package.swift

@@ -11,7 +11,7 @@ public import WeirHTTP
 /// router.add(middleware: RateLimitMiddleware(limiter))
 /// ```
 ///
-/// It applies to the routes that are added after it; ``WeirHTTP/RequestLimiter/verify(_:limitedAfter:)`` finds those that
+/// It applies to the routes that are added after it; `limiter.verify(router)` finds those that
 /// it missed. Behind a router it knows the route: a rule whose path fits the route's template applies, however a request
 /// spelled its path, and `key: [route]` of a limit without a path is the template.
 public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
@@ -23,6 +23,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// Limits by a policy. Clients are told apart as the policy says, by their address if it says nothing.
     ///
     /// - Parameters:
+    ///   - limiter: the policy, and where it counts.
     ///   - client: names the client when the app knows it, such as a user who has logged in, and maybe its tier; nil for
     ///     whomever the policy finds.
     ///   - denied: is told of each request that a limit denied, for logs and metrics.
@@ -36,6 +37,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// Limits by a policy, for contexts that keep the peer's address somewhere else.
     ///
     /// - Parameters:
+    ///   - limiter: the policy, and where it counts.
     ///   - peer: the address at the other end of the connection. Requests without one share one budget.
     ///   - client: names the client when the app knows it.
     ///   - denied: is told of each request that a limit denied.

@@ -14,7 +14,7 @@ public struct RateLimitService: Service {
     /// - Parameters:
     ///   - limiter: whose warm-ups that wait for a service to be ready (`until: {path: …}`) this ends.
     ///   - isReady: asked four times a second until it says so; nil when the app calls
-    ///     ``WeirHTTP/RequestLimiter/endWarmUp()`` itself.
+    ///     `limiter.endWarmUp()` itself.
     ///   - onShutdown: called once the app shuts down, such as to close a store.
     public init(
         _ limiter: RequestLimiter, isReady: (@Sendable () async -> Bool)? = nil,

@@ -14,7 +14,7 @@ extension RateLimitMiddleware {
     ///   - limiter: gives the store and the policy's other settings: who is asking, tiers, headers.
     ///   - client: names the client when the app knows it.
     ///   - denied: is told of each request that this limit denied.
-    /// - Throws: ``WeirHTTP/PolicyError`` when a limit of this name is there already.
+    /// - Throws: `PolicyError` when a limit of this name is there already.
     public init(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
         denied: (@Sendable (Denial) -> Void)? = nil
@@ -78,7 +78,7 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     ///   - key: whose budget it is; the client's unless told otherwise.
     ///   - limiter: gives the store and the policy's other settings.
     ///   - client: names the client when the app knows it.
-    /// - Throws: ``WeirHTTP/PolicyError`` when a limit of this name is there already.
+    /// - Throws: `PolicyError` when a limit of this name is there already.
     public func limited(
         _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,
         client: (@Sendable (Request, Context) -> AppClient?)? = nil

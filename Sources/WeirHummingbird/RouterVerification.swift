@@ -11,10 +11,10 @@ extension RequestLimiter {
     ///
     /// A route that was added before the middleware is found when the middleware is the router's first, or when the route
     /// was there before any: Hummingbird doesn't show more of a route's chain. A router of `HummingbirdRouter`'s doesn't
-    /// tell its routes: ``WeirHTTP/RequestLimiter/verify(_:)-(Array<AppRoute>)`` takes a list.
+    /// tell its routes: `verify(_:)` with a list of routes does it for those.
     ///
     /// - Returns: the routes that no limit covers.
-    /// - Throws: ``WeirHTTP/PolicyError`` that names each rule whose path fits none of the routes.
+    /// - Throws: `PolicyError` that names each rule whose path fits none of the routes.
     public func verify<Context>(_ router: Router<Context>) throws(PolicyError) -> RouteCoverage {
         let chains = RouterChains(router)
         return try verify(

@@ -6,7 +6,7 @@
     import Darwin
 #endif
 
-/// An instant: whole microseconds since the Unix epoch, 0 to ``Timestamp/latest``.
+/// An instant: whole microseconds since the Unix epoch, 0 to `Timestamp.latest`.
 public typealias Timestamp = Int64
 
 /// A span of time in ticks. One tick is one microsecond, in every store.

@@ -89,8 +89,10 @@ public protocol Store: Sendable {
 
     /// Decides several charges together, in the order given.
     ///
-    /// - Parameter decisions: receives one decision for each charge when the store answers at once;
-    ///   what it held before is removed. Reusing one array saves an allocation for each request.
+    /// - Parameters:
+    ///   - charges: of one request: all of them are charged, or none.
+    ///   - decisions: receives one decision for each charge when the store answers at once; what it held before is removed.
+    ///     Reusing one array saves an allocation for each request.
     /// - Returns: nil when `decisions` holds the answer, else a promise of it.
     func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>?
 

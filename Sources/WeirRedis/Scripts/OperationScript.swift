@@ -161,7 +161,7 @@ enum OperationScript {
         local function write(s)
           -- What was reset meanwhile has no kind.
           if s[6] < 0 then return end
-          local l, kind = s[10], kinds[s[6]] or make[s[6]]()
+          local l, kind = s[10], kind_of(s[6])
           local left = kind.left(l, s)
           -- What has recovered is kept for the slack, in case the clock goes back.
           if left > 0 or s[7] then
@@ -192,8 +192,7 @@ enum OperationScript {
         -- A token bucket whose cost is all that it needs. Returns nothing when it is denied, or out of the ordinary.
         local function charge(pos, l)
           local key = KEYS[k]
-          local s, now = states[key], now
-          local q, f
+          local s, q, f = states[key]
           if s then
             if s[6] ~= 0 or s[4] ~= l.n or s[1] ~= 0 then return end
             q, f = s[2], s[3]

@@ -1,0 +1,43 @@
+"""Writes the snippets that the documentation shows as a symbol graph, the form in which docc takes them.
+
+SwiftPM's plugin for docc does this too, and would be a dependency of every app that uses Weir.
+Usage: snippets.py FOLDER OUTPUT
+"""
+
+import json
+import os
+import re
+import sys
+
+
+def snippet(path):
+    lines, slices, title = [], {}, None
+    for line in open(path).read().splitlines():
+        mark = re.fullmatch(r"\s*// snippet\.(\S+)", line)
+        if mark is None:
+            lines.append(line)
+        elif mark[1] == "end":
+            slices[title[0]], title = [title[1], len(lines)], None
+        else:
+            title = (mark[1], len(lines))
+    name = os.path.basename(path).removesuffix(".swift")
+    return {
+        "kind": {"identifier": "snippet", "displayName": "Snippet"},
+        "identifier": {"precise": f"$snippet__weir.{name}", "interfaceLanguage": "swift"},
+        "pathComponents": ["Snippets", name],
+        "names": {"title": name},
+        "accessLevel": "public",
+        "snippet": {"language": "swift", "lines": lines, "slices": slices},
+    }
+
+
+folder, output = sys.argv[1:]
+files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".swift"))
+graph = {
+    "metadata": {"formatVersion": {"major": 0, "minor": 6, "patch": 0}, "generator": "scripts/snippets.py"},
+    "module": {"name": "weir", "platform": {}, "isVirtual": True},
+    "symbols": [snippet(path) for path in files],
+    "relationships": [],
+}
+with open(output, "w") as file:
+    json.dump(graph, file)
