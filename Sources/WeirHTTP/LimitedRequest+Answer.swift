@@ -15,6 +15,12 @@ extension LimitedRequest {
     ///
     /// Behind an ``enclosing`` one it reports the limits of both.
     public func writeHeaders(to add: (String, String) -> Void) {
+        let settings = limiter.headers.settings
+        writeHeaders { (header: LimitHeader, value) in add(settings.name(of: header), value) }
+    }
+
+    /// The same for who knows the names already.
+    package func writeHeaders(to add: (LimitHeader, String) -> Void) {
         guard isLimited, let report = innermostReport() else { return }
         limiter.headers.write(policies: allPolicies(), report, to: add)
     }

@@ -380,11 +380,12 @@ public final class LimitedRequest {
         path = nil
         reported = nil
         storeFailed = false
-        costs.removeAll(keepingCapacity: true)
-        parts.removeAll(keepingCapacity: true)
-        charges.removeAll(keepingCapacity: true)
-        decisions.removeAll(keepingCapacity: true)
-        matched.removeAll(keepingCapacity: true)
+        // Mostly they are empty already, since the request before was cleared.
+        if !costs.isEmpty { costs.removeAll(keepingCapacity: true) }
+        if !parts.isEmpty { parts.removeAll(keepingCapacity: true) }
+        if !charges.isEmpty { charges.removeAll(keepingCapacity: true) }
+        if !decisions.isEmpty { decisions.removeAll(keepingCapacity: true) }
+        if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
     }
 
     deinit { finish(isComplete: false) }

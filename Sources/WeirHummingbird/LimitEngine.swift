@@ -23,9 +23,12 @@ final class LimitEngine: Sendable {
     private let pool = Mutex<[PooledRequest]>([])
     private let delayed = Atomic<Int>(0)
     private let mostDelayed: Int
-    /// The names of headers that are written, made once, for that takes an allocation or two each. The last is Retry-After,
-    /// which is the handler's own when nothing is denied.
-    private let fieldNames: [(text: String, name: HTTPField.Name)]
+    /// The names of ``LimitHeader``s, made once, for that takes an allocation or two each.
+    private let fieldNames: [HTTPField.Name?]
+    /// Those that are written on every limited response.
+    private let ownNames: [HTTPField.Name]
+    /// A bit for each length of them, modulo 64.
+    private let ownLengths: UInt64
     /// What a result-builder router says of case, which is the same for all of its requests: 0 when not looked at, 1 when
     /// case counts or nothing is said, 2 when it doesn't count.
     private let builderCase = Atomic<UInt8>(0)
@@ -36,18 +39,16 @@ final class LimitEngine: Sendable {
 
     private static let nobody = IPAddress(bits: 0, isIPv4: false)
 
-    /// How many headers a limited response has at most.
-    static let mostFields = 6
-
     /// How many objects are kept for later requests.
     private static let mostPooled = 1024
 
     init(_ limiter: RequestLimiter) {
         limiters = Mutex(Limiters(limiter))
         mostDelayed = limiter.policy.server.maxDelayed
-        fieldNames = (limiter.policy.headers.names + ["Retry-After"]).compactMap { text in
-            HTTPField.Name(text).map { (text, $0) }
-        }
+        let settings = limiter.policy.headers
+        fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
+        ownNames = settings.names.compactMap { HTTPField.Name($0) }
+        ownLengths = ownNames.reduce(0) { $0 | 1 << ($1.canonicalName.utf8.count & 63) }
     }
 
     /// The limiters in force. They are made anew when the store's secret for keys has become another, as it does when a
@@ -120,14 +121,22 @@ final class LimitEngine: Sendable {
 
     /// Takes headers out that a handler wrote under the names of ours.
     func removeOwn(from headers: inout HTTPFields) {
-        for field in headers where fieldNames.dropLast().contains(where: { $0.name == field.name }) {
-            headers[field.name] = nil
+        for index in headers.indices.reversed() {
+            let name = headers[index].name
+            // To compare a length costs a tenth of comparing names, which are all different as a rule.
+            if ownLengths & 1 << (name.canonicalName.utf8.count & 63) != 0, ownNames.contains(name) {
+                headers.remove(at: index)
+            }
         }
     }
 
-    func fieldName(_ text: String) -> HTTPField.Name? {
-        for field in fieldNames where field.text == text { return field.name }
-        return HTTPField.Name(text)
+    /// A header field; nil when its name is none, for which the policy was checked.
+    func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
+        guard let name = fieldNames[header.rawValue] else { return nil }
+        guard header == .rateLimitPolicy else { return HTTPField(name: name, value: value) }
+        // Mostly what the same object wrote last, which need not be checked again for what is legal.
+        if request.policies?.value != value { request.policies = (value, HTTPField(name: name, value: value)) }
+        return request.policies?.field
     }
 
     /// Holds a place among the delayed requests; false when there is none.
@@ -146,6 +155,8 @@ final class LimitEngine: Sendable {
 /// the one that writes the body.
 final class PooledRequest: @unchecked Sendable {
     let value: LimitedRequest
+    /// The field that it wrote last about its policies.
+    fileprivate var policies: (value: String, field: HTTPField)?
 
     init(_ value: LimitedRequest) { self.value = value }
 }
@@ -168,11 +179,15 @@ extension String {
 
 extension String.UTF8View {
     fileprivate var hasEmptySegments: Bool {
-        var previous: UInt8 = 0
-        for byte in self {
-            if byte == UInt8(ascii: "/"), previous == byte { return true }
-            previous = byte
+        // A contiguous string takes a third of the time.
+        func look(_ bytes: some Collection<UInt8>) -> Bool {
+            var previous: UInt8 = 0
+            for byte in bytes {
+                if byte == UInt8(ascii: "/"), previous == byte { return true }
+                previous = byte
+            }
+            return previous == UInt8(ascii: "/") && bytes.count > 1
         }
-        return previous == UInt8(ascii: "/") && count > 1
+        return withContiguousStorageIfAvailable { look($0) } ?? look(self)
     }
 }

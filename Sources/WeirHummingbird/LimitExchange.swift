@@ -164,7 +164,9 @@ final class LimitExchange: @unchecked Sendable {
         var headers = HTTPFields()
         if !body.isEmpty { headers[.contentType] = ProblemDetails.mediaType }
         addHeaders(to: &headers)
-        limited.writeCrossOriginHeaders { headers.add(engine.fieldName($0), $1) }
+        limited.writeCrossOriginHeaders { name, value in
+            HTTPField.Name(name).map { headers.append(HTTPField(name: $0, value: value)) }
+        }
         end(isComplete: false)
         let bytes = request.method == .head || body.isEmpty ? nil : ByteBuffer(string: body)
         return Response(
@@ -193,8 +195,10 @@ final class LimitExchange: @unchecked Sendable {
         let isReported = state.withLock { $0.isReported }
         if !isReported, limited.isLimited {
             engine.removeOwn(from: &headers)
-            headers.reserveCapacity(headers.count + LimitEngine.mostFields)
-            limited.writeHeaders { headers.add(engine.fieldName($0), $1) }
+            headers.reserveCapacity(headers.count + LimitHeader.allCases.count)
+            limited.writeHeaders { (header: LimitHeader, value) in
+                if let field = engine.field(header, value, pooled) { headers.append(field) }
+            }
         }
         if isReported || limited.isLimited { outer?.state.withLock { $0.isReported = true } }
         limited.enclosing = nil
@@ -239,13 +243,6 @@ private struct LimitedError: HTTPResponseError {
             ?? Response(status: .internalServerError)
         response.headers.append(contentsOf: headers)
         return response
-    }
-}
-
-extension HTTPFields {
-    /// Adds a field of the policy's, whose name was checked when the policy was read.
-    fileprivate mutating func add(_ name: HTTPField.Name?, _ value: String) {
-        if let name { append(HTTPField(name: name, value: value)) }
     }
 }
 

@@ -5,8 +5,13 @@ import Weir
 ///
 /// Names and policies are serialised by the structured-fields library when the policy is loaded; a response only
 /// puts its numbers into that form.
-struct LimitHeaders: Sendable {
+final class LimitHeaders: Sendable {
+    // A class, because a structure of so many strings is copied to call anything of it.
     let settings: HeaderSettings
+
+    init(settings: HeaderSettings) {
+        self.settings = settings
+    }
 
     /// The largest integer of a structured field (RFC 9651).
     private static let largestInteger: Int64 = 999_999_999_999_999
@@ -40,11 +45,11 @@ struct LimitHeaders: Sendable {
         var decision: Decision
     }
 
-    func write(policies: String, _ report: Report, to add: (String, String) -> Void) {
+    func write(policies: String, _ report: Report, to add: (LimitHeader, String) -> Void) {
         let decision = report.decision
         let seconds = Self.seconds(decision)
         if settings.rateLimit {
-            add(settings.rateLimitPolicyName, policies)
+            add(.rateLimitPolicy, policies)
             var value = report.quotedName
             value += ";r="
             value += String(min(decision.remaining, Self.largestInteger))
@@ -52,17 +57,17 @@ struct LimitHeaders: Sendable {
                 value += ";t="
                 value += String(seconds)
             }
-            add(settings.rateLimitName, value)
+            add(.rateLimit, value)
         }
         if settings.xRateLimit {
-            add(settings.limitName, String(decision.limit))
-            add(settings.remainingName, String(decision.remaining))
+            add(.limit, String(decision.limit))
+            add(.remaining, String(decision.remaining))
             if let reset = decision.resetAfter {
                 let time = settings.resetIsDelta ? reset : reset + Ticks(decision.time)
-                add(settings.resetName, String(Self.wholeSeconds(time)))
+                add(.reset, String(Self.wholeSeconds(time)))
             }
         }
-        if settings.retryAfter, !decision.allowed, let seconds { add("Retry-After", String(seconds)) }
+        if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, String(seconds)) }
     }
 
     /// `t`: on a denial the same as Retry-After, else the reset; nil when waiting can't help or there is no reset.

@@ -77,11 +77,33 @@ public struct HeaderSettings: Sendable, Hashable {
 
     public init() {}
 
-    /// The names of all headers that are written.
-    package var names: [String] {
-        (rateLimit ? [rateLimitName, rateLimitPolicyName] : [])
-            + (xRateLimit ? [limitName, remainingName, resetName] : [])
+    package func name(of header: LimitHeader) -> String {
+        switch header {
+        case .rateLimitPolicy: rateLimitPolicyName
+        case .rateLimit: rateLimitName
+        case .limit: limitName
+        case .remaining: remainingName
+        case .reset: resetName
+        case .retryAfter: "Retry-After"
+        }
     }
+
+    /// The names of the headers that are written on every limited response.
+    package var names: [String] { LimitHeader.allCases.filter(writesAlways).map(name) }
+
+    /// Whether a header is written on every limited response; Retry-After is the handler's own when nothing is denied.
+    package func writesAlways(_ header: LimitHeader) -> Bool {
+        switch header {
+        case .rateLimitPolicy, .rateLimit: rateLimit
+        case .limit, .remaining, .reset: xRateLimit
+        case .retryAfter: false
+        }
+    }
+}
+
+/// A header about limits.
+package enum LimitHeader: Int, CaseIterable {
+    case rateLimitPolicy, rateLimit, limit, remaining, reset, retryAfter
 }
 
 /// The one header from which forwarded addresses are taken.
