@@ -1,6 +1,6 @@
 /// How a limit counts. See ``Limit`` for what each promises.
 public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
-    enum Kind: UInt8, CaseIterable, Sendable {
+    package enum Kind: UInt8, CaseIterable, Sendable {
         case tokenBucket, fixedWindow, slidingLog, slidingWindow, leakyBucket, concurrency
 
         var name: String {
@@ -15,7 +15,7 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
         }
     }
 
-    let kind: Kind
+    package let kind: Kind
 
     /// A bucket of `burst` tokens, refilled continuously (the generic cell rate algorithm).
     public static let tokenBucket = Algorithm(kind: .tokenBucket)
@@ -49,6 +49,11 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
     public var canBeLeased: Bool { kind == .tokenBucket || kind == .fixedWindow || kind == .slidingWindow }
 
     public var rawValue: String { kind.name }
+
+    // What comes with RawRepresentable compares and hashes the names.
+    public static func == (left: Algorithm, right: Algorithm) -> Bool { left.kind == right.kind }
+    public func hash(into hasher: inout Hasher) { hasher.combine(kind) }
+
     public var description: String { kind.name }
 }
 
@@ -99,6 +104,21 @@ public struct LimitNumbers: Sendable, Hashable {
         smallCapacity = algorithm == .tokenBucket && capacity < 1 << 62 ? Int64(capacity) : -1
         dividedByCount = Reciprocal(of: count)
         dividedByPeriod = Reciprocal(of: period)
+    }
+
+    // The rest follows from these.
+    public static func == (left: LimitNumbers, right: LimitNumbers) -> Bool {
+        left.count == right.count && left.period == right.period && left.burst == right.burst
+            && left.maxWait == right.maxWait && left.algorithm == right.algorithm && left.alignment == right.alignment
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(algorithm)
+        hasher.combine(count)
+        hasher.combine(period)
+        hasher.combine(burst)
+        hasher.combine(maxWait)
+        hasher.combine(alignment)
     }
 
     /// One instance's share of a limit that so many would hold together: count and burst divided, rounded down, at

@@ -12,10 +12,13 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
     }
 
     @usableFromInline
-    let state = Mutex(State.waiting(nil, more: []))
+    let state: Mutex<State>
 
     @inlinable
-    public init() {}
+    public init() {
+        // Here, because the initial value of a property would not be inlined.
+        state = Mutex(.waiting(nil, more: []))
+    }
 
     /// Fulfils the promise. Only the first value counts.
     @inlinable

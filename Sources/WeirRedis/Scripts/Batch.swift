@@ -16,6 +16,9 @@ struct Batch {
     /// How many answers the script gives.
     private(set) var count = 0
     private var run = Run()
+    private var last: Packed?
+    /// What most keys begin with in the command: their length, and the prefix.
+    private var keyHead = ByteBuffer()
     private var seen = SeenKeys()
 
     /// The operation that was packed last, if it may stand for several keys.
@@ -27,6 +30,16 @@ struct Batch {
         var length: UInt16 = 0
         /// Where its length is written.
         var place = 0
+    }
+
+    /// The decision that was packed last, which the next is often equal to.
+    private struct Packed {
+        var numbers: LimitNumbers
+        var cost: Int64
+        var required: Int64
+        var isPlain: Bool
+        var place: Int
+        var length: Int
     }
 
     var isAsking: Bool { operations.first?.isAsking == true }
@@ -41,7 +54,7 @@ struct Batch {
                     (charge.isShadow ? 1 : 0) | (charge.countsDenied ? 2 : 0) | (index == charges.count - 1 ? 4 : 0)
                 let isSeen = append(charge.key, prefix)
                 pack(0, flags | isSeen, charge.numbers, cost: charge.cost, required: charge.required)
-                if charge.numbers.algorithm == .concurrency {
+                if charge.numbers.algorithm.kind == .concurrency {
                     packedOperations.writeInteger(Operation.id(id, index), endianness: .little)
                 }
             }
@@ -80,7 +93,7 @@ struct Batch {
         }
         let goesOn = run.length > 0 && run.length < .max && run.cost == charge.cost && run.numbers == charge.numbers
         if !goesOn {
-            guard charge.numbers.algorithm == .tokenBucket, charge.cost <= charge.numbers.capacity,
+            guard charge.numbers.algorithm.kind == .tokenBucket, charge.cost <= charge.numbers.capacity,
                 charge.numbers.worth(of: charge.cost).ticks < 1 << 52
             else { return false }
         }
@@ -112,8 +125,16 @@ struct Batch {
 
     private mutating func append(_ key: Key, _ prefix: String, suffix: String) {
         keyCount += 1
-        keys.writeString("$\(prefix.utf8.count + Key.textLength + suffix.utf8.count)\r\n")
-        keys.writeString(prefix)
+        if suffix.isEmpty {
+            if keyHead.readableBytes == 0 {
+                keyHead.writeString("$\(prefix.utf8.count + Key.textLength)\r\n\(prefix)")
+                keys.reserveCapacity(2048)
+                packedOperations.reserveCapacity(1024)
+            }
+            keys.writeImmutableBuffer(keyHead)
+        } else {
+            keys.writeString("$\(prefix.utf8.count + Key.textLength + suffix.utf8.count)\r\n\(prefix)")
+        }
         key.write(to: &keys)
         keys.writeString(suffix)
         keys.writeStaticString("\r\n")
@@ -122,8 +143,18 @@ struct Batch {
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
         count += 1
         run.length = 0
+        if code == 0, let last, last.cost == cost, last.required == required, last.numbers == numbers,
+            let copied = try? packedOperations.copyBytes(
+                at: last.place, to: packedOperations.writerIndex, length: last.length)
+        {
+            packedOperations.moveWriterIndex(forwardBy: copied)
+            packedOperations.setInteger(
+                flags | (last.isPlain ? 8 : 0), at: packedOperations.writerIndex - last.length + 1)
+            return
+        }
+        let place = packedOperations.writerIndex
         // More than twice the capacity is no different from twice, but for a leaky bucket, whose queue may be longer.
-        let most = numbers.algorithm == .leakyBucket ? Rate.largestCount : 2 * numbers.capacity
+        let most = numbers.algorithm.kind == .leakyBucket ? Rate.largestCount : 2 * numbers.capacity
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
         let costSpan = numbers.isBucket ? numbers.worth(of: min(cost, code == 0 ? numbers.capacity : most)) : nothing
         let requiredSpan = numbers.isBucket ? numbers.worth(of: min(required, most)) : nothing
@@ -136,11 +167,17 @@ struct Batch {
             packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks & (1 << 52 - 1)))
             packedOperations.writeInteger(UInt32(clamping: costSpan.remainder), endianness: .little)
         }
-        if isPlain { return }
-        packedOperations.writeInteger(UInt32(clamping: required), endianness: .little)
-        guard numbers.isBucket else { return }
-        packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks >> 52))
-        packedOperations.writeSpan(requiredSpan)
+        if !isPlain {
+            packedOperations.writeInteger(UInt32(clamping: required), endianness: .little)
+            if numbers.isBucket {
+                packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks >> 52))
+                packedOperations.writeSpan(requiredSpan)
+            }
+        }
+        guard code == 0 else { return }
+        last = Packed(
+            numbers: numbers, cost: cost, required: required, isPlain: isPlain, place: place,
+            length: packedOperations.writerIndex - place)
     }
 
     private mutating func index(of numbers: LimitNumbers) -> UInt16 {
@@ -152,7 +189,7 @@ struct Batch {
         packedLimits.writeInteger(UInt32(clamping: numbers.count), endianness: .little)
         packedLimits.writeDouble(numbers.period)
         packedLimits.writeSpan(numbers.worth(of: numbers.capacity))
-        if numbers.algorithm == .leakyBucket {
+        if numbers.algorithm.kind == .leakyBucket {
             packedLimits.writeSpan((Int128(max(2 * numbers.period, numbers.maxWait + numbers.period)), 0))
         } else {
             packedLimits.writeSpan(numbers.worth(of: 2 * numbers.capacity))
@@ -288,13 +325,13 @@ struct ScriptOptions {
 extension LimitNumbers {
     /// Which of the script's kinds this is.
     fileprivate var kindCode: UInt8 {
-        switch algorithm {
+        switch algorithm.kind {
         case .tokenBucket: 0
         case .leakyBucket: 1
         case .fixedWindow: 2
         case .slidingWindow: 3
         case .slidingLog: 4
-        default: 5
+        case .concurrency: 5
         }
     }
 
