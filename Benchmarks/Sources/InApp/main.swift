@@ -5,18 +5,21 @@ import Hummingbird
 import Logging
 import NIOCore
 import NIOEmbedded
+import NIOPosix
 import Weir
 import WeirHTTP
 import WeirHummingbird
 import WeirRedis
 
 let usage = """
-    usage: InApp serve PORT [REDIS-URL]   routes: /plain, /limited, and /shared when there is a Redis
+    usage: InApp serve PORT [REDIS-URL]   routes: /plain, /limited, /hop; with a Redis /shared, /leased
            InApp allocations COUNT        allocations that the middleware adds to a request
     """
 
-func policy() throws -> Policy {
-    try Policy(limits: [LimitRule("per-client", Rate(1_000_000_000, per: 1_000_000))])
+func policy(isLeased: Bool = false) throws -> Policy {
+    var rule = try LimitRule("per-client", Rate(1_000_000_000, per: 1_000_000))
+    rule.isLeased = isLeased
+    return try Policy(limits: [rule])
 }
 
 func addRoutes(_ router: Router<ClientContext>, _ shared: (any Store)?) throws {
@@ -24,9 +27,15 @@ func addRoutes(_ router: Router<ClientContext>, _ shared: (any Store)?) throws {
     router.get("plain", use: answer)
     router.group().add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy()))).get(
         "limited", use: answer)
-    if let shared {
-        router.group().add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy(), store: shared)))
-            .get("shared", use: answer)
+    // What any answer from another thread costs.
+    let loop = MultiThreadedEventLoopGroup.singleton.next()
+    router.get("hop") { _, _ -> String in
+        try await loop.submit { "hello, world" }.get()
+    }
+    guard let shared else { return }
+    for (path, isLeased) in [("shared", false), ("leased", true)] {
+        let limiter = try RequestLimiter(policy: policy(isLeased: isLeased), store: shared)
+        router.group().add(middleware: RateLimitMiddleware(limiter)).get(RouterPath(path), use: answer)
     }
 }
 
