@@ -60,9 +60,12 @@ struct PipelineTests {
     mutating func batches() {
         pipeline.open(at: start)
         func submit(_ count: Int) { for _ in 0..<count { _ = pipeline.submit(operation(at: start).0) } }
-        #expect(pipeline.gathersUntil == nil)
-        submit(1)
-        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 1)
+        submit(7)
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 7)
+        #expect(pipeline.gathersUntil == nil, "there is nothing much to save")
+        _ = pipeline.received(at: start)
+        submit(8)
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 8)
         #expect(pipeline.gathersUntil == start + .milliseconds(1))
         submit(31)
         #expect(pipeline.nextBatch(prefix: "", at: start) == nil)
@@ -77,7 +80,7 @@ struct PipelineTests {
     @Test("a batch doesn't gather for long, nor in a cluster, nor when the server is not expected to answer")
     mutating func gathering() {
         pipeline.open(at: start)
-        _ = pipeline.submit(operation(at: start).0)
+        for _ in 0..<8 { _ = pipeline.submit(operation(at: start).0) }
         _ = pipeline.nextBatch(prefix: "", at: start)
         _ = pipeline.submit(operation(at: start).0)
         #expect(pipeline.nextBatch(prefix: "", at: start + .microseconds(999)) == nil)
@@ -89,9 +92,9 @@ struct PipelineTests {
         options.isCluster = true
         var cluster = Pipeline(options)
         cluster.open(at: start)
-        for _ in 0..<2 {
-            _ = cluster.submit(operation(at: start).0)
-            #expect(cluster.nextBatch(prefix: "", at: start)?.count == 1)
+        for count in [8, 1] {
+            for _ in 0..<count { _ = cluster.submit(operation(at: start).0) }
+            #expect(cluster.nextBatch(prefix: "", at: start)?.count == count)
         }
         #expect(cluster.gathersUntil == nil)
     }

@@ -31,8 +31,9 @@ struct Pipeline {
         var mostWaiting = 10_000
         /// The most batches under way: while they are, what comes next gathers into a batch of its own.
         var mostInFlight = 2
-        /// How many must have gathered for another batch while one is under way: a call costs both ends as much as twenty
-        /// more operations in it do.
+        /// While so many operations are under way, another batch waits until ``gathering`` have come together: a call costs
+        /// both ends as much as twenty more operations in it do. With fewer there is no hurry to save, but to answer.
+        var busy = 8
         var gathering = 32
         /// After so long a batch no longer waits for the one under way: the network is slow, not the server.
         var gatheringTime = TimeAmount.milliseconds(1)
@@ -49,6 +50,7 @@ struct Pipeline {
     private var waiting = CircularBuffer<Operation>()
     private var inFlight = CircularBuffer<Sent>()
     private var batchesInFlight = 0
+    private var operationsInFlight = 0
     private var size = 0
     private var lastSent = NIODeadline.uptimeNanoseconds(0)
     private var lastHeard = NIODeadline.uptimeNanoseconds(0)
@@ -92,7 +94,7 @@ struct Pipeline {
     /// Until when what comes may gather without anybody looking after it: the answer to a batch is expected, after which
     /// the next is sent. Nil when there is none.
     var gathersUntil: NIODeadline? {
-        guard isUp, !isBreakerOpen, !options.isCluster, batchesInFlight > 0 else { return nil }
+        guard isUp, !isBreakerOpen, !options.isCluster, operationsInFlight >= options.busy else { return nil }
         return lastSent + options.gatheringTime
     }
 
@@ -126,6 +128,7 @@ struct Pipeline {
         }
         guard count > 0 else { return nil }
         batchesInFlight += 1
+        operationsInFlight += batch.operations.count
         lastSent = now
         inFlight.append(.batch(batch, now))
         return batch
@@ -149,6 +152,7 @@ struct Pipeline {
         switch first {
         case .batch(let batch, _):
             batchesInFlight -= 1
+            operationsInFlight -= batch.operations.count
             size -= batch.operations.reduce(0) { $0 + $1.size }
         case .command(let control, let time):
             if control.isProbe, now - time <= options.deadline { isBreakerOpen = false }
@@ -208,6 +212,7 @@ struct Pipeline {
         waiting = CircularBuffer()
         inFlight = CircularBuffer()
         batchesInFlight = 0
+        operationsInFlight = 0
         size = 0
         return (operations, controls)
     }
