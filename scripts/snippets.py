@@ -12,14 +12,18 @@ import sys
 
 def snippet(path):
     lines, slices, title = [], {}, None
-    for line in open(path).read().splitlines():
+    for number, line in enumerate(open(path).read().splitlines(), 1):
         mark = re.fullmatch(r"\s*// snippet\.(\S+)", line)
         if mark is None:
             lines.append(line)
-        elif mark[1] == "end":
+        elif mark[1] == "end" and title:
             slices[title[0]], title = [title[1], len(lines)], None
-        else:
+        elif mark[1] not in ("end", "hide", "show") and not title:
             title = (mark[1], len(lines))
+        else:
+            sys.exit(f"{path}:{number}: '{mark[1]}' doesn't fit here: each slice has a name and an end, and nothing is hidden")
+    if title:
+        sys.exit(f"{path}: the slice '{title[0]}' has no end")
     name = os.path.basename(path).removesuffix(".swift")
     return {
         "kind": {"identifier": "snippet", "displayName": "Snippet"},

@@ -2,7 +2,7 @@ public import Weir
 
 /// One request on its way through a ``RequestLimiter``: a state machine without I/O.
 ///
-/// ``begin(_:on:peer:tier:cost:)`` gives a verdict at once, or says what it needs first; a `resume` goes on. After the
+/// ``begin(_:on:peer:client:route:tier:cost:)`` gives a verdict at once, or says what it needs first; a `resume` goes on. After the
 /// response, ``finish(isComplete:)`` settles what the request really cost and gives its permits back; it must be
 /// called on every way in which a request can end. One object serves one request after another, and then allocates
 /// nothing. It belongs to one thread or event loop.

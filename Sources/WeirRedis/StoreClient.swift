@@ -247,6 +247,8 @@ final class StoreClient: Sendable {
 
     private func hand(_ operation: Operation) {
         if loop.inEventLoop {
+            // What was handed over before goes first.
+            emptyInbox()
             router.submit(operation)
             return
         }

@@ -144,6 +144,59 @@ extension Redis {
             try await between.close()
         }
 
+        @Test("what gathers behind a call is sent soon, however long the call's answer takes")
+        func slowAnswers() async throws {
+            let server = try await RedisServer(folder)
+            let between = try await Interceptor(before: server.port)
+            let store = try await makeStore("redis://127.0.0.1:\(between.port)") { $0.deadline = 30_000_000 }
+            let limit = try Limit("a", .perMinute(100))
+            let client = store.client
+            let charges = [charge(store, limit)]
+            _ = try await store.decide(charges)
+            func calls() throws -> Int? {
+                let parts = try server.ask("INFO", "commandstats").components(separatedBy: "cmdstat_evalsha:calls=")
+                return parts.dropFirst().first.flatMap { Int($0.prefix { $0.isNumber }) }
+            }
+            let before = try #require(try calls())
+            try await between.mute(true)
+            let second = client.loop.makePromise(of: PendingAnswer<DecisionResult>.self)
+            let first = try await client.loop.submit {
+                // After the call of eight is sent, at the end of this turn of the loop.
+                defer { client.loop.execute { second.succeed(client.ask(charges, at: .now())) } }
+                return (0..<8).map { _ in client.ask(charges, at: .now()) }
+            }.get()
+            try await until("both are executed, though neither is answered") { try calls() == before + 2 }
+            try await between.mute(false)
+            for answer in first + [try await second.futureResult.get()] { _ = try await answer.value.get() }
+            store.close()
+            try await between.close()
+        }
+
+        @Test("what was handed over is executed when the store is closed at once")
+        func closedAtOnce() async throws {
+            let server = try await RedisServer(folder)
+            let store = try await makeStore(server.url) { $0.deadline = 30_000_000 }
+            let permits = try Limit("permits", concurrency: 20)
+            let held = try await store.decide([charge(store, permits)])
+            let receipt = try #require(held[0].receipt)
+            let client = store.client
+            let many = [charge(store, try Limit("a", .perMinute(100)))]
+            let key = charge(store, permits).key.text("weir:")
+            #expect(try server.ask("EXISTS", key) == "1")
+            let refund = Adjustment.refund(charge(store, permits), receipt)
+            try await client.loop.submit {
+                for _ in 0..<8 { _ = client.ask(many, at: .now()) }
+                // After the call of eight is sent, at the end of this turn of the loop.
+                client.loop.execute {
+                    _ = client.apply(refund)
+                    client.close()
+                }
+            }.get()
+            try await until("the permit is free, long before its lease ends", for: 5) {
+                try server.ask("EXISTS", key) == "0"
+            }
+        }
+
         @Test(
             "a server that is killed and comes back empty: failures at once, then decisions again, under the same keys")
         func killed() async throws {

@@ -55,6 +55,8 @@ final class Node: @unchecked Sendable {
     private var failures = 0
     private var isClosed = false
     private var flushIsScheduled = false
+    /// Whether a task comes to look at what has gathered.
+    private var looksAgain = false
     private var deadlineTask: Scheduled<Void>?
     /// When ``deadlineTask`` comes.
     private var armed: NIODeadline?
@@ -118,9 +120,22 @@ final class Node: @unchecked Sendable {
         flushIsScheduled = true
         defer { flushIsScheduled = false }
         owner?.nodeIsAboutToSend(self)
+        var until: NIODeadline?
         repeat {
             if let channel { sendBatches(channel) }
-        } while owner?.node(self, gathersUntil: gathersUntil) == true
+            until = gathersUntil
+        } while owner?.node(self, gathersUntil: until) == true
+        if let until { lookAgain(at: until) }
+    }
+
+    /// What has gathered by then goes, whether or not the server has answered.
+    private func lookAgain(at time: NIODeadline) {
+        guard !looksAgain, time > .now() else { return }
+        looksAgain = true
+        loop.scheduleTask(deadline: time) {
+            self.looksAgain = false
+            self.flush()
+        }
     }
 
     /// Only if the deadlines of what comes until then are looked after too.
@@ -131,10 +146,10 @@ final class Node: @unchecked Sendable {
         return until
     }
 
-    private func sendBatches(_ channel: any Channel) {
+    private func sendBatches(_ channel: any Channel, gathers: Bool = true) {
         let now = NIODeadline.now()
         var wrote = false
-        while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now) {
+        while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now, gathers: gathers) {
             if batch.isAsking {
                 pipeline.sent(Pipeline.Control(receive: { _ in }), beforeLastAt: now)
                 channel.write(RESPCommand("ASKING").bytes, promise: nil)
@@ -258,6 +273,9 @@ final class Node: @unchecked Sendable {
             trouble = StoreFailure(.unavailable, "the store is closed")
             deadlineTask?.cancel()
             probeTask?.cancel()
+            // What gives something back is sent still.
+            owner?.nodeIsAboutToSend(self)
+            if let channel { sendBatches(channel, gathers: false) }
             failAll(StoreFailure(.unavailable, "the store is closed"))
             flush()
             owner = nil

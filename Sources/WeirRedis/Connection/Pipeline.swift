@@ -99,9 +99,11 @@ struct Pipeline {
     }
 
     /// The next batch to send, if one may be sent.
-    mutating func nextBatch(prefix: String, at now: NIODeadline) -> Batch? {
+    ///
+    /// - Parameter gathers: whether it may wait for more to come.
+    mutating func nextBatch(prefix: String, at now: NIODeadline, gathers: Bool = true) -> Batch? {
         guard isUp, !waiting.isEmpty, batchesInFlight < options.mostInFlight else { return nil }
-        if waiting.count < options.gathering, let gathersUntil, now < gathersUntil { return nil }
+        if gathers, waiting.count < options.gathering, let gathersUntil, now < gathersUntil { return nil }
         var batch = Batch()
         var count = 0
         // What asks for a slot that is on the move goes by itself, behind an ASKING.

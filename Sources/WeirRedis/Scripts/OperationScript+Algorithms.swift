@@ -53,7 +53,10 @@ extension OperationScript {
               elseif v and byte(v, 1) == 2 and #v == 25 then
                 s[1], s[2], s[3], s[4] = unpack('<ddI4I4', v, 2)
               end
-              if not s[4] or s[1] ~= s[1] or s[2] ~= s[2] or s[3] >= s[4] then s[1], s[2], s[3], s[4] = 0, 0, 0, l.n end
+              local h, q = s[1], s[2]
+              if not (s[4] and h >= 0 and h < 1073741824 and q >= 0 and q < 9007199254740992 and s[3] < s[4]) then
+                s[1], s[2], s[3], s[4] = 0, 0, 0, l.n
+              end
               if s[2] >= W then
                 local over = floor(s[2] / W)
                 s[1], s[2] = s[1] + over, s[2] - over * W

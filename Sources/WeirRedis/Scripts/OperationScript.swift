@@ -175,15 +175,14 @@ enum OperationScript {
     private static let busyKeys = #"""
         -- How a bucket is kept: nine bytes lie in less room than seventeen. Nothing when it isn't kept so.
         local function kept(value, n)
-          local version, q, f, m = 6, 0, 0, n
+          local version, q, f, m
           if #value == 9 then
             version, q = unpack('<Bd', value)
+            if version == 6 and q >= 0 then return q, 0 end
           elseif #value == 17 then
             version, q, f, m = unpack('<BdI4I4', value)
-          else
-            return
+            if version == 1 and q >= 0 and m == n and f < n then return q, f end
           end
-          if (version == 6 or version == 1) and m == n and f < n then return q, f end
         end
         local function keep(key, life, q, f, n)
           call('PSETEX', key, life, f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, n))
