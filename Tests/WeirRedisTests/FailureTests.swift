@@ -291,9 +291,17 @@ extension Redis {
             // Planted: garbage of every type, for ever.
             for charge in charges {
                 let key = charge.key.text("weir:")
-                for plant in [
+                // Nearly as states are kept: a version of another length, and numbers that are none.
+                let nearly = [
+                    "'<Bd', 1, 5", "'<BdI4I4', 6, 5, 0, 60", "'<Bd', 6, -1/0", "'<Bd', 6, 1/0", "'<Bd', 6, 0/0",
+                    "'<Bd', 6, -5",
+                    "'<BdI4I4', 1, 1/0, 0, 60", "'<BddI4I4', 2, 1/0, 1/0, 0, 60", "'<BdI4', 3, 1/0, 1",
+                    "'<BdI4I4', 4, -1/0, 1, 1",
+                ].map { ["EVAL", "return redis.call('SET', KEYS[1], struct.pack(\($0)))", "1", key] }
+                let plants = [
                     ["SET", key, "garbage"], ["RPUSH", key, "x"], ["ZADD", key, "1", "x"], ["HSET", key, "a", "b"],
-                ] {
+                ]
+                for plant in plants + nearly {
                     try server.ask("DEL", key)
                     try server.ask(plant)
                     let decision = try await store.decide([charge])[0]
