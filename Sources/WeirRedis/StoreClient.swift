@@ -62,6 +62,8 @@ final class StoreClient: Sendable {
         var configuration = Node.Configuration()
         configuration.pipeline.deadline = .microseconds(options.deadline)
         configuration.pipeline.mostWaiting = options.mostWaiting
+        // Nobody looks at the deadline of what gathers before that.
+        configuration.pipeline.gatheringTime = min(.milliseconds(1), .microseconds(options.deadline / 4))
         if address.topology == .cluster {
             // Batches are small there, for few keys lie in one slot.
             configuration.pipeline.isCluster = true

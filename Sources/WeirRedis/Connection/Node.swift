@@ -123,7 +123,7 @@ final class Node: @unchecked Sendable {
         var until: NIODeadline?
         repeat {
             if let channel { sendBatches(channel) }
-            until = gathersUntil
+            until = pipeline.gathersUntil
         } while owner?.node(self, gathersUntil: until) == true
         if let until { lookAgain(at: until) }
     }
@@ -136,14 +136,6 @@ final class Node: @unchecked Sendable {
             self.looksAgain = false
             self.flush()
         }
-    }
-
-    /// Only if the deadlines of what comes until then are looked after too.
-    private var gathersUntil: NIODeadline? {
-        guard let until = pipeline.gathersUntil, let armed, armed <= .now() + configuration.pipeline.deadline else {
-            return nil
-        }
-        return until
     }
 
     private func sendBatches(_ channel: any Channel, gathers: Bool = true) {
