@@ -16,7 +16,7 @@ extension EndToEnd {
             }
             let file = try folder.write(
                 """
-                daemon off; worker_processes 1; pid \(folder.url.path)/nginx.pid; error_log /dev/null;
+                daemon off; master_process off; pid \(folder.url.path)/nginx.pid; error_log /dev/null;
                 events { worker_connections 512; }
                 http {
                   access_log off; \(temp.joined(separator: " "))
