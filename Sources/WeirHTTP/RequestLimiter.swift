@@ -133,8 +133,8 @@ public final class RequestLimiter: Sendable {
             if twice == nil { names.formUnion(rule.windowNames) }
             return twice
         }
-        routes.areUsed.store(true, ordering: .releasing)
         if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
+        routes.areUsed.store(true, ordering: .releasing)
         return try RequestLimiter(
             policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
     }

@@ -91,7 +91,6 @@ final class LimitExchange: @unchecked Sendable {
 
     /// Holds a request until its slot of a leaky bucket. Returns why it can't be held, if so.
     func wait(_ delay: Timestamp) async throws -> ProblemDetails? {
-        guard delay > 0 else { return nil }
         guard engine.beginDelay() else {
             giveBack()
             return .temporarilyReduced("Too many requests are waiting already.")

@@ -21,12 +21,10 @@ struct Batch {
     private var keyHead = ByteBuffer()
     private var seen = SeenKeys()
 
-    /// The operation that was packed last, if it may stand for several keys.
+    /// The decision in ``last``, if it stands for several keys.
     private struct Run {
-        var numbers: LimitNumbers?
-        /// The first of its keys.
+        /// The first of them.
         var key: Key?
-        var cost: Int64 = 0
         var length: UInt16 = 0
         /// Where its length is written.
         var place = 0
@@ -91,7 +89,7 @@ struct Batch {
         guard !charge.isShadow, !charge.countsDenied, charge.required == charge.cost, charge.cost > 0 else {
             return false
         }
-        let goesOn = run.length > 0 && run.length < .max && run.cost == charge.cost && run.numbers == charge.numbers
+        let goesOn = run.length > 0 && run.length < .max && last?.cost == charge.cost && last?.numbers == charge.numbers
         if !goesOn {
             guard charge.numbers.algorithm.kind == .tokenBucket, charge.cost <= charge.numbers.capacity,
                 charge.numbers.worth(of: charge.cost).ticks < 1 << 52
@@ -108,9 +106,7 @@ struct Batch {
             packedOperations.setInteger(run.length, at: run.place, endianness: .little)
         } else {
             pack(0, 4 | 16, charge.numbers, cost: charge.cost, required: charge.cost)
-            run = Run(
-                numbers: charge.numbers, key: charge.key, cost: charge.cost, length: 1,
-                place: packedOperations.writerIndex)
+            run = Run(key: charge.key, length: 1, place: packedOperations.writerIndex)
             packedOperations.writeInteger(run.length, endianness: .little)
         }
         return true
