@@ -262,7 +262,7 @@ final class RequestFlow: ChannelDuplexHandler {
     private func resume(_ decisions: DecisionResult, since start: NIODeadline) {
         shared.metrics.count(decisionNanoseconds: (NIODeadline.now() - start).nanoseconds)
         if case .failure(let failure) = decisions { shared.metrics.countStoreFailure(failure) }
-        handle(request.resume(decisions: decisions))
+        handle(.verdict(request.resume(decisions: decisions)))
     }
 
     private func hold(for microseconds: Timestamp) {

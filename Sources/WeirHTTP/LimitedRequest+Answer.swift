@@ -28,8 +28,7 @@ extension LimitedRequest {
     private func innermostReport() -> LimitHeaders.Report? {
         let outer = enclosing?.innermostReport()
         guard let reported else { return outer }
-        let own = LimitHeaders.Report(
-            quotedName: parts[reported].window.quotedName, decision: headerDecision(reported))
+        let own = LimitHeaders.Report(window: parts[reported].window, decision: headerDecision(reported))
         if let outer, !own.decision.isReported(before: outer.decision) { return outer }
         return own
     }

@@ -108,15 +108,17 @@ public final class LimitedRequest {
             return .verdict(
                 .refuse(ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason).")))
         }
-        self.path = path
+        var facts = RequestFacts(sentMethod: request.method, path: path.path, route: route)
+        if limiter.readsHost { facts.readHost(path.authority ?? request.host) }
+        self.path = consume path
         var lookup: ClientIdentifier.Pending?
         let identity = limiter.identifier.identify(
             request, peer: peer, client: client, tier: tier, pending: &lookup)
         if let lookup { return .needsLookup(lookup) }
-        self.identity = identity
+        facts.tier = identity.tier
+        facts.address = identity.address
+        self.identity = consume identity
         origin = request.onlyValue(of: "Origin")
-        var facts = RequestFacts(request, path, identity, needsHost: limiter.readsHost)
-        facts.route = route
         let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
         if let refusal = checkAccess(request, facts, isPreflight) { return .verdict(.refuse(refusal)) }
         if isPreflight || isExempt(request, facts) || bypasses(request) { return .verdict(.pass(delay: 0)) }
@@ -292,13 +294,13 @@ public final class LimitedRequest {
     }
 
     /// Goes on with a request that waited for the store, or for which the store failed.
-    public func resume(decisions result: DecisionResult) -> Step {
+    public func resume(decisions result: DecisionResult) -> Verdict {
         switch result {
         case .success(let decisions):
             self.decisions = decisions
-            return .verdict(conclude())
+            return conclude()
         case .failure:
-            return .verdict(concludeWithoutStore())
+            return concludeWithoutStore()
         }
     }
 
@@ -392,13 +394,7 @@ public final class LimitedRequest {
 }
 
 extension RequestFacts {
-    init(_ request: some LimitableRequest, _ path: RequestPath, _ identity: Identity, needsHost: Bool) {
-        method = request.method == "HEAD" ? "GET" : request.method
-        self.path = path.path
-        host = needsHost ? (path.authority ?? request.host).map(Self.hostName) : nil
-        tier = identity.tier
-        address = identity.address
-    }
+    mutating func readHost(_ authority: String?) { host = authority.map(Self.hostName) }
 
     /// Lower case, without a port and a dot at its end.
     private static func hostName(_ text: String) -> String {

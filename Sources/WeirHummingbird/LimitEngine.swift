@@ -132,11 +132,13 @@ final class LimitEngine: Sendable {
 
     /// A header field; nil when its name is none, for which the policy was checked.
     func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
-        guard let name = fieldNames[header.rawValue] else { return nil }
-        guard header == .rateLimitPolicy else { return HTTPField(name: name, value: value) }
+        let isOfPolicy = header == .rateLimitPolicy || header == .limit
         // Mostly what the same object wrote last, which need not be checked again for what is legal.
-        if request.policies?.value != value { request.policies = (value, HTTPField(name: name, value: value)) }
-        return request.policies?.field
+        if isOfPolicy, let kept = request.kept[header.rawValue], kept.value == value { return kept }
+        guard let name = fieldNames[header.rawValue] else { return nil }
+        let field = HTTPField(name: name, value: value)
+        if isOfPolicy { request.kept[header.rawValue] = field }
+        return field
     }
 
     /// Holds a place among the delayed requests; false when there is none.
@@ -155,8 +157,8 @@ final class LimitEngine: Sendable {
 /// the one that writes the body.
 final class PooledRequest: @unchecked Sendable {
     let value: LimitedRequest
-    /// The field that it wrote last about its policies.
-    fileprivate var policies: (value: String, field: HTTPField)?
+    /// The fields that it wrote last, of those that say the same for most requests.
+    fileprivate var kept = [HTTPField?](repeating: nil, count: LimitHeader.allCases.count)
 
     init(_ value: LimitedRequest) { self.value = value }
 }

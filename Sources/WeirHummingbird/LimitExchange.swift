@@ -46,25 +46,33 @@ final class LimitExchange: @unchecked Sendable {
         limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
     }
 
-    /// Goes on after the first step, to the verdict.
+    /// Goes on after the first step, to the verdict. Returns with it the request whose body can be read, if that was read here.
     func decide(
-        _ first: LimitedRequest.Step, _ request: inout Request, peer: IPAddress, client: AppClient?
-    ) async throws -> LimitedRequest.Verdict {
+        _ first: LimitedRequest.Step, _ request: Request, peer: IPAddress, client: AppClient?
+    ) async throws -> (LimitedRequest.Verdict, reread: Request?) {
         var step = first
+        var reread: Request?
         while true {
             switch step {
-            case .verdict(let verdict): return conclude(verdict)
+            case .verdict(let verdict): return (conclude(verdict), reread)
             case .needsLookup(let answer):
                 _ = await answer.value
                 step = begin(request, peer: peer, client: client)
             case .needsBody(let most):
                 let isUnreadable = outer?.state.withLock { $0.bodyIsUnreadable } ?? false
-                let body = isUnreadable ? .unreadable : try await request.readBody(atMost: most)
+                var read = request
+                let body = isUnreadable ? .unreadable : try await read.readBody(atMost: most)
+                reread = read
                 if case .unreadable = body { state.withLock { $0.bodyIsUnreadable = true } }
                 step = limited.resume(body: body)
-            case .pending(let answer): step = limited.resume(decisions: await answer.value)
+            case .pending(let answer): return (conclude(decisions: await answer.value), reread)
             }
         }
+    }
+
+    /// The verdict by a store's answer.
+    func conclude(decisions: DecisionResult) -> LimitedRequest.Verdict {
+        conclude(limited.resume(decisions: decisions))
     }
 
     /// Joins the request to one around it, which gets back what it paid if this one is refused.
@@ -107,21 +115,16 @@ final class LimitExchange: @unchecked Sendable {
 
     // MARK: answer
 
-    /// The handler's response, with headers, and with its end watched if something hangs on it.
-    func answer(_ response: Response) -> Response {
-        var response = response
+    /// Adds headers to the handler's response, and watches its end if something hangs on it.
+    func answer(_ response: inout Response) {
         addHeaders(to: &response.headers)
-        guard limited.mustFinish else {
-            end(isComplete: true)
-            return response
-        }
+        guard limited.mustFinish else { return end(isComplete: true) }
         if limited.metersResponse {
             limited.responseHead(status: response.status.code) { name in
                 HTTPField.Name(name).map { response.headers[values: $0] } ?? []
             }
         }
         response.body = watched(response.body)
-        return response
     }
 
     private func watched(_ body: ResponseBody) -> ResponseBody {
@@ -191,7 +194,7 @@ final class LimitExchange: @unchecked Sendable {
     private func addHeaders(to headers: inout HTTPFields) {
         let outer = outer
         if outer == nil { limited.enclosing = nil }
-        let isReported = state.withLock { $0.isReported }
+        let isReported = hasRouteLimits && state.withLock { $0.isReported }
         if !isReported, limited.isLimited {
             engine.removeOwn(from: &headers)
             headers.reserveCapacity(headers.count + LimitHeader.allCases.count)

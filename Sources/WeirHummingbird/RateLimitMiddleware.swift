@@ -57,12 +57,14 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         let exchange = engine.exchange(for: request, in: context)
         let peer = engine.address(peer(context))
         let client = client?(request, context)
-        var request = request
+        // Another request only where a body was read: a copy of one counts a dozen references.
+        var reread: Request?
         let verdict: LimitedRequest.Verdict
         switch exchange.begin(request, peer: peer, client: client) {
         // Mostly, and without the frame of another function that may be suspended.
         case .verdict(let first): verdict = exchange.conclude(first)
-        case let step: verdict = try await exchange.decide(step, &request, peer: peer, client: client)
+        case .pending(let answer): verdict = exchange.conclude(decisions: await answer.value)
+        case let step: (verdict, reread) = try await exchange.decide(step, request, peer: peer, client: client)
         }
         switch verdict {
         case .refuse(let problem):
@@ -70,16 +72,19 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             return exchange.refuse(problem, to: request)
         case .pass(let delay):
             if delay > 0, let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
-            let response: Response
+            var response: Response
             do {
                 response =
-                    exchange.hasRouteLimits
-                    ? try await LimitEngine.$enclosing.withValue(exchange) { try await next(request, context) }
-                    : try await next(request, context)
+                    reread == nil && !exchange.hasRouteLimits
+                    ? try await next(request, context)
+                    : try await LimitEngine.$enclosing.withValue(exchange) {
+                        try await next(reread ?? request, context)
+                    }
             } catch {
                 throw exchange.failed(error)
             }
-            return exchange.answer(response)
+            exchange.answer(&response)
+            return response
         }
     }
 }

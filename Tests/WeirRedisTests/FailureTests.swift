@@ -375,9 +375,8 @@ extension Redis {
                 guard case .pending(let answer) = step else { return 0 }
                 store.fail()
                 switch request.resume(decisions: await answer.value) {
-                case .verdict(.pass): return 200
-                case .verdict(.refuse(let problem)): return problem.status
-                default: return 0
+                case .pass: return 200
+                case .refuse(let problem): return problem.status
                 }
             }
             #expect(try await status("/open") == 200)

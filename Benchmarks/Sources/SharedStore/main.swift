@@ -95,7 +95,7 @@ final class Load: @unchecked Sendable {
             case .pending(let answer):
                 answer.whenComplete { [self] result in
                     if case .failure = result { failed += 1 }
-                    count(slot.request.resume(decisions: result))
+                    count(.verdict(slot.request.resume(decisions: result)))
                     next(slot)
                 }
                 return

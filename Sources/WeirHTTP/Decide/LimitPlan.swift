@@ -15,8 +15,10 @@ final class LimitPlan: Sendable {
         /// As written in `RateLimit-Policy`, warmed up and not.
         let policyItem: String
         let coldPolicyItem: String
-        /// The name as written in `RateLimit`: a string in quotes.
-        let quotedName: String
+        /// What `RateLimit` begins with.
+        let itemHead: String
+        /// How many units the limit has, in digits.
+        let countText: String
 
         init(_ limit: Limit, cold: Limit?, seed: UInt64) {
             self.limit = limit
@@ -24,7 +26,8 @@ final class LimitPlan: Sendable {
             coldNumbers = cold?.numbers
             policyItem = LimitHeaders.policyItem(limit)
             coldPolicyItem = LimitHeaders.policyItem(cold ?? limit)
-            quotedName = LimitHeaders.quoted(limit.name)
+            itemHead = LimitHeaders.itemHead(limit.name)
+            countText = String(limit.numbers.count)
         }
     }
 

@@ -27,9 +27,9 @@ final class LimitHeaders: Sendable {
         return serialize(Item(bareItem: RFC9651BareItem.string(limit.name), parameters: parameters))
     }
 
-    /// A name as a structured field's string.
-    static func quoted(_ name: String) -> String {
-        serialize(Item(bareItem: RFC9651BareItem.string(name), parameters: [:]))
+    /// `"predict";r=`, with which a limit begins as a member of `RateLimit`.
+    static func itemHead(_ name: String) -> String {
+        serialize(Item(bareItem: RFC9651BareItem.string(name), parameters: [:])) + ";r="
     }
 
     private static func serialize(_ item: Item) -> String {
@@ -41,33 +41,36 @@ final class LimitHeaders: Sendable {
 
     /// The reported limit, as it is written into the headers of one response.
     struct Report {
-        var quotedName: String
+        var window: LimitPlan.Window
         var decision: Decision
     }
 
     func write(policies: String, _ report: Report, to add: (LimitHeader, String) -> Void) {
+        // A number's text takes as long as deciding: none is made twice.
         let decision = report.decision
+        let remaining = String(decision.remaining)
         let seconds = Self.seconds(decision)
+        let secondsText = seconds.map { String($0) }
         if settings.rateLimit {
             add(.rateLimitPolicy, policies)
-            var value = report.quotedName
-            value += ";r="
-            value += String(min(decision.remaining, Self.largestInteger))
-            if let seconds {
+            var value = report.window.itemHead
+            value += remaining
+            if let secondsText {
                 value += ";t="
-                value += String(seconds)
+                value += secondsText
             }
             add(.rateLimit, value)
         }
         if settings.xRateLimit {
-            add(.limit, String(decision.limit))
-            add(.remaining, String(decision.remaining))
+            let isUsual = decision.limit == report.window.limit.numbers.count
+            add(.limit, isUsual ? report.window.countText : String(decision.limit))
+            add(.remaining, remaining)
             if let reset = decision.resetAfter {
-                let time = settings.resetIsDelta ? reset : reset + Ticks(decision.time)
-                add(.reset, String(Self.wholeSeconds(time)))
+                let time = Self.wholeSeconds(settings.resetIsDelta ? reset : reset + Ticks(decision.time))
+                add(.reset, time == seconds ? secondsText ?? "" : String(time))
             }
         }
-        if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, String(seconds)) }
+        if settings.retryAfter, !decision.allowed, let secondsText { add(.retryAfter, secondsText) }
     }
 
     /// `t`: on a denial the same as Retry-After, else the reset; nil when waiting can't help or there is no reset.

@@ -65,7 +65,8 @@ struct ClientIdentifier: Sendable {
             name(&identity, request, &pending)
         }
         if pending != nil { return identity }
-        identity.tier = tier ?? client?.tier ?? self.tier(of: identity, request, &pending)
+        identity.tier = tier ?? client?.tier
+        if identity.tier == nil, let tiers { identity.tier = self.tier(tiers, of: identity, request, &pending) }
         return identity
     }
 
@@ -120,9 +121,8 @@ struct ClientIdentifier: Sendable {
     }
 
     private func tier(
-        of identity: Identity, _ request: some LimitableRequest, _ pending: inout Pending?
+        _ tiers: TierRules, of identity: Identity, _ request: some LimitableRequest, _ pending: inout Pending?
     ) -> String? {
-        guard let tiers else { return nil }
         let found: String? =
             switch tiers.source {
             case .header(let name): identity.isFromTrustedProxy ? request.onlyValue(of: name) : nil

@@ -27,8 +27,8 @@ public struct RequestPath: Sendable, Hashable {
             self.target = "*"
             return
         }
-        var origin = target[...]
-        if !target.utf8.starts(with: "/".utf8) {
+        var text = target
+        if target.utf8.first != UInt8(ascii: "/") {
             guard let scheme = target.firstRange(of: "://"),
                 ["http", "https"].contains(target[..<scheme.lowerBound].lowercased())
             else { throw Refusal(reason: "a target that is neither a path nor an http URL") }
@@ -38,10 +38,8 @@ public struct RequestPath: Sendable, Hashable {
                 throw Refusal(reason: "a target without a sound host")
             }
             authority = String(rest[..<end])
-            origin = rest[end...]
-            if !origin.hasPrefix("/") { origin = "/" + origin }
+            text = (rest[end...].hasPrefix("/") ? "" : "/") + rest[end...]
         }
-        var text = String(origin)
         let plain = text.withUTF8 { Self.plainLength($0) }
         if let plain {
             self.target = text

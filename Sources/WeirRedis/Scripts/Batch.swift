@@ -18,7 +18,7 @@ struct Batch {
     private var run = Run()
     private var last: Packed?
     /// What most keys begin with in the command: their length, and the prefix.
-    private var keyHead = ByteBuffer()
+    private var keyHead: [UInt8] = []
     private var seen = SeenKeys()
 
     /// The decision in ``last``, if it stands for several keys.
@@ -121,19 +121,27 @@ struct Batch {
 
     private mutating func append(_ key: Key, _ prefix: String, suffix: String) {
         keyCount += 1
-        if suffix.isEmpty {
-            if keyHead.readableBytes == 0 {
-                keyHead.writeString("$\(prefix.utf8.count + Key.textLength)\r\n\(prefix)")
-                keys.reserveCapacity(2048)
-                packedOperations.reserveCapacity(1024)
-            }
-            keys.writeImmutableBuffer(keyHead)
-        } else {
+        guard suffix.isEmpty else {
             keys.writeString("$\(prefix.utf8.count + Key.textLength + suffix.utf8.count)\r\n\(prefix)")
+            key.write(to: &keys)
+            keys.writeString("\(suffix)\r\n")
+            return
         }
-        key.write(to: &keys)
-        keys.writeString(suffix)
-        keys.writeStaticString("\r\n")
+        if keyHead.isEmpty {
+            keyHead = Array("$\(prefix.utf8.count + Key.textLength)\r\n\(prefix)".utf8)
+            keys.reserveCapacity(2048)
+            packedOperations.reserveCapacity(1024)
+        }
+        // In one write, for each takes longer than the bytes do.
+        let head = keyHead
+        let length = head.count + Key.textLength + 2
+        keys.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { bytes in
+            bytes.copyBytes(from: head)
+            key.write(to: UnsafeMutableRawBufferPointer(rebasing: bytes[head.count...]))
+            bytes[length - 2] = UInt8(ascii: "\r")
+            bytes[length - 1] = UInt8(ascii: "\n")
+            return length
+        }
     }
 
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
@@ -300,13 +308,15 @@ struct Batch {
 
 /// Which keys came up before in a call. It may say so of one that didn't, never the other way round.
 private struct SeenKeys {
-    private var places = ContiguousArray<Bool>(repeating: false, count: 4096)
+    /// A bit for each of 4096 places.
+    private var places = ContiguousArray<UInt64>(repeating: 0, count: 64)
 
     /// Returns whether the key is surely new.
     mutating func insert(_ key: Key) -> Bool {
-        let place = Int(truncatingIfNeeded: key.low) & (places.count - 1)
-        defer { places[place] = true }
-        return !places[place]
+        let word = Int(truncatingIfNeeded: key.low >> 6) & (places.count - 1)
+        let bit: UInt64 = 1 << (key.low & 63)
+        defer { places[word] |= bit }
+        return places[word] & bit == 0
     }
 }
 
@@ -349,20 +359,25 @@ extension Key {
 
     func write(to buffer: inout ByteBuffer) {
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.textLength) { bytes in
-            func hexadecimal(_ value: UInt64) -> UInt8 {
-                let digit = UInt8(truncatingIfNeeded: value & 15)
-                return digit < 10 ? 48 + digit : 87 + digit
-            }
-            bytes[0] = UInt8(ascii: "{")
-            bytes[1] = hexadecimal(partition >> 60)
-            bytes[2] = hexadecimal(partition >> 56)
-            bytes[3] = UInt8(ascii: "}")
-            var rest = UInt128(high) << 64 | UInt128(low)
-            for place in 4..<Self.textLength {
-                bytes[place] = Self.base64Digit(UInt8(truncatingIfNeeded: rest >> 122))
-                rest <<= 6
-            }
+            write(to: bytes)
             return Self.textLength
+        }
+    }
+
+    /// - Parameter bytes: at least ``textLength`` of them.
+    fileprivate func write(to bytes: UnsafeMutableRawBufferPointer) {
+        func hexadecimal(_ value: UInt64) -> UInt8 {
+            let digit = UInt8(truncatingIfNeeded: value & 15)
+            return digit < 10 ? 48 + digit : 87 + digit
+        }
+        bytes[0] = UInt8(ascii: "{")
+        bytes[1] = hexadecimal(partition >> 60)
+        bytes[2] = hexadecimal(partition >> 56)
+        bytes[3] = UInt8(ascii: "}")
+        var rest = UInt128(high) << 64 | UInt128(low)
+        for place in 4..<Self.textLength {
+            bytes[place] = Self.base64Digit(UInt8(truncatingIfNeeded: rest >> 122))
+            rest <<= 6
         }
     }
 

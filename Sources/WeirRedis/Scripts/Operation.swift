@@ -9,11 +9,12 @@ final class Operation: @unchecked Sendable {
     enum Work {
         /// The charges of one request, decided together. The first is named by `id`, the others by those after it.
         case decide([Charge], id: UInt64, PendingAnswer<DecisionResult>?)
-        case debit(Charge, PendingAnswer<Result<Bool, StoreFailure>>?)
-        case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreFailure>>?)
-        case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreFailure>>?)
+        // The others indirectly, for the enumeration is copied often, and as large as its largest case.
+        indirect case debit(Charge, PendingAnswer<Result<Bool, StoreFailure>>?)
+        indirect case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreFailure>>?)
+        indirect case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreFailure>>?)
         /// Prolongs the lease of a permit.
-        case renew(Charge, id: UInt64)
+        indirect case renew(Charge, id: UInt64)
     }
 
     let work: Work
