@@ -10,56 +10,80 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
     @inlinable
     public init() {
         // Here, because the initial value of a property would not be inlined.
-        state = Mutex(.waiting(nil))
+        state = Mutex(.waiting(nil, more: []))
     }
 
     /// Fulfils the promise. Only the first value counts.
     @inlinable
     public func complete(_ value: Value) {
         let answer = AnswerBox(value)
-        let last = state.withLock { state -> AnswerWaiter? in
-            guard case .waiting(let last) = state else { return nil }
+        let (first, more) = state.withLock { state -> (AnswerWaiter?, [AnswerWaiter]) in
+            guard case .waiting(let first, let more) = state else { return (nil, []) }
             state = .complete(answer)
-            return last
+            return (first, more)
         }
-        last?.receive(answer)
+        first?.receive(answer)
+        for waiter in more { waiter.receive(answer) }
     }
 
     /// Calls `body` once with the value: at once if it is there, else on the thread that completes it.
     @inlinable
     public func whenComplete(_ body: @escaping @Sendable (Value) -> Void) {
         // Only `complete` makes what this receives.
-        let receive: @Sendable (AnyObject) -> Void = { body(unsafeDowncast($0, to: AnswerBox<Value>.self).value) }
-        let answer = state.withLock { state -> AnyObject? in
-            switch state {
-            case .complete(let answer): return answer
-            case .waiting(let last):
-                state = .waiting(AnswerWaiter(receive, after: last))
-                return nil
-            }
-        }
-        if let answer { receive(answer) }
+        wait(.call { body(unsafeDowncast($0, to: AnswerBox<Value>.self).value) })
     }
 
     /// Waits for the value. A store completes every promise by its deadline, so this never hangs.
     public var value: Value {
         get async {
-            // A body is called once, which is what a checked continuation would check.
-            await withUnsafeContinuation { continuation in
-                whenComplete { continuation.resume(returning: $0) }
-            }
+            // A waiter is told once, which is what a checked continuation would check.
+            let answer = await withUnsafeContinuation { wait(.resume($0)) }
+            // Only `complete` makes what this receives.
+            return unsafeDowncast(answer, to: AnswerBox<Value>.self).value
         }
+    }
+
+    @usableFromInline
+    func wait(_ waiter: AnswerWaiter) {
+        let answer = state.withLock { state in state.wait(waiter) }
+        if let answer { waiter.receive(answer) }
     }
 }
 
-/// What a ``PendingAnswer`` holds: either those who wait, the last one first, or an ``AnswerBox``.
+/// What a ``PendingAnswer`` holds: those who wait, or an ``AnswerBox``.
 ///
 /// It knows nothing of the value's type, for that is looked up whenever a generic class uses a field that has it, which
 /// took a tenth of what a decision on Redis costs an app.
 @usableFromInline
 enum PendingState: Sendable {
-    case waiting(AnswerWaiter?)
+    /// Mostly one waits: no list is made for it.
+    case waiting(AnswerWaiter?, more: [AnswerWaiter])
     case complete(any AnyObject & Sendable)
+
+    /// Takes in a waiter, or returns what it waits for.
+    mutating func wait(_ waiter: AnswerWaiter) -> (any AnyObject & Sendable)? {
+        switch self {
+        case .complete(let answer): return answer
+        case .waiting(nil, _): self = .waiting(waiter, more: [])
+        case .waiting(let first, let more): self = .waiting(first, more: more + [waiter])
+        }
+        return nil
+    }
+}
+
+/// Somebody who waits for an ``AnswerBox``.
+@usableFromInline
+enum AnswerWaiter: Sendable {
+    case call(@Sendable (AnyObject) -> Void)
+    case resume(UnsafeContinuation<any AnyObject & Sendable, Never>)
+
+    @usableFromInline
+    func receive(_ answer: any AnyObject & Sendable) {
+        switch self {
+        case .call(let body): body(answer)
+        case .resume(let continuation): continuation.resume(returning: answer)
+        }
+    }
 }
 
 @usableFromInline
@@ -69,26 +93,4 @@ final class AnswerBox<Value: Sendable>: Sendable {
 
     @inlinable
     init(_ value: Value) { self.value = value }
-}
-
-@usableFromInline
-final class AnswerWaiter: Sendable {
-    private let body: @Sendable (AnyObject) -> Void
-    private let earlier: AnswerWaiter?
-
-    @usableFromInline
-    init(_ body: @escaping @Sendable (AnyObject) -> Void, after earlier: AnswerWaiter?) {
-        self.body = body
-        self.earlier = earlier
-    }
-
-    /// Those who came earlier are told first.
-    @usableFromInline
-    func receive(_ answer: AnyObject) {
-        guard earlier != nil else { return body(answer) }
-        // A list, for with a call in a call many would need a deep stack.
-        var waiters = [self]
-        while let next = waiters[waiters.count - 1].earlier { waiters.append(next) }
-        for waiter in waiters.reversed() { waiter.body(answer) }
-    }
 }
