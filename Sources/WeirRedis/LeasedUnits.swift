@@ -11,8 +11,8 @@ import Weir
 final class LeasedUnits: Sendable {
     /// What became of a charge.
     struct Spending {
-        /// Nil when the server must be asked.
-        var decision: Decision?
+        /// Whether it was decided here; else the server must be asked.
+        var isDecided = false
         /// Whether it is time to borrow for the key.
         var wantsMore = false
         /// What is overdue, to be given back.
@@ -84,6 +84,7 @@ final class LeasedUnits: Sendable {
     private struct State {
         var accounts: [Key: Account] = [:]
         var spent: UInt64 = 0
+        var names = ChargeNames()
     }
 
     /// Keys beyond this are not borrowed for.
@@ -104,8 +105,8 @@ final class LeasedUnits: Sendable {
         max(1, min(numbers.count, numbers.capacity) / (10 * Int64(max(1, sharers))))
     }
 
-    /// - Parameter sequence: names the charge, if it is made here.
-    func spend(_ charge: Charge, at now: NIODeadline, sequence: UInt64) -> Spending {
+    /// - Parameter decisions: the decision goes to its end, if it is made here. To hand it on takes as long as to make it.
+    func spend(_ charge: Charge, at now: NIODeadline, into decisions: inout [Decision]) -> Spending {
         state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else {
                 if state.accounts.count < Self.most, charge.cost > 0, charge.numbers.algorithm.canBeLeased {
@@ -115,14 +116,15 @@ final class LeasedUnits: Sendable {
                 }
                 return Spending()
             }
-            let spending = Self.spend(charge, &state.accounts.values[index], at: now, sequence)
-            if spending.decision != nil { state.spent &+= 1 }
+            let spending = Self.spend(charge, &state.accounts.values[index], at: now, &state.names, &decisions)
+            if spending.isDecided { state.spent &+= 1 }
             return spending
         }
     }
 
     private static func spend(
-        _ charge: Charge, _ account: inout Account, at now: NIODeadline, _ sequence: UInt64
+        _ charge: Charge, _ account: inout Account, at now: NIODeadline, _ names: inout ChargeNames,
+        _ decisions: inout [Decision]
     ) -> Spending {
         var spending = Spending()
         account.expire(
@@ -139,8 +141,10 @@ final class LeasedUnits: Sendable {
         // The server's answer, as far as it is known since.
         let latest = account.portions.count - 1
         let passed = Timestamp((now - account.portions[latest].sent).nanoseconds / 1000)
-        spending.decision = account.portions[latest].decision.later(
-            by: passed, remaining: left, charged: charge.cost > 0 ? sequence : nil)
+        decisions.append(
+            account.portions[latest].decision.later(
+                by: passed, remaining: left, charged: charge.cost > 0 ? names.next() : 0))
+        spending.isDecided = true
         return spending
     }
 
@@ -240,14 +244,5 @@ final class LeasedUnits: Sendable {
             }
             return unspent
         }
-    }
-}
-
-extension Decision {
-    /// A charge's decision, made so many ticks later than this one, when so many units more are there to be spent.
-    fileprivate func later(by passed: Timestamp, remaining more: Int64, charged sequence: UInt64?) -> Decision {
-        Decision(
-            allowed: true, limit: limit, remaining: remaining + more,
-            resetAfter: resetAfter.map { max(0, $0 - Ticks(passed)) }, time: time + passed, charged: sequence)
     }
 }

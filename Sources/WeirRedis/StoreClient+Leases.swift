@@ -10,10 +10,10 @@ extension StoreClient {
         _ charges: [Charge], at now: NIODeadline, into decisions: inout [Decision]
     ) -> PendingAnswer<DecisionResult>? {
         var asked: [Int] = []
-        for (index, charge) in charges.enumerated() {
-            let decision = charge.isLeased ? spend(charge, at: now) : nil
-            if decision == nil { asked.append(index) }
-            decisions.append(decision ?? .unasked)
+        for index in charges.indices {
+            if charges[index].isLeased, spend(charges[index], at: now, into: &decisions) { continue }
+            asked.append(index)
+            decisions.append(.unasked)
         }
         if asked.isEmpty { return nil }
         if asked.count == charges.count { return ask(charges, at: now) }
@@ -44,11 +44,12 @@ extension StoreClient {
         return result.map { _ in decisions }
     }
 
-    private func spend(_ charge: Charge, at now: NIODeadline) -> Decision? {
-        let spending = leases.spend(charge, at: localTime(now), sequence: nextSequence())
+    /// Returns whether the charge was decided here.
+    private func spend(_ charge: Charge, at now: NIODeadline, into decisions: inout [Decision]) -> Bool {
+        let spending = leases.spend(charge, at: localTime(now), into: &decisions)
         for unspent in spending.unspent { giveBack(unspent.charge, unspent.receipt) }
         if spending.wantsMore { borrow(charge) }
-        return spending.decision
+        return spending.isDecided
     }
 
     /// By how many instances limits may be shared out; nil while that isn't sure.

@@ -199,14 +199,9 @@ final class StoreClient: Sendable {
         return .uptimeNanoseconds(UInt64(clamping: clock.now()) * 1000)
     }
 
-    /// Names a charge among all of all instances.
+    /// Names a charge.
     func nextSequence() -> UInt64 {
-        // The finisher of SplitMix64: a bijection, so that no two of this instance are the same.
-        var z = sequence.wrappingAdd(0x9E37_79B9_7F4A_7C15, ordering: .relaxed).newValue
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        z ^= z >> 31
-        return max(1, z & ~(1 << 63))
+        ChargeNames.name(sequence.wrappingAdd(ChargeNames.step, ordering: .relaxed).newValue)
     }
 
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {

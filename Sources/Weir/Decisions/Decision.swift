@@ -57,6 +57,18 @@ public struct Decision: Sendable, Hashable {
 
     package var isUnasked: Bool { limit < 0 }
 
+    /// The decision about another charge so many ticks later, when so many units more are there.
+    ///
+    /// - Parameter sequence: names that charge, above 0; 0 when nothing is charged.
+    package func later(by passed: Timestamp, remaining more: Int64, charged sequence: UInt64) -> Decision {
+        var decision = self
+        decision.remaining += more
+        decision.time += passed
+        if resetTicks != Self.none { decision.resetTicks = max(0, resetTicks - Ticks(passed)) }
+        decision.sequence = sequence
+        return decision
+    }
+
     /// The charge was given back.
     package mutating func dropReceipt() { sequence = 0 }
 
