@@ -5,6 +5,7 @@ Each comparison interleaves its sides, so that a machine that slows down slows b
 rounds. What is missing (a peer's program) is said, not skipped in silence.
 
 Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [shared] [app]
+       run.py check   builds and runs each program for a moment, and fails when a decision or the middleware allocates too much
 """
 import argparse
 import os
@@ -359,15 +360,41 @@ def app(rounds, seconds):
     print(f"allocations that the middleware adds: {number(INAPP, 'allocations', '20000'):.1f}; target at most 8", flush=True)
 
 
+def check():
+    """That all of this still runs, in a few seconds; what is counted, and not timed, is held to its target."""
+    run(DECISIONS, "allocations", "1000")
+    run(DECISIONS, "rules", "10", "1000")
+    added = number(INAPP, "allocations", "1000")
+    if added > 8:
+        raise SystemExit(f"the middleware adds {added} allocations to a request; at most 8 are promised")
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    redis, listen = Redis(folder), port()
+    try:
+        run(SHARED, "rate", redis.url, "16", "100", "1")
+        run(SHARED, "hot", redis.url, "16", "1", "1000000", "exact")
+        server = Server([INAPP, "serve", str(listen), redis.url], listen)
+        try:
+            for path in ("plain", "limited", "shared", "leased", "hop"):
+                requests_a_second(listen, 1, path)
+        finally:
+            server.stop()
+    finally:
+        redis.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    print(f"the benchmarks run; the middleware adds {added:.1f} allocations to a request")
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|shared|app")
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|shared|app|check")
     options = arguments.parse_args()
     options.parts = options.parts or ["engine", "gateway", "shared", "app"]
-    if set(options.parts) & {"engine", "shared", "app"}:
+    if set(options.parts) & {"engine", "shared", "app", "check"}:
         build()
+    if "check" in options.parts:
+        check()
     if "engine" in options.parts:
         engine(options.rounds)
     if "gateway" in options.parts:
