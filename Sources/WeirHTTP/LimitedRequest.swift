@@ -108,15 +108,16 @@ public final class LimitedRequest {
             return .verdict(
                 .refuse(ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason).")))
         }
-        var facts = RequestFacts(sentMethod: request.method, path: path.path, route: route)
-        if limiter.readsHost { facts.readHost(path.authority ?? request.host) }
+        let text = path.path
+        let host = limiter.readsHost ? (path.authority ?? request.host).map(RequestFacts.hostName) : nil
         self.path = consume path
         var lookup: ClientIdentifier.Pending?
         let identity = limiter.identifier.identify(
             request, peer: peer, client: client, tier: tier, pending: &lookup)
         if let lookup { return .needsLookup(lookup) }
-        facts.tier = identity.tier
-        facts.address = identity.address
+        let facts = RequestFacts(
+            sentMethod: request.method, path: text, host: host, tier: identity.tier, address: identity.address,
+            route: route)
         self.identity = consume identity
         origin = request.onlyValue(of: "Origin")
         let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
@@ -394,10 +395,8 @@ public final class LimitedRequest {
 }
 
 extension RequestFacts {
-    mutating func readHost(_ authority: String?) { host = authority.map(Self.hostName) }
-
     /// Lower case, without a port and a dot at its end.
-    private static func hostName(_ text: String) -> String {
+    fileprivate static func hostName(_ text: String) -> String {
         var name = text[...]
         if let colon = name.lastIndex(of: ":"), !name.hasSuffix("]") { name = name[..<colon] }
         if name.hasSuffix(".") { name = name.dropLast() }

@@ -33,8 +33,7 @@ final class LimitEngine: Sendable {
     /// case counts or nothing is said, 2 when it doesn't count.
     private let builderCase = Atomic<UInt8>(0)
 
-    /// The exchange of the middleware around this one, when both limit a request. Only what was limited in code can be inside
-    /// another's.
+    /// The exchange of the next middleware around, of whatever policy, that limits in code may be inside of.
     @TaskLocal static var enclosing: LimitExchange?
 
     private static let nobody = IPAddress(bits: 0, isIPv4: false)

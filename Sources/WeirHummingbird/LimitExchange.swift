@@ -29,12 +29,16 @@ final class LimitExchange: @unchecked Sendable {
     /// Whether a limit of a route's own may be inside, or around.
     let hasRouteLimits: Bool
 
+    /// The next one around this, of whatever policy.
+    private let around: LimitExchange?
+
     init(_ engine: LimitEngine, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
         self.engine = engine
         self.pooled = pooled
         self.limiter = limiter
         self.route = route
         hasRouteLimits = limiter.hasRouteLimits
+        around = hasRouteLimits ? LimitEngine.enclosing : nil
     }
 
     deinit { end(isComplete: false) }
@@ -83,13 +87,11 @@ final class LimitExchange: @unchecked Sendable {
         return verdict
     }
 
-    /// The exchange of a middleware of the same policy around this one, if it goes on.
+    /// The exchange of a middleware of the same policy around this one, if it goes on. One of another policy may be between.
     private var outer: LimitExchange? {
-        guard hasRouteLimits, let outer = LimitEngine.enclosing, outer !== self, outer.limiter.isRelated(to: limiter)
-        else {
-            return nil
-        }
-        return outer.state.withLock { $0.isOver } ? nil : outer
+        var next = around
+        while let outer = next, !outer.limiter.isRelated(to: limiter) { next = outer.around }
+        return next.flatMap { outer in outer.state.withLock { $0.isOver } ? nil : outer }
     }
 
     /// Gives back what was charged here, and around here.

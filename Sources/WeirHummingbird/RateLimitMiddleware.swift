@@ -74,12 +74,15 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             if delay > 0, let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
             var response: Response
             do {
-                response =
-                    reread == nil && !exchange.hasRouteLimits
-                    ? try await next(request, context)
-                    : try await LimitEngine.$enclosing.withValue(exchange) {
+                if exchange.hasRouteLimits {
+                    response = try await LimitEngine.$enclosing.withValue(exchange) {
                         try await next(reread ?? request, context)
                     }
+                } else if let reread {
+                    response = try await next(reread, context)
+                } else {
+                    response = try await next(request, context)
+                }
             } catch {
                 throw exchange.failed(error)
             }

@@ -542,6 +542,24 @@ struct CostAndHeaderTests {
         }
     }
 
+    @Test("a number that is too long for a structured field is the longest that isn't")
+    func longNumbers() throws {
+        let clock = ManualClock()
+        var rule = LimitRule("queue", try Rate(1_000_000_000, per: 1))
+        rule.algorithm = .leakyBucket
+        rule.maxWait = 60_000_000
+        let limiter = try RequestLimiter(policy: Policy(limits: [rule]), clock: clock)
+        let request = LimitedRequest(limiter)
+        guard case .verdict(.pass) = request.begin(TestRequest(), on: limiter, peer: IPAddress("192.0.2.1")!) else {
+            Issue.record("it should pass")
+            return
+        }
+        var headers: [String: String] = [:]
+        request.writeHeaders { headers[$0] = $1 }
+        #expect(headers["RateLimit"]?.hasPrefix("\"queue\";r=999999999999999;") == true)
+        #expect(headers["X-RateLimit-Remaining"]?.count == 17)
+    }
+
     @Test("a reload keeps the counters of limits whose name, algorithm, key and period stay")
     func reload() throws {
         let bench = try Bench("limits: [{name: a, rate: 2/minute, algorithm: fixed-window}, {name: b, rate: 9/minute}]")

@@ -50,6 +50,31 @@ extension InApp {
             }
         }
 
+        @Test(
+            "a middleware of another policy between the app's and a route's doesn't part these",
+            arguments: [false, true])
+        func between(hasRoutesOfItsOwn: Bool) async throws {
+            let limiter = try limiter([LimitRule("app", try .perHour(100))])
+            let other = try RequestLimiter(
+                policy: .text("limits: [{name: other, rate: 99/minute, cost: {json: /n, max: 9}}]"),
+                clock: ManualClock())
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            router.add(middleware: RateLimitMiddleware(other))
+            if hasRoutesOfItsOwn { try router.limited("own", to: .perHour(9), in: other).get("own") { _, _ in "own" } }
+            try router.limited("predict", to: .perHour(1), by: .client, in: limiter).post("predict") { request, _ in
+                String(buffer: try await request.body.collect(upTo: 100))
+            }
+            router.get("/") { _, _ in "home" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                let first = try await exchangeApart(port, "POST", "/predict", body: #"{"n": 2}"#)
+                #expect(first.status == 200 && first.unchunked == #"{"n": 2}"#)
+                #expect(try await exchangeApart(port, "POST", "/predict", body: #"{"n": 2}"#).status == 429)
+                let home = try await exchangeApart(port, "GET", "/")
+                #expect(home["X-RateLimit-Remaining"] == "98", "the denied request was given back")
+            }
+        }
+
         @Test("the app names the client and its tier, from whatever its context knows")
         func clients() async throws {
             var policy = try Policy(limits: [

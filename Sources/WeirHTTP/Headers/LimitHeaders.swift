@@ -49,15 +49,15 @@ final class LimitHeaders: Sendable {
         // A number's text takes as long as deciding: none is made twice.
         let decision = report.decision
         let remaining = String(decision.remaining)
-        let seconds = Self.seconds(decision)
-        let secondsText = seconds.map { String($0) }
+        let isTooLong = decision.remaining > Self.largestInteger
+        let seconds = Self.seconds(decision).map { (count: $0, text: String($0)) }
         if settings.rateLimit {
             add(.rateLimitPolicy, policies)
             var value = report.window.itemHead
-            value += remaining
-            if let secondsText {
+            value += isTooLong ? String(Self.largestInteger) : remaining
+            if let seconds {
                 value += ";t="
-                value += secondsText
+                value += seconds.text
             }
             add(.rateLimit, value)
         }
@@ -67,10 +67,10 @@ final class LimitHeaders: Sendable {
             add(.remaining, remaining)
             if let reset = decision.resetAfter {
                 let time = Self.wholeSeconds(settings.resetIsDelta ? reset : reset + Ticks(decision.time))
-                add(.reset, time == seconds ? secondsText ?? "" : String(time))
+                if let seconds, seconds.count == time { add(.reset, seconds.text) } else { add(.reset, String(time)) }
             }
         }
-        if settings.retryAfter, !decision.allowed, let secondsText { add(.retryAfter, secondsText) }
+        if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, seconds.text) }
     }
 
     /// `t`: on a denial the same as Retry-After, else the reset; nil when waiting can't help or there is no reset.

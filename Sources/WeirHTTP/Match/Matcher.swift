@@ -111,7 +111,7 @@ struct RequestFacts {
     /// Lower case, without a port.
     var host: String?
     var tier: String?
-    var address = IPAddress(bits: 0, isIPv4: false)
+    var address: IPAddress
     /// In an app: the route that its router found.
     var route: MatchedRoute?
 
