@@ -225,7 +225,7 @@ public final class LimitedRequest {
 
     /// Makes one charge for each window of each limit that applies; their costs are filled in by ``decide()``.
     private func makeCharges(_ request: some LimitableRequest, _ facts: RequestFacts) {
-        let hasher = limiter.store.keyHasher
+        let hasher = limiter.hasher
         for match in matched {
             let plan = limiter.plans[match.rule]
             let windows = plan.windows(for: identity?.tier)

@@ -18,7 +18,7 @@ public final class RequestLimiter: Sendable {
     let headers: LimitHeaders
     let clock: any TickClock
     /// As the store made keys when this limiter was made.
-    private let hasher: KeyHasher
+    let hasher: KeyHasher
     private let verifier: (any TokenVerifier)?
     private let lookup: (any TierLookup)?
     /// Whether paths are compared without regard to case, as an app's router may do.

@@ -80,16 +80,17 @@ final class LimitEngine: Sendable {
     /// The address of a peer; one that isn't known is nobody's.
     func address(_ peer: SocketAddress?) -> IPAddress {
         guard let peer else { return Self.nobody }
-        // The bytes where the system keeps them, which the size guards: by way of text it takes a hundredth of a request.
-        return peer.withSockAddr { pointer, size in
-            let bytes = UnsafeRawBufferPointer(start: pointer, count: size)
-            switch peer.protocol {
-            case .inet where size >= 8:
-                return IPAddress(bits: UInt128(bytes[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }), isIPv4: true)
-            case .inet6 where size >= 24:
-                return IPAddress(bits: bytes[8..<24].reduce(UInt128(0)) { $0 << 8 | UInt128($1) }, isIPv4: false)
-            default: return Self.nobody
+        // The bytes where the system keeps them: by way of text it takes a hundredth of a request.
+        switch peer {
+        case .v4(let peer):
+            return withUnsafeBytes(of: peer.address) { bytes in
+                IPAddress(bits: UInt128(bytes[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }), isIPv4: true)
             }
+        case .v6(let peer):
+            return withUnsafeBytes(of: peer.address) { bytes in
+                IPAddress(bits: bytes[8..<24].reduce(UInt128(0)) { $0 << 8 | UInt128($1) }, isIPv4: false)
+            }
+        case .unixDomainSocket: return Self.nobody
         }
     }
 

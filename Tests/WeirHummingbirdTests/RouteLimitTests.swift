@@ -2,6 +2,7 @@ import Foundation
 import Hummingbird
 import HummingbirdRouter
 import Logging
+import NIOCore
 import Synchronization
 import TestSupport
 import Testing
@@ -97,6 +98,27 @@ extension InApp {
                 #expect(
                     try await [ask("alice"), ask("alice"), ask("bob"), ask(nil), ask(nil)] == [200, 429, 200, 200, 429])
                 #expect(try await [ask("pro-carol"), ask("pro-carol"), ask("pro-carol")] == [200, 200, 429])
+            }
+        }
+
+        @Test("peers are told apart by their address, of IPv6 by its first 64 bits; those without one share a budget")
+        func peers() async throws {
+            let limiter = try limiter([LimitRule("a", try .perHour(1))])
+            let router = Router(context: ClientContext.self)
+            let peer = Mutex<SocketAddress?>(nil)
+            router.add(middleware: RateLimitMiddleware(limiter, peer: { _ in peer.withLock { $0 } }))
+            router.get("/") { _, _ in "home" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                func ask(_ address: String?) async throws -> Int {
+                    try peer.withLock { $0 = try address.map { try SocketAddress(ipAddress: $0, port: 1) } }
+                    return try await exchangeApart(port, "GET", "/").status
+                }
+                #expect(try await [ask("192.0.2.1"), ask("192.0.2.2"), ask("192.0.2.1")] == [200, 200, 429])
+                #expect(
+                    try await [ask("2001:db8::1"), ask("2001:db8::2"), ask("2001:db8:0:1::1")] == [200, 429, 200])
+                #expect(try await [ask(nil), ask(nil)] == [200, 429])
+                try peer.withLock { $0 = try SocketAddress(unixDomainSocketPath: "/socket") }
+                #expect(try await exchangeApart(port, "GET", "/").status == 429)
             }
         }
 
