@@ -168,13 +168,13 @@ struct Batch {
         packedOperations.writeInteger(index(of: numbers), endianness: .little)
         packedOperations.writeInteger(UInt32(clamping: cost), endianness: .little)
         if numbers.isBucket {
-            packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks & (1 << 52 - 1)))
+            packedOperations.writeDouble(costSpan.ticks.low52)
             packedOperations.writeInteger(UInt32(clamping: costSpan.remainder), endianness: .little)
         }
         if !isPlain {
             packedOperations.writeInteger(UInt32(clamping: required), endianness: .little)
             if numbers.isBucket {
-                packedOperations.writeDouble(Int64(truncatingIfNeeded: costSpan.ticks >> 52))
+                packedOperations.writeDouble(costSpan.ticks.above52)
                 packedOperations.writeSpan(requiredSpan)
             }
         }
@@ -188,30 +188,44 @@ struct Batch {
         if let index = limits[numbers] { return index }
         let index = UInt16(truncatingIfNeeded: limits.count)
         limits[numbers] = index
+        let full = numbers.worth(of: numbers.capacity)
+        let most: (ticks: Int128, remainder: Int64) =
+            numbers.algorithm.kind == .leakyBucket
+            ? (Int128(max(2 * numbers.period, numbers.maxWait + numbers.period)), 0)
+            : numbers.worth(of: 2 * numbers.capacity)
+        // Whether all spans, and their sums, fit into one of the script's numbers.
+        let isSmall = numbers.algorithm.kind == .tokenBucket && most.ticks < 1 << 51
+        // What the commonest operations need, before the rest.
+        packedLimits.writeInteger(UInt8(isSmall ? 1 : 0))
+        packedLimits.writeInteger(UInt32(clamping: numbers.count), endianness: .little)
+        packedLimits.writeDouble(full.ticks.low52)
+        packedLimits.writeInteger(UInt32(clamping: full.remainder), endianness: .little)
+        packedLimits.writeDouble(most.ticks.low52)
         packedLimits.writeInteger(numbers.kindCode)
         packedLimits.writeInteger(UInt8(numbers.alignment == .firstRequest ? 1 : 0))
-        packedLimits.writeInteger(UInt32(clamping: numbers.count), endianness: .little)
         packedLimits.writeDouble(numbers.period)
-        packedLimits.writeSpan(numbers.worth(of: numbers.capacity))
-        if numbers.algorithm.kind == .leakyBucket {
-            packedLimits.writeSpan((Int128(max(2 * numbers.period, numbers.maxWait + numbers.period)), 0))
-        } else {
-            packedLimits.writeSpan(numbers.worth(of: 2 * numbers.capacity))
-        }
+        packedLimits.writeDouble(full.ticks.above52)
+        packedLimits.writeDouble(most.ticks.above52)
+        packedLimits.writeInteger(UInt32(clamping: most.remainder), endianness: .little)
         packedLimits.writeDouble(numbers.maxWait)
         return index
     }
 
     /// The command, for a script that the server knows by this name.
+    ///
+    /// - Parameter time: when to decide; nil for the server's time.
     func command(script: ByteBuffer, time: Timestamp?, options: ScriptOptions) -> RESPCommand {
-        var command = RESPCommand("EVALSHA", count: 2 + keyCount + 5)
+        var head = ByteBuffer()
+        head.reserveCapacity(24 + packedLimits.readableBytes)
+        head.writeDouble(time ?? -1)
+        head.writeDouble(options.slack)
+        head.writeDouble(options.lease)
+        head.writeImmutableBuffer(packedLimits)
+        var command = RESPCommand("EVALSHA", count: 2 + keyCount + 2)
         command.append(script)
         command.append(keyCount)
         command.append(arguments: keys)
-        command.append(time.map(String.init) ?? "")
-        command.append(options.slack)
-        command.append(options.lease)
-        command.append(packedLimits)
+        command.append(head)
         command.append(packedOperations)
         return command
     }
@@ -395,14 +409,20 @@ extension Key {
     var tag: Int { Int(partition >> 56) }
 }
 
+extension Int128 {
+    /// The halves of a count of ticks that the script's numbers hold.
+    fileprivate var low52: Int64 { Int64(truncatingIfNeeded: self & (1 << 52 - 1)) }
+    fileprivate var above52: Int64 { Int64(truncatingIfNeeded: self >> 52) }
+}
+
 extension ByteBuffer {
     fileprivate mutating func writeDouble(_ value: Int64) {
         writeInteger(Double(value).bitPattern, endianness: .little)
     }
 
     fileprivate mutating func writeSpan(_ span: (ticks: Int128, remainder: Int64)) {
-        writeDouble(Int64(truncatingIfNeeded: span.ticks >> 52))
-        writeDouble(Int64(truncatingIfNeeded: span.ticks & (1 << 52 - 1)))
+        writeDouble(span.ticks.above52)
+        writeDouble(span.ticks.low52)
         writeInteger(UInt32(clamping: span.remainder), endianness: .little)
     }
 

@@ -6,50 +6,156 @@
 /// compared in two halves.
 ///
 /// `KEYS`: one for each operation; a refund brings two more (its receipt's mark, the key's mark of a reset), a reset one.
-/// `ARGV`: the time in microseconds, or nothing for the server's; milliseconds that a key outlives its use; microseconds
-/// of a permit's lease; the limits; the operations. ``Batch`` packs them.
+/// `ARGV`: the head (the time in microseconds, or less than 0 for the server's; milliseconds that a key outlives its use;
+/// microseconds of a permit's lease; the limits), and the operations. ``Batch`` packs them.
+///
+/// Half of what a call costs the server is the same for one operation as for many, and making functions and tables was
+/// most of that. So the commonest operations, those about a token bucket whose numbers are small and mostly divide evenly,
+/// are executed in the loop itself, and the functions for all others (`uncommon`) are made when one is needed.
 enum OperationScript {
     static let text = [
-        arguments, "local function general()", buckets, windows, log, permits, requests, "end", busyKeys, batch,
+        opening, "uncommon = uncommon or (function()", limits, buckets, windows, log, permits, requests, "end)()", closing,
     ].joined(separator: "\n")
 
-    private static let arguments = #"""
-        local spread = unpack
-        local call, pcall, unpack, pack = redis.call, redis.pcall, struct.unpack, struct.pack
-        local byte, floor, ceil, min, max, fmod = string.byte, math.floor, math.ceil, math.min, math.max, math.fmod
+    private static let opening = #"""
+        local spread, call, unpack, pack, byte = unpack, redis.call, struct.unpack, struct.pack, string.byte
         local W = 4503599627370496
-        local now, slack, lease = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-        if not now then
+        local head, ops = ARGV[1], ARGV[2]
+        local now, slack, lease = unpack('<ddd', head)
+        if now < 0 then
           local t = call('TIME')
           now = t[1] * 1000000 + t[2]
-        end
-        local nowh = floor(now / W)
-        local nowq = now - nowh * W
-
-        -- Limits: kind, align, count, period, full (h, q, f), most (h, q, f), longest wait, and whether spans fit in q.
-        local limits, blob, pos = {}, ARGV[4], 1
-        while pos <= #blob do
-          local l = {}
-          l.kind, l.align, l.n, l.p, l.fh, l.fq, l.ff, l.mh, l.mq, l.mf, l.wait, pos =
-          unpack('<BBI4dddI4ddI4d', blob, pos)
-          l.small = l.kind == 0 and l.mh == 0 and l.mq < W / 2 and nowh == 0
-          limits[#limits + 1] = l
         end
 
         local values = call('MGET', spread(KEYS))
         -- States, by key: four values of the algorithm's own (a bucket: h, q, f, n), the key, the kind, whether the key was
-        -- there, two more of the algorithm's own, and the limit when it is to be written.
-        local states, dirty = {}, {}
+        -- there, two more of the algorithm's own, and when it is to be written, the limit (of a bucket just true).
+        local states, dirty
+        local out, place, k, pos = { pack('<d', now) }, 1, 1, 1
+        -- Whether more charges of the same request follow.
+        local isWithin = false
+        local current, isSmall, n, fq, ff, mq
+        local uncommon
+        while pos <= #ops do
+          local code, flags, low, high = byte(ops, pos, pos + 3)
+          local index = high * 256 + low
+          if index ~= current then
+            current = index
+            isSmall, n, fq, ff, mq = unpack('<BI4dI4d', head, 25 + index * 63)
+            isSmall = isSmall == 1 and now < W
+          end
+          -- Bit 4: so many keys that come up for the first time, each a token bucket of the same numbers and cost. A run is
+          -- written as it is decided; others, which may be of one key, when all are.
+          local isRun, length = flags % 32 >= 16, 1
+          local cost, cq, cf, after
+          if isRun then
+            cost, cq, cf, length = unpack('<I4dI4I2', ops, pos + 4)
+          elseif isSmall then
+            cost, cq, cf = unpack('<I4dI4', ops, pos + 4)
+          end
+          -- Bits 2 and 3: a request's last charge, whose cost is all that it needs, with spans below 2^52 ticks.
+          local isCommon = isSmall and cost > 0 and (isRun or flags % 16 == 12 and code == 0 and not isWithin)
+          isWithin = code == 0 and flags % 8 < 4
+
+          -- Times to live are rounded up, so that few of them must be made texts of.
+          local step, lives
+          if length > 1 then
+            step, lives = fq / 16, {}
+            step = step < 64000 and 64000 or step - step % 1000 + 1000
+          end
+          local last = k + length - 1
+          while k <= last do
+            -- Until one is denied, or out of the ordinary.
+            while isCommon and k <= last do
+              local key, value = KEYS[k], values[k]
+              local s, q, f = states and states[key], 0, 0
+              if s then
+                if s[6] ~= 0 or s[4] ~= n or s[1] ~= 0 then break end
+                q, f = s[2], s[3]
+              else
+                -- Bit 5: the key may have come up before in this call, and been written.
+                if flags >= 32 then
+                  value = redis.pcall('GET', key)
+                  value = type(value) == 'string' and value
+                  values[k] = value
+                end
+                -- How a bucket is kept: nine bytes lie in less room than seventeen.
+                if value then
+                  local version, m
+                  if #value == 9 then
+                    version, q = unpack('<Bd', value)
+                    if version ~= 6 or not (q >= 0) then break end
+                  elseif #value == 17 then
+                    version, q, f, m = unpack('<BdI4I4', value)
+                    if version ~= 1 or not (q >= 0) or m ~= n or f >= n then break end
+                  else
+                    break
+                  end
+                end
+              end
+              local uq, uf = q - now, f
+              if uq < 0 then uq, uf = 0, 0 end
+              local aq, af = uq + cq, uf + cf
+              if af >= n then aq, af = aq + 1, af - n end
+              if uq >= mq or aq > fq or aq == fq and af > ff then break end
+              place = place + 1
+              if isRun then
+                -- The state before it, as it is kept: what is left is worked out from it.
+                out[place] = value or '\6\0\0\0\0\0\0\0\0'
+                local life = aq - aq % (step or 1000)
+                if step then
+                  local text = lives[life] or string.format('%.0f', (life + step) / 1000 + 1 + slack)
+                  lives[life], life = text, text
+                else
+                  life = life / 1000 + 2 + slack
+                end
+                q = now + aq
+                call('PSETEX', key, life, af == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, af, n))
+              else
+                out[place] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, n)
+                if s then
+                  s[2], s[3] = now + aq, af
+                else
+                  s = { 0, now + aq, af, n, key, 0, value and true, 0, false, false }
+                  states, dirty = states or {}, dirty or {}
+                  states[key] = s
+                end
+                if not s[10] then dirty[#dirty + 1], s[10] = s, true end
+              end
+              k = k + 1
+            end
+            if k <= last then
+              states, dirty = states or {}, dirty or {}
+        """#
+
+    /// All limits as tables, for whatever is out of the ordinary.
+    private static let limits = #"""
+        local pcall, floor, ceil, min, max, fmod =
+        redis.pcall, math.floor, math.ceil, math.min, math.max, math.fmod
+        local nowh = floor(now / W)
+        local nowq = now - nowh * W
+
+        -- Kind, align, count, period, full (h, q, f), most (h, q, f), longest wait.
+        local limits = {}
+        local function limit(index)
+          local l = limits[index]
+          if not l then
+            l = {}
+            local small
+            small, l.n, l.fq, l.ff, l.mq, l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait =
+            unpack('<BI4dI4dBBdddI4d', head, 25 + index * 63)
+            limits[index] = l
+          end
+          return l
+        end
         local function changed(l, s)
           if not s[10] then dirty[#dirty + 1] = s end
           s[10] = l
         end
-        local out, ops, k = { pack('<d', now) }, ARGV[5], 1
         -- The charges of a request that were seen so far, and whether all pass.
         local request, count, passes = {}, 0, true
         """#
 
-    /// What a call needs only for what is out of the ordinary: to make these functions takes longer than a decision.
     private static let requests = #"""
         local kinds = {}
         local function kind_of(number)
@@ -71,7 +177,13 @@ enum OperationScript {
         end
 
         -- Executes the operation at a position, for the next key. Returns the next operation's position.
-        local function execute(pos, code, flags, l)
+        local function execute(pos, code, flags, index)
+          if flags >= 32 and not states[KEYS[k]] then
+            local value = pcall('GET', KEYS[k])
+            values[k] = type(value) == 'string' and value
+          end
+          flags = flags % 16
+          local l = limit(index)
           local kind = kind_of(l.kind)
           local o = {}
           o.cost, pos = unpack('<I4', ops, pos + 4)
@@ -82,7 +194,7 @@ enum OperationScript {
             o.rh, o.rq, o.rf = 0, o.cq, o.cf
           end
           -- Bit 3: nothing more is needed, and spans are below 2^52 ticks.
-          if flags % 16 < 8 then
+          if flags < 8 then
             o.required, pos = unpack('<I4', ops, pos)
             if l.kind <= 1 then o.ch, o.rh, o.rq, o.rf, pos = unpack('<dddI4', ops, pos) end
           end
@@ -171,132 +283,24 @@ enum OperationScript {
         return { execute = execute, write = write }
         """#
 
-    /// The commonest operations, in few steps: those about a token bucket, most of which divide evenly.
-    private static let busyKeys = #"""
-        -- How a bucket is kept: nine bytes lie in less room than seventeen. Nothing when it isn't kept so.
-        local function kept(value, n)
-          local version, q, f, m
-          if #value == 9 then
-            version, q = unpack('<Bd', value)
-            if version == 6 and q >= 0 then return q, 0 end
-          elseif #value == 17 then
-            version, q, f, m = unpack('<BdI4I4', value)
-            if version == 1 and q >= 0 and m == n and f < n then return q, f end
-          end
-        end
-        local function keep(key, life, q, f, n)
-          call('PSETEX', key, life, f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, n))
-        end
-
-        -- A token bucket whose cost is all that it needs. Returns nothing when it is denied, or out of the ordinary.
-        local function charge(pos, l)
-          local key = KEYS[k]
-          local s, q, f = states[key]
-          if s then
-            if s[6] ~= 0 or s[4] ~= l.n or s[1] ~= 0 then return end
-            q, f = s[2], s[3]
-          else
-            q, f = 0, 0
-            if values[k] then q, f = kept(values[k], l.n) end
-            if not q then return end
-          end
-          local cost, cq, cf, after = unpack('<I4dI4', ops, pos + 4)
-          local uq, uf = q - now, f
-          if uq < 0 then uq, uf = 0, 0 end
-          local aq, af = uq + cq, uf + cf
-          if af >= l.n then aq, af = aq + 1, af - l.n end
-          if cost > 0 and uq < l.mq and (aq < l.fq or aq == l.fq and af <= l.ff) then
-            if s then
-              s[2], s[3] = now + aq, af
-            else
-              s = { 0, now + aq, af, l.n, key, 0, values[k] and true, 0, false, false }
-              states[key] = s
-            end
-            changed(l, s)
-            out[#out + 1] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, l.n)
-            k = k + 1
-            return after
-          end
-        end
-
-        local uncommon
-        local function execute(pos, code, flags, l)
-          -- Bit 5: the key may have come up before in this call, and been written.
-          if flags >= 32 and not states[KEYS[k]] then
-            local value = pcall('GET', KEYS[k])
-            values[k] = type(value) == 'string' and value
-          end
-          if flags % 16 == 12 and code == 0 and count == 0 and l.small then
-            local after = charge(pos, l)
-            if after then return after end
-          end
-          uncommon = uncommon or general()
-          return uncommon.execute(pos, code, flags % 16, l)
-        end
-        """#
-
-    private static let batch = #"""
-        -- So many keys that come up for the first time, each a token bucket of the same numbers and cost.
-        local function run(l, pos, length)
-          local cost, cq, cf = unpack('<I4dI4', ops, pos + 4)
-          local n, fq, ff, mq, place, at = l.n, l.fq, l.ff, l.mq, #out, k
-          local keys, values, kept, keep, now = KEYS, values, kept, keep, now
-          local unused = pack('<Bd', 6, 0)
-          -- Times to live are rounded up, so that few of them must be made texts of.
-          local step, lives = ceil(max(64000, fq / 16) / 1000) * 1000, {}
-          for at = at, at + length - 1 do
-            local value = values[at]
-            local q, f = 0, 0
-            if value then q, f = kept(value, n) end
-            local uq, uf = (q or now + mq) - now, f or 0
-            if uq < 0 then uq, uf = 0, 0 end
-            local aq, af = uq + cq, uf + cf
-            if af >= n then aq, af = aq + 1, af - n end
-            if uq < mq and (aq < fq or aq == fq and af <= ff) then
-              local floored = aq - aq % step
-              local life = lives[floored]
-              if not life then
-                life = string.format('%.0f', (floored + step) / 1000 + 1 + slack)
-                lives[floored] = life
-              end
-              keep(keys[at], life, now + aq, af, n)
-              place = place + 1
-              -- The state before it, as it is kept: what is left is worked out from it.
-              out[place] = value or unused
-            else
-              k = at
-              execute(pos, 0, 12, l)
+    private static let closing = #"""
+              after = uncommon.execute(pos, code, flags, index)
               place = #out
             end
           end
-          k = at + length
+          pos = pos + (isRun and 22 or 20)
+          if after and not isRun then pos = after end
         end
 
-        pos = 1
-        while pos <= #ops do
-          local code, flags, index, hundreds = byte(ops, pos, pos + 3)
-          local l = limits[hundreds * 256 + index + 1]
-          -- Bit 4: one operation for so many keys.
-          if flags % 32 >= 16 then
-            local length = unpack('<I2', ops, pos + 20)
-            if l.small then
-              run(l, pos, length)
-            else
-              for i = 1, length do execute(pos, code, flags, l) end
-            end
-            pos = pos + 22
-          else
-            pos = execute(pos, code, flags, l)
-          end
-        end
-
-        for i = 1, #dirty do
+        for i = 1, dirty and #dirty or 0 do
           local s = dirty[i]
           if uncommon then
             uncommon.write(s)
           else
             -- What was charged here is ahead of now.
-            keep(s[5], floor((s[2] - now) / 1000) + 2 + slack, s[2], s[3], s[4])
+            local left, q, f = s[2] - now, s[2], s[3]
+            call('PSETEX', s[5], (left - left % 1000) / 1000 + 2 + slack,
+              f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, s[4]))
           end
         end
         return table.concat(out)
