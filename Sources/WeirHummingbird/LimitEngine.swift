@@ -132,12 +132,17 @@ final class LimitEngine: Sendable {
 
     /// A header field; nil when its name is none, for which the policy was checked.
     func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
-        let isOfPolicy = header == .rateLimitPolicy || header == .limit
+        let place = header.rawValue
         // Mostly what the same object wrote last, which need not be checked again for what is legal.
-        if isOfPolicy, let kept = request.kept[header.rawValue], kept.value == value { return kept }
-        guard let name = fieldNames[header.rawValue] else { return nil }
+        let isOfPolicy =
+            switch header {
+            case .rateLimitPolicy, .limit: true
+            case .rateLimit, .remaining, .reset, .retryAfter: false
+            }
+        if isOfPolicy, let kept = request.kept[place], kept.value == value { return kept }
+        guard let name = fieldNames[place] else { return nil }
         let field = HTTPField(name: name, value: value)
-        if isOfPolicy { request.kept[header.rawValue] = field }
+        if isOfPolicy { request.kept[place] = field }
         return field
     }
 

@@ -46,31 +46,23 @@ final class LimitHeaders: Sendable {
     }
 
     func write(policies: String, _ report: Report, to add: (LimitHeader, String) -> Void) {
-        // A number's text takes as long as deciding: none is made twice.
         let decision = report.decision
-        let remaining = String(decision.remaining)
-        let isTooLong = decision.remaining > Self.largestInteger
-        let seconds = Self.seconds(decision).map { (count: $0, text: String($0)) }
+        let seconds = Self.seconds(decision)
         if settings.rateLimit {
             add(.rateLimitPolicy, policies)
-            var value = report.window.itemHead
-            value += isTooLong ? String(Self.largestInteger) : remaining
-            if let seconds {
-                value += ";t="
-                value += seconds.text
-            }
-            add(.rateLimit, value)
+            let remaining = min(decision.remaining, Self.largestInteger)
+            add(.rateLimit, String(report.window.itemHead, remaining, ";t=", seconds))
         }
         if settings.xRateLimit {
             let isUsual = decision.limit == report.window.limit.numbers.count
-            add(.limit, isUsual ? report.window.countText : String(decision.limit))
-            add(.remaining, remaining)
+            add(.limit, isUsual ? report.window.countText : String(digitsOf: decision.limit))
+            add(.remaining, String(digitsOf: decision.remaining))
             if let reset = decision.resetAfter {
                 let time = Self.wholeSeconds(settings.resetIsDelta ? reset : reset + Ticks(decision.time))
-                if let seconds, seconds.count == time { add(.reset, seconds.text) } else { add(.reset, String(time)) }
+                add(.reset, String(digitsOf: time))
             }
         }
-        if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, seconds.text) }
+        if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, String(digitsOf: seconds)) }
     }
 
     /// `t`: on a denial the same as Retry-After, else the reset; nil when waiting can't help or there is no reset.

@@ -1,0 +1,61 @@
+// The texts of numbers in a response's headers. The standard library's way to a number's digits is generic, and putting a
+// string together piece by piece moves it as it grows: both take longer than deciding the request does.
+
+extension String {
+    /// A number's decimal digits, as `String(_:)` gives them.
+    init(digitsOf number: Int64) {
+        guard number >= 0 else {
+            self = String(number)
+            return
+        }
+        let count = number.digitCount
+        self.init(unsafeUninitializedCapacity: count) { bytes in
+            number.writeDigits(to: bytes, endingAt: count)
+            return count
+        }
+    }
+
+    /// `"\(head)\(number)"`, and `"\(separator)\(other)"` if there is another number.
+    init(_ head: String, _ number: Int64, _ separator: String, _ other: Int64?) {
+        guard number >= 0, other ?? 0 >= 0 else {
+            self = head + String(number) + (other.map { separator + String($0) } ?? "")
+            return
+        }
+        let first = head.utf8.count + number.digitCount
+        let second = other.map { first + separator.utf8.count + $0.digitCount } ?? first
+        // Its length is that of all its parts, so each writes inside of it.
+        self.init(unsafeUninitializedCapacity: second) { bytes in
+            _ = bytes.initialize(from: head.utf8)
+            number.writeDigits(to: bytes, endingAt: first)
+            if let other {
+                _ = bytes[first...].initialize(from: separator.utf8)
+                other.writeDigits(to: bytes, endingAt: second)
+            }
+            return second
+        }
+    }
+}
+
+extension Int64 {
+    /// How many decimal digits a number has that isn't negative.
+    fileprivate var digitCount: Int {
+        var count = 1
+        var rest = self / 10
+        while rest > 0 {
+            count += 1
+            rest /= 10
+        }
+        return count
+    }
+
+    /// Writes the digits of a number that isn't negative before `end`, which is at least ``digitCount``.
+    fileprivate func writeDigits(to bytes: UnsafeMutableBufferPointer<UInt8>, endingAt end: Int) {
+        var place = end
+        var rest = magnitude
+        repeat {
+            place -= 1
+            bytes[place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        } while rest > 0
+    }
+}
