@@ -172,6 +172,22 @@ extension Redis {
             try await between.close()
         }
 
+        @Test("who comes alone after a burst is answered too")
+        func aloneAfterBurst() async throws {
+            let server = try await RedisServer(folder)
+            let store = try await makeStore(server.url)
+            let charges = [charge(store, try Limit("a", .perMinute(1_000_000)))]
+            for _ in 0..<100 {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<40 { group.addTask { _ = try await store.decide(charges) } }
+                    try await group.waitForAll()
+                }
+                // Within the deadline, or it throws; and if it were forgotten, this would never end.
+                _ = try await store.decide(charges)
+            }
+            store.close()
+        }
+
         @Test("what was handed over is executed when the store is closed at once")
         func closedAtOnce() async throws {
             let server = try await RedisServer(folder)

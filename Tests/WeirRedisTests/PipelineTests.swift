@@ -62,15 +62,15 @@ struct PipelineTests {
         func submit(_ count: Int) { for _ in 0..<count { _ = pipeline.submit(operation(at: start).0) } }
         submit(7)
         #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 7)
-        #expect(pipeline.gathersUntil == nil, "there is nothing much to save")
+        #expect(pipeline.gathersUntil(at: start) == nil, "there is nothing much to save")
         _ = pipeline.received(at: start)
         submit(8)
         #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 8)
-        #expect(pipeline.gathersUntil == start + .milliseconds(1))
-        submit(31)
+        #expect(pipeline.gathersUntil(at: start) == start + .milliseconds(1))
+        submit(23)
         #expect(pipeline.nextBatch(prefix: "", at: start) == nil)
         submit(1)
-        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 32, "enough for a call of their own")
+        #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 24, "enough for a call of their own")
         submit(100)
         #expect(pipeline.nextBatch(prefix: "", at: start) == nil, "two are under way")
         _ = pipeline.received(at: start)
@@ -86,7 +86,7 @@ struct PipelineTests {
         #expect(pipeline.nextBatch(prefix: "", at: start + .microseconds(999)) == nil)
         #expect(pipeline.nextBatch(prefix: "", at: start + .milliseconds(1))?.count == 1)
         _ = pipeline.expire(at: start + .milliseconds(50))
-        #expect(pipeline.gathersUntil == nil)
+        #expect(pipeline.gathersUntil(at: start) == nil)
 
         var options = Pipeline.Options()
         options.isCluster = true
@@ -96,7 +96,40 @@ struct PipelineTests {
             for _ in 0..<count { _ = cluster.submit(operation(at: start).0) }
             #expect(cluster.nextBatch(prefix: "", at: start)?.count == count)
         }
-        #expect(cluster.gathersUntil == nil)
+        #expect(cluster.gathersUntil(at: start) == nil)
+    }
+
+    @Test("while large batches follow each other the next gathers with nothing under way, until one waited in vain")
+    mutating func flowing() {
+        pipeline.open(at: start)
+        func submit(_ count: Int) { for _ in 0..<count { _ = pipeline.submit(operation(at: start).0) } }
+        func sent(at time: NIODeadline) -> Int? {
+            guard let batch = pipeline.nextBatch(prefix: "", at: time) else { return nil }
+            _ = pipeline.received(at: time)
+            return batch.count
+        }
+        submit(24)
+        #expect(sent(at: start) == 24)
+        #expect(pipeline.gathersUntil(at: start) == nil, "it is the first")
+        submit(24)
+        let second = start + .microseconds(999)
+        #expect(sent(at: second) == 24)
+        let end = second + .milliseconds(1)
+        #expect(pipeline.gathersUntil(at: second) == end)
+        submit(23)
+        #expect(sent(at: end - .nanoseconds(1)) == nil)
+        submit(1)
+        #expect(sent(at: end - .nanoseconds(1)) == 24, "enough have gathered")
+        submit(23)
+        let late = end + .milliseconds(1)
+        #expect(pipeline.gathersUntil(at: late) == nil, "whoever comes now is looked after")
+        #expect(sent(at: late) == 23)
+        submit(2)
+        #expect(sent(at: late) == 2, "the last waited in vain")
+        submit(1)
+        #expect(sent(at: late + .milliseconds(1)) == 1)
+        submit(1)
+        #expect(sent(at: late + .milliseconds(1)) == 1, "the load is gone")
     }
 
     @Test("the loop is told to come once, and not at all while it comes by itself")

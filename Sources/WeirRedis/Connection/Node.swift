@@ -123,14 +123,15 @@ final class Node: @unchecked Sendable {
         var until: NIODeadline?
         repeat {
             if let channel { sendBatches(channel) }
-            until = pipeline.gathersUntil
+            until = pipeline.gathersUntil(at: .now())
         } while owner?.node(self, gathersUntil: until) == true
         if let until { lookAgain(at: until) }
     }
 
     /// What has gathered by then goes, whether or not the server has answered.
     private func lookAgain(at time: NIODeadline) {
-        guard !looksAgain, time > .now() else { return }
+        // Whoever comes earlier sees to it that somebody comes again.
+        guard !looksAgain else { return }
         looksAgain = true
         loop.scheduleTask(deadline: time) {
             self.looksAgain = false

@@ -34,8 +34,10 @@ struct Pipeline {
         /// While so many operations are under way, another batch waits until ``gathering`` have come together: a call costs
         /// both ends as much as twenty more operations in it do. With fewer there is no hurry to save, but to answer.
         var busy = 8
-        var gathering = 32
-        /// After so long a batch no longer waits for the one under way: the network is slow, not the server.
+        /// While batches of so many follow each other within ``gatheringTime``, the next gathers too when the answer has come:
+        /// as many are on their way again.
+        var gathering = 24
+        /// After so long since the last batch was sent the next no longer waits: the network is slow, not the server.
         var gatheringTime = TimeAmount.milliseconds(1)
         /// Whether all keys of a batch must lie in one slot, as in a cluster.
         var isCluster = false
@@ -51,6 +53,8 @@ struct Pipeline {
     private var inFlight = CircularBuffer<Sent>()
     private var batchesInFlight = 0
     private var operationsInFlight = 0
+    /// Whether the last batch was large, and soon after the one before.
+    private var isFlowing = false
     private var size = 0
     private var lastSent = NIODeadline.uptimeNanoseconds(0)
     private var lastHeard = NIODeadline.uptimeNanoseconds(0)
@@ -91,11 +95,14 @@ struct Pipeline {
         }
     }
 
-    /// Until when what comes may gather without anybody looking after it: the answer to a batch is expected, after which
-    /// the next is sent. Nil when there is none.
-    var gathersUntil: NIODeadline? {
-        guard isUp, !isBreakerOpen, !options.isCluster, operationsInFlight >= options.busy else { return nil }
-        return lastSent + options.gatheringTime
+    /// Until when what comes may gather without anybody looking after it: while the answer to a batch is expected, after
+    /// which the next is sent, or because many are likely to come. Nil when what comes is to go at once.
+    func gathersUntil(at now: NIODeadline) -> NIODeadline? {
+        guard isUp, !isBreakerOpen, !options.isCluster,
+            operationsInFlight >= options.busy || isFlowing
+        else { return nil }
+        let end = lastSent + options.gatheringTime
+        return now < end ? end : nil
     }
 
     /// The next batch to send, if one may be sent.
@@ -103,7 +110,7 @@ struct Pipeline {
     /// - Parameter gathers: whether it may wait for more to come.
     mutating func nextBatch(prefix: String, at now: NIODeadline, gathers: Bool = true) -> Batch? {
         guard isUp, !waiting.isEmpty, batchesInFlight < options.mostInFlight else { return nil }
-        if gathers, waiting.count < options.gathering, let gathersUntil, now < gathersUntil { return nil }
+        if gathers, waiting.count < options.gathering, gathersUntil(at: now) != nil { return nil }
         var batch = Batch()
         var count = 0
         // What asks for a slot that is on the move goes by itself, behind an ASKING.
@@ -131,6 +138,8 @@ struct Pipeline {
         guard count > 0 else { return nil }
         batchesInFlight += 1
         operationsInFlight += batch.operations.count
+        // When a batch has waited in vain, the next doesn't.
+        isFlowing = batch.operations.count >= options.gathering && now < lastSent + options.gatheringTime
         lastSent = now
         inFlight.append(.batch(batch, now))
         return batch
@@ -215,6 +224,7 @@ struct Pipeline {
         inFlight = CircularBuffer()
         batchesInFlight = 0
         operationsInFlight = 0
+        isFlowing = false
         size = 0
         return (operations, controls)
     }
