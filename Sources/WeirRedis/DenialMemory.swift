@@ -77,11 +77,8 @@ final class DenialMemory: Sendable {
             return entry
         }
         guard let entry else { return nil }
-        let passed = Ticks(max(0, (now - entry.sent).nanoseconds / 1000))
         var decision = entry.decision
-        decision.retryAfter = decision.retryAfter.map { max(1, $0 - passed) }
-        decision.resetAfter = decision.resetAfter.map { max(0, $0 - passed) }
-        decision.time += Timestamp(clamping: passed)
+        decision.age(by: max(0, (now - entry.sent).nanoseconds / 1000))
         return decision
     }
 

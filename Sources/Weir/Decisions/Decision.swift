@@ -57,14 +57,20 @@ public struct Decision: Sendable, Hashable {
 
     package var isUnasked: Bool { limit < 0 }
 
+    /// What is left of it so many ticks later, if nothing has happened meanwhile.
+    package mutating func age(by passed: Timestamp) {
+        time += passed
+        if resetTicks != Self.none { resetTicks = max(0, resetTicks - Ticks(passed)) }
+        if retryTicks != Self.none { retryTicks = max(1, retryTicks - Ticks(passed)) }
+    }
+
     /// The decision about another charge so many ticks later, when so many units more are there.
     ///
     /// - Parameter sequence: names that charge, above 0; 0 when nothing is charged.
     package func later(by passed: Timestamp, remaining more: Int64, charged sequence: UInt64) -> Decision {
         var decision = self
+        decision.age(by: passed)
         decision.remaining += more
-        decision.time += passed
-        if resetTicks != Self.none { decision.resetTicks = max(0, resetTicks - Ticks(passed)) }
         decision.sequence = sequence
         return decision
     }
