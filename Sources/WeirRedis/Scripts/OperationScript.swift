@@ -14,7 +14,8 @@
 /// are executed in the loop itself, and the functions for all others (`uncommon`) are made when one is needed.
 enum OperationScript {
     static let text = [
-        opening, "uncommon = uncommon or (function()", limits, buckets, windows, log, permits, requests, "end)()", closing,
+        opening, "uncommon = uncommon or (function()", limits, buckets, windows, log, permits, requests, "end)()",
+        closing,
     ].joined(separator: "\n")
 
     private static let opening = #"""
