@@ -199,24 +199,46 @@ extension Redis {
                 let usual = limits[random.below(limits.count)]
                 let requests = (0..<(1 + random.below(40))).map { _ in
                     let key = "key-\(random.below(keys))"
-                    let own = random.below(4) == 0 ? [usual, limits[random.below(limits.count)]] : [usual]
+                    // One limit mostly, else up to four, of which one may be there twice.
+                    let own =
+                        random.below(4) == 0
+                        ? [usual] + (0..<(1 + random.below(3))).map { _ in limits[random.below(limits.count)] } : [usual]
                     let cost = random.below(4) == 0 ? Int64(random.below(4)) : 1
                     let countsDenied = random.below(10) == 0
+                    let shadow = random.below(5) == 0 ? random.below(own.count) : -1
                     func charges(_ hasher: KeyHasher) -> [Charge] {
-                        (own.count > 1 && own[0].name == own[1].name ? [own[0]] : own).map { limit in
+                        own.enumerated().map { index, limit in
                             var charge = Charge(
                                 limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)
                             charge.countsDenied = countsDenied
+                            charge.isShadow = own.count > 1 && index == shadow
                             return charge
                         }
                     }
                     return (memory: charges(memory.keyHasher), redis: charges(redis.keyHasher))
                 }
+                // Now and then something else about one of the keys comes between.
+                let adjusted = random.below(3) == 0 ? random.below(requests.count) : -1
+                let other = random.below(requests.count)
+                let isReset = random.below(2) == 0
+                @Sendable func adjustment(_ charge: Charge) -> Adjustment {
+                    isReset ? .reset(charge.numbers, charge.key) : .debit(charge)
+                }
                 // What is submitted in one turn of the loop is sent in one call.
-                let answers = try await redis.client.loop.submit {
-                    requests.map { redis.client.ask($0.redis, at: .now()) }
+                let (answers, change) = try await redis.client.loop.submit {
+                    var change: StoreAnswer<Bool>?
+                    let answers = requests.enumerated().map { number, request in
+                        if number == adjusted { change = redis.client.apply(adjustment(requests[other].redis[0])) }
+                        return redis.client.ask(request.redis, at: .now())
+                    }
+                    return (answers, change)
                 }.get()
                 for (number, request) in requests.enumerated() {
+                    if number == adjusted {
+                        let inMemory = memory.applyNow(adjustment(requests[other].memory[0]))
+                        let inRedis = try await change?.value
+                        #expect(inMemory == inRedis, "change before \(number) of batch \(batch), seed \(seed)")
+                    }
                     let inMemory = try await memory.decide(request.memory).map(fields)
                     let inRedis = try await answers[number].value.get().map(fields)
                     guard inMemory == inRedis else {

@@ -16,21 +16,23 @@ struct Batch {
     /// How many answers the script gives.
     private(set) var count = 0
     private var run = Run()
-    private var last: Packed?
+    private var recent: [Packed] = []
     /// What most keys begin with in the command: their length, and the prefix.
     private var keyHead: [UInt8] = []
     private var seen = SeenKeys()
 
-    /// The decision in ``last``, if it stands for several keys.
+    /// The decision that was packed last, if it stands for several keys.
     private struct Run {
         /// The first of them.
         var key: Key?
+        var numbers: LimitNumbers?
+        var cost: Int64 = 0
         var length: UInt16 = 0
         /// Where its length is written.
         var place = 0
     }
 
-    /// The decision that was packed last, which the next is often equal to.
+    /// A decision that was packed before, which others are often equal to.
     private struct Packed {
         var numbers: LimitNumbers
         var cost: Int64
@@ -38,6 +40,9 @@ struct Batch {
         var isPlain: Bool
         var place: Int
         var length: Int
+
+        /// How many are looked through: about as many as a request has limits.
+        static let most = 8
     }
 
     var isAsking: Bool { operations.first?.isAsking == true }
@@ -89,7 +94,8 @@ struct Batch {
         guard !charge.isShadow, !charge.countsDenied, charge.required == charge.cost, charge.cost > 0 else {
             return false
         }
-        let goesOn = run.length > 0 && run.length < .max && last?.cost == charge.cost && last?.numbers == charge.numbers
+        let goesOn =
+            run.length > 0 && run.length < .max && run.cost == charge.cost && run.numbers == charge.numbers
         if !goesOn {
             guard charge.numbers.algorithm.kind == .tokenBucket, charge.cost <= charge.numbers.capacity,
                 charge.numbers.worth(of: charge.cost).ticks < 1 << 52
@@ -106,7 +112,9 @@ struct Batch {
             packedOperations.setInteger(run.length, at: run.place, endianness: .little)
         } else {
             pack(0, 4 | 16, charge.numbers, cost: charge.cost, required: charge.cost)
-            run = Run(key: charge.key, length: 1, place: packedOperations.writerIndex)
+            run = Run(
+                key: charge.key, numbers: charge.numbers, cost: charge.cost, length: 1,
+                place: packedOperations.writerIndex)
             packedOperations.writeInteger(run.length, endianness: .little)
         }
         return true
@@ -147,13 +155,14 @@ struct Batch {
     private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
         count += 1
         run.length = 0
-        if code == 0, let last, last.cost == cost, last.required == required, last.numbers == numbers,
+        if code == 0,
+            let same = recent.first(where: { $0.cost == cost && $0.required == required && $0.numbers == numbers }),
             let copied = try? packedOperations.copyBytes(
-                at: last.place, to: packedOperations.writerIndex, length: last.length)
+                at: same.place, to: packedOperations.writerIndex, length: same.length)
         {
             packedOperations.moveWriterIndex(forwardBy: copied)
             packedOperations.setInteger(
-                flags | (last.isPlain ? 8 : 0), at: packedOperations.writerIndex - last.length + 1)
+                flags | (same.isPlain ? 8 : 0), at: packedOperations.writerIndex - same.length + 1)
             return
         }
         let place = packedOperations.writerIndex
@@ -178,10 +187,11 @@ struct Batch {
                 packedOperations.writeSpan(requiredSpan)
             }
         }
-        guard code == 0 else { return }
-        last = Packed(
-            numbers: numbers, cost: cost, required: required, isPlain: isPlain, place: place,
-            length: packedOperations.writerIndex - place)
+        guard code == 0, recent.count < Packed.most else { return }
+        recent.append(
+            Packed(
+                numbers: numbers, cost: cost, required: required, isPlain: isPlain, place: place,
+                length: packedOperations.writerIndex - place))
     }
 
     private mutating func index(of numbers: LimitNumbers) -> UInt16 {

@@ -29,40 +29,44 @@ enum OperationScript {
         end
 
         local values = call('MGET', spread(KEYS))
-        -- States, by key: four values of the algorithm's own (a bucket: h, q, f, n), the key, the kind, whether the key was
-        -- there, two more of the algorithm's own, and when it is to be written, the limit (of a bucket just true).
-        local states, dirty
         local out, place, k, pos = { pack('<d', now) }, 1, 1, 1
-        -- Whether more charges of the same request follow.
-        local isWithin = false
-        local current, isSmall, n, fq, ff, mq
+        local limits, current, isSmall, n, fq, ff, mq = {}
+        -- States, by key: four values of the algorithm's own (a bucket: h, q, f, n), the key, the kind, whether the key was
+        -- there, two more of the algorithm's own (a bucket: the next q, the request that it is of), when it is to be written,
+        -- the limit (of a bucket just true), and a bucket's next f.
+        local states, dirty
+        -- The states that a request will charge if its other charges pass too; where it began, and with which key.
+        local pending, count, first, firstKey = nil, 0, 1, 1
+        -- Whether the request at hand is decided in the general way.
+        local isGeneral = false
         local uncommon
         while pos <= #ops do
           local code, flags, low, high = byte(ops, pos, pos + 3)
           local index = high * 256 + low
           if index ~= current then
-            current = index
-            isSmall, n, fq, ff, mq = unpack('<BI4dI4d', head, 25 + index * 63)
-            isSmall = isSmall == 1 and now < W
+            local l = limits[index]
+            if not l then
+              l = { unpack('<BI4dI4d', head, 25 + index * 63) }
+              limits[index] = l
+            end
+            current, isSmall, n, fq, ff, mq = index, l[1] == 1 and now < W, l[2], l[3], l[4], l[5]
           end
           -- Bit 4: so many keys that come up for the first time, each a token bucket of the same numbers and cost. A run is
           -- written as it is decided; others, which may be of one key, when all are.
-          local isRun, length = flags % 32 >= 16, 1
-          local cost, cq, cf, after
+          local isRun, length, after = flags % 32 >= 16, 1, pos + 20
+          local cost, cq, cf, step, lives
+          -- Bit 2: a request's last charge. Bit 3: its cost is all that it needs, and spans are below 2^52 ticks.
+          local isCommon = isSmall and code == 0 and not isGeneral and (flags % 16 == 12 or flags % 16 == 8)
           if isRun then
-            cost, cq, cf, length = unpack('<I4dI4I2', ops, pos + 4)
-          elseif isSmall then
+            cost, cq, cf, length, after = unpack('<I4dI4I2', ops, pos + 4)
+            -- Times to live are rounded up, so that few of them must be made texts of.
+            if length > 1 then
+              step, lives = fq / 16, {}
+              step = step < 64000 and 64000 or step - step % 1000 + 1000
+            end
+          elseif isCommon then
             cost, cq, cf = unpack('<I4dI4', ops, pos + 4)
-          end
-          -- Bits 2 and 3: a request's last charge, whose cost is all that it needs, with spans below 2^52 ticks.
-          local isCommon = isSmall and cost > 0 and (isRun or flags % 16 == 12 and code == 0 and not isWithin)
-          isWithin = code == 0 and flags % 8 < 4
-
-          -- Times to live are rounded up, so that few of them must be made texts of.
-          local step, lives
-          if length > 1 then
-            step, lives = fq / 16, {}
-            step = step < 64000 and 64000 or step - step % 1000 + 1000
+            isCommon = cost > 0
           end
           local last = k + length - 1
           while k <= last do
@@ -71,7 +75,8 @@ enum OperationScript {
               local key, value = KEYS[k], values[k]
               local s, q, f = states and states[key], 0, 0
               if s then
-                if s[6] ~= 0 or s[4] ~= n or s[1] ~= 0 then break end
+                -- Another charge of this request may be on the same key.
+                if s[6] ~= 0 or s[4] ~= n or s[1] ~= 0 or count > 0 and s[9] == first then break end
                 q, f = s[2], s[3]
               else
                 -- Bit 5: the key may have come up before in this call, and been written.
@@ -99,8 +104,8 @@ enum OperationScript {
               local aq, af = uq + cq, uf + cf
               if af >= n then aq, af = aq + 1, af - n end
               if uq >= mq or aq > fq or aq == fq and af > ff then break end
-              place = place + 1
               if isRun then
+                place = place + 1
                 -- The state before it, as it is kept: what is left is worked out from it.
                 out[place] = value or '\6\0\0\0\0\0\0\0\0'
                 local life = aq - aq % (step or 1000)
@@ -113,20 +118,42 @@ enum OperationScript {
                 q = now + aq
                 call('PSETEX', key, life, af == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, af, n))
               else
-                out[place] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, n)
-                if s then
-                  s[2], s[3] = now + aq, af
-                else
-                  s = { 0, now + aq, af, n, key, 0, value and true, 0, false, false }
-                  states, dirty = states or {}, dirty or {}
+                if not s then
+                  s = { 0, q, f, n, key, 0, value and true, 0, false, false, 0 }
+                  if not states then states, dirty, pending = {}, {}, {} end
                   states[key] = s
                 end
-                if not s[10] then dirty[#dirty + 1], s[10] = s, true end
+                if count == 0 and flags % 16 == 12 then
+                  -- All of its request: nothing to wait for.
+                  place = place + 1
+                  out[place] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, n)
+                  s[2], s[3] = now + aq, af
+                  if not s[10] then dirty[#dirty + 1], s[10] = s, true end
+                else
+                  if count == 0 then first, firstKey = pos, k end
+                  count = count + 1
+                  pending[count], s[8], s[9], s[11] = s, now + aq, first, af
+                  if flags % 16 == 12 then
+                    for i = 1, count do
+                      s = pending[i]
+                      q, f = s[2], s[3]
+                      out[place + i] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, s[4])
+                      s[2], s[3] = s[8], s[11]
+                      if not s[10] then dirty[#dirty + 1], s[10] = s, true end
+                    end
+                    place, count = place + count, 0
+                  end
+                end
               end
               k = k + 1
             end
             if k <= last then
-              states, dirty = states or {}, dirty or {}
+              if count > 0 then
+                -- A request's charges are decided together: all of them in the general way, from the first.
+                after, k, count, isGeneral = first, firstKey, 0, true
+                break
+              end
+              if not states then states, dirty, pending = {}, {}, {} end
         """#
 
     /// All limits as tables, for whatever is out of the ordinary.
@@ -136,16 +163,12 @@ enum OperationScript {
         local nowh = floor(now / W)
         local nowq = now - nowh * W
 
-        -- Kind, align, count, period, full (h, q, f), most (h, q, f), longest wait.
-        local limits = {}
+        -- A limit's count n, full (fh, fq, ff), most (mh, mq, mf), kind, align, period p and longest wait.
         local function limit(index)
           local l = limits[index]
-          if not l then
-            l = {}
-            local small
-            small, l.n, l.fq, l.ff, l.mq, l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait =
-            unpack('<BI4dI4dBBdddI4d', head, 25 + index * 63)
-            limits[index] = l
+          if not l.n then
+            l.n, l.fq, l.ff, l.mq = l[2], l[3], l[4], l[5]
+            l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait = unpack('<BBdddI4d', head, 50 + index * 63)
           end
           return l
         end
@@ -285,23 +308,23 @@ enum OperationScript {
         """#
 
     private static let closing = #"""
-              after = uncommon.execute(pos, code, flags, index)
-              place = #out
+              local next = uncommon.execute(pos, code, flags, index)
+              if not isRun then after = next end
+              place, isGeneral = #out, code == 0 and flags % 8 < 4
             end
           end
-          pos = pos + (isRun and 22 or 20)
-          if after and not isRun then pos = after end
+          pos = after
         end
 
         for i = 1, dirty and #dirty or 0 do
           local s = dirty[i]
-          if uncommon then
-            uncommon.write(s)
-          else
+          if s[10] == true and s[6] == 0 then
             -- What was charged here is ahead of now.
             local left, q, f = s[2] - now, s[2], s[3]
             call('PSETEX', s[5], (left - left % 1000) / 1000 + 2 + slack,
               f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, s[4]))
+          elseif uncommon then
+            uncommon.write(s)
           end
         end
         return table.concat(out)
