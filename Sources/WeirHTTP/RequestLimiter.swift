@@ -33,6 +33,8 @@ public final class RequestLimiter: Sendable {
         /// Whether there are names.
         let areUsed = Atomic<Bool>(false)
         let routes = Mutex<Set<AppRoute>>([])
+        /// Their warm-ups that end when the app is ready.
+        let readinessChecks = Mutex<[(path: String, warmUp: WarmUp)]>([])
     }
 
     /// - Parameters:
@@ -135,8 +137,10 @@ public final class RequestLimiter: Sendable {
         }
         if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
         routes.areUsed.store(true, ordering: .releasing)
-        return try RequestLimiter(
+        let limiter = try RequestLimiter(
             policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
+        routes.readinessChecks.withLock { $0 += limiter.ownReadinessChecks }
+        return limiter
     }
 
     /// Remembers that a route has a limit of its own, for ``verify(_:)``.
@@ -159,8 +163,12 @@ public final class RequestLimiter: Sendable {
         return plans.first { $0.rule.name == rule.name && $0.rule.warmUp?.until == warmUp.until }?.warmUp
     }
 
-    /// The warm-ups that end when the upstream answers 2xx at a path.
+    /// The warm-ups that end when the upstream answers 2xx at a path, those of limits that routes have in code too.
     public var readinessChecks: [(path: String, warmUp: WarmUp)] {
+        ownReadinessChecks + routes.readinessChecks.withLock { $0 }
+    }
+
+    private var ownReadinessChecks: [(path: String, warmUp: WarmUp)] {
         plans.compactMap { plan in
             guard case .ready(let path)? = plan.rule.warmUp?.until, let warmUp = plan.warmUp else { return nil }
             return (path, warmUp)

@@ -202,7 +202,8 @@ extension Redis {
                     // One limit mostly, else up to four, of which one may be there twice.
                     let own =
                         random.below(4) == 0
-                        ? [usual] + (0..<(1 + random.below(3))).map { _ in limits[random.below(limits.count)] } : [usual]
+                        ? [usual] + (0..<(1 + random.below(3))).map { _ in limits[random.below(limits.count)] }
+                        : [usual]
                     let cost = random.below(4) == 0 ? Int64(random.below(4)) : 1
                     let countsDenied = random.below(10) == 0
                     let shadow = random.below(5) == 0 ? random.below(own.count) : -1

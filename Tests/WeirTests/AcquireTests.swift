@@ -104,6 +104,52 @@ struct AcquireTests {
         #expect(try await inTime.value.allowed)
     }
 
+    @Test("the time to wait holds in line too, and for a leaky bucket's slot")
+    func withinInLine() async throws {
+        let limiter = limiter(try Limit("a", .perSecond(1)))
+        try await limiter.acquire("k")
+        let first = Task { try await limiter.acquire("k") }
+        try await until { clock.waiting == 1 }
+        // It stands behind the first, and would have its turn after a second, and its unit after two.
+        let inLine = Task { try await limiter.acquire("k", within: 900_000) }
+        let atTurn = Task { try await limiter.acquire("k", within: 1_500_000) }
+        try await until { clock.waiting == 3 }
+        clock.advance(by: 900_000)
+        #expect(await #expect(throws: AcquireError.self) { try await inLine.value }?.code == .late)
+        clock.advance(by: 100_000)
+        #expect(try await first.value.allowed)
+        #expect(await #expect(throws: AcquireError.self) { try await atTurn.value }?.code == .late)
+        clock.advance(by: 1_000_000)
+        #expect(try await limiter.acquire("k", within: 0).allowed, "who gave up has spent nothing, and holds no turn")
+
+        let leaky = self.limiter(try Limit("b", .perSecond(1), algorithm: .leakyBucket, maxWait: 10_000_000))
+        try await leaky.acquire("k")
+        let slot = await #expect(throws: AcquireError.self) { try await leaky.acquire("k", within: 999_999) }
+        #expect(slot?.code == .late)
+        let next = Task { try await leaky.acquire("k", within: 1_000_000) }
+        try await until { clock.waiting == 1 }
+        clock.advance(by: 1_000_000)
+        #expect(try await next.value.delay == 1_000_000, "the slot that was too late was given back")
+    }
+
+    @Test("who waits in line for so long at most and is cancelled holds no turn")
+    func cancelledInLine() async throws {
+        let limiter = limiter(try Limit("a", .perSecond(1)))
+        try await limiter.acquire("k")
+        let first = Task { try await limiter.acquire("k") }
+        try await until { clock.waiting == 1 }
+        let second = Task { try await limiter.acquire("k", within: 60_000_000) }
+        try await until { clock.waiting == 2 }
+        second.cancel()
+        await #expect(throws: CancellationError.self) { try await second.value }
+        let third = Task { try await limiter.acquire("k", within: 60_000_000) }
+        try await until { clock.waiting == 2 }
+        clock.advance(by: 1_000_000)
+        #expect(try await first.value.allowed)
+        clock.advance(by: 1_000_000)
+        #expect(try await third.value.allowed)
+    }
+
     @Test("a leaky bucket returns at the slot, and a slot that nobody takes is given back")
     func leaky() async throws {
         let limiter = limiter(try Limit("a", .perSecond(1), algorithm: .leakyBucket, maxWait: 10_000_000))

@@ -60,16 +60,22 @@ public struct Limiter: Sendable {
     /// - Parameters:
     ///   - key: whose budget is spent.
     ///   - cost: 1 to 10^9.
-    ///   - longest: the most microseconds to wait for the limit once it is its turn; nil for as long as it takes.
+    ///   - longest: the most microseconds to wait, in line, for the limit and for a leaky bucket's slot together; nil for as
+    ///     long as it takes.
     /// - Returns: the decision that allowed it.
     /// - Throws: ``AcquireError`` when it can never pass, or not in time; `CancellationError` when the task is cancelled:
     ///   then nothing was spent.
     @discardableResult
     public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
         let cost = max(1, cost)
-        let decision = try await takeTurn(key, cost, longest)
+        let start = store.now()
+        func left() -> Timestamp? { longest.map { $0 - max(0, store.now() - start) } }
+        let decision = try await takeTurn(key, cost, left)
         guard decision.delay > 0 else { return decision }
         do {
+            if let left = left(), decision.delay > left {
+                throw AcquireError(.late, "limit \(limit.name): the slot in \(decision.delay) microseconds is too late")
+            }
             try await store.clock.wait(decision.delay)
         } catch {
             if let receipt = decision.receipt { refund(receipt, key, cost: cost) }
@@ -78,10 +84,39 @@ public struct Limiter: Sendable {
         return decision
     }
 
-    private func takeTurn(_ key: String, _ cost: Int64, _ longest: Timestamp?) async throws -> Decision {
-        try await queues.enter(key)
+    /// Waits in line, so long at most.
+    private func enter(_ key: String, within longest: Timestamp?) async throws {
+        if queues.enterAtOnce(key) { return }
+        guard let longest else { return try await queues.enter(key) }
+        let isLate = AcquireError(.late, "limit \(limit.name): others were in line for too long")
+        guard longest > 0 else { throw isLate }
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await queues.enter(key)
+                return true
+            }
+            group.addTask {
+                try await store.clock.wait(longest)
+                return false
+            }
+            // Both are heard, for the turn may come just when the time is over, or the task is cancelled.
+            var hasTurn = false
+            var failure: (any Error)?
+            while let result = await group.nextResult() {
+                group.cancelAll()
+                switch result {
+                case .success(true): hasTurn = true
+                case .success(false): failure = failure ?? isLate
+                case .failure(let error): failure = failure ?? error
+                }
+            }
+            if !hasTurn, let failure { throw failure }
+        }
+    }
+
+    private func takeTurn(_ key: String, _ cost: Int64, _ remaining: () -> Timestamp?) async throws -> Decision {
+        try await enter(key, within: remaining())
         defer { queues.leave(key) }
-        let start = store.now()
         while true {
             try Task.checkCancellation()
             let freed = queues.freed(key)
@@ -92,7 +127,7 @@ public struct Limiter: Sendable {
                     .impossible,
                     "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
             }
-            let left = longest.map { $0 - max(0, store.now() - start) }
+            let left = remaining()
             guard let wait = decision.retryAfter else {
                 // Only concurrency: somebody must give a permit back.
                 try await waitForPermit(key, since: freed, left)

@@ -28,6 +28,15 @@ final class WaitingQueues: Sendable {
 
     private let state = Mutex(State())
 
+    /// Takes the turn if it is nobody's.
+    func enterAtOnce(_ key: String) -> Bool {
+        state.withLock { state in
+            guard state.queues[key] == nil else { return false }
+            state.queues[key] = Queue()
+            return true
+        }
+    }
+
     /// Waits for the turn.
     func enter(_ key: String) async throws {
         let id = state.withLock { state -> UInt64? in
