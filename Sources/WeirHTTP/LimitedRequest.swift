@@ -72,6 +72,10 @@ public final class LimitedRequest {
     var reported: Int?
     /// The request of a middleware around the one of this, which has been decided and passed.
     package var enclosing: LimitedRequest?
+    /// The same before this one begins: what was decided there isn't decided again.
+    package var around: LimitedRequest?
+    /// Whether the bypass's secret came with it.
+    package private(set) var isBypassed = false
     var policiesText = ""
     var policiesFor: [Int] = []
 
@@ -122,10 +126,16 @@ public final class LimitedRequest {
         origin = request.onlyValue(of: "Origin")
         let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
         if let refusal = checkAccess(request, facts, isPreflight) { return .verdict(.refuse(refusal)) }
-        if isPreflight || isExempt(request, facts) || bypasses(request) { return .verdict(.pass(delay: 0)) }
+        isBypassed = bypasses(request) || around?.isBypassed == true
+        if isPreflight || isExempt(request, facts) || isBypassed { return .verdict(.pass(delay: 0)) }
         limiter.limits.find(request, facts, into: &matched)
+        if let around { matched.removeAll { around.hasDecided(limiter.plans[$0.rule].rule.name) } }
         if matched.isEmpty { return .verdict(.pass(delay: 0)) }
         return findCosts(request, facts)
+    }
+
+    private func hasDecided(_ name: String) -> Bool {
+        parts.contains { limiter.plans[$0.rule].rule.name == name } || around?.hasDecided(name) == true
     }
 
     private func checkAccess(_ request: some LimitableRequest, _ facts: RequestFacts, _ isPreflight: Bool)
@@ -368,11 +378,15 @@ public final class LimitedRequest {
     }
 
     /// Forgets the request before, so that an answer to one that was never understood says nothing about it.
-    public func clear() { reset(limiter) }
+    public func clear() {
+        reset(limiter)
+        around = nil
+    }
 
     private func reset(_ limiter: RequestLimiter) {
         finish(isComplete: false)
         enclosing = nil
+        isBypassed = false
         origin = nil
         if self.limiter !== limiter {
             self.limiter = limiter

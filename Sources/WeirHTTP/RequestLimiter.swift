@@ -30,9 +30,11 @@ public final class RequestLimiter: Sendable {
     /// The limits that routes have in code, over all limiters of one policy: their names, and the routes.
     private final class RouteNames: Sendable {
         let names = Mutex<Set<String>>([])
-        /// Whether there are names.
+        /// Whether there are names, or several middlewares, so that one may be inside of another.
         let areUsed = Atomic<Bool>(false)
-        let routes = Mutex<Set<AppRoute>>([])
+        let middlewares = Atomic<Int>(0)
+        /// Their rules by name, with the routes that each is before.
+        let rules = Mutex<[String: (rule: LimitRule, routes: Set<AppRoute>)]>([:])
         /// Their warm-ups that end when the app is ready.
         let readinessChecks = Mutex<[(path: String, warmUp: WarmUp)]>([])
     }
@@ -44,7 +46,8 @@ public final class RequestLimiter: Sendable {
     ///   - lookup: for policies that look clients up (`redis_hash`); the store unless given.
     ///   - clock: for warm-up by time; the system's unless given.
     ///   - previous: the limiter that this one replaces, whose counters and warm-up go on.
-    /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given.
+    /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given, or a limit made in code would
+    ///   let everybody pass, or nobody.
     public convenience init(
         policy: Policy,
         store: (any Store)? = nil,
@@ -66,6 +69,7 @@ public final class RequestLimiter: Sendable {
             throw PolicyError(
                 "the policy names a store, \(url.prefix { $0 != ":" })://…, that was not passed to the limiter")
         }
+        try policy.checkLimits()
         if policy.usesTokens, verifier == nil {
             throw PolicyError("the policy uses tokens ('jwt'), but no token verifier was passed to the limiter")
         }
@@ -143,15 +147,29 @@ public final class RequestLimiter: Sendable {
         return limiter
     }
 
-    /// Remembers that a route has a limit of its own, for ``verify(_:)``.
-    package func noteLimitedInCode(_ route: AppRoute) { routes.routes.withLock { _ = $0.insert(route) } }
+    /// Counts a middleware that decides by this limiter.
+    package func noteMiddleware() {
+        if routes.middlewares.wrappingAdd(1, ordering: .relaxed).newValue > 1 {
+            routes.areUsed.store(true, ordering: .releasing)
+        }
+    }
 
-    func isLimitedInCode(_ route: AppRoute) -> Bool { routes.routes.withLock { $0.contains(route) } }
+    /// Remembers that a route has this limiter's limits of its own, for ``verify(_:)``.
+    package func noteLimitedInCode(_ route: AppRoute) {
+        routes.rules.withLock { rules in
+            for rule in policy.limits { rules[rule.name, default: (rule, [])].routes.insert(route) }
+        }
+    }
+
+    /// The rules that routes have in code, with the routes.
+    var rulesInCode: [(rule: LimitRule, routes: Set<AppRoute>)] {
+        routes.rules.withLock { $0.values.sorted { $0.rule.name < $1.rule.name } }
+    }
 
     /// Whether both are of one policy: one may be of a route's own limit beside the other.
     package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
 
-    /// Whether routes have limits of their own in code.
+    /// Whether routes have limits of their own in code, or another middleware of this policy may be around one.
     package var hasRouteLimits: Bool { routes.areUsed.load(ordering: .acquiring) }
 
     /// Whether any rule looks at the path.

@@ -33,8 +33,23 @@ final class LimitEngine: Sendable {
     /// case counts or nothing is said, 2 when it doesn't count.
     private let builderCase = Atomic<UInt8>(0)
 
+    /// Headers that no handler is to see: secrets, and what only a trusted proxy may say.
+    private let secretNames: [HTTPField.Name]
+    private let trustedNames: [HTTPField.Name]
+
     /// The exchange of the next middleware around, of whatever policy, that limits in code may be inside of.
-    @TaskLocal static var enclosing: LimitExchange?
+    @TaskLocal static var enclosing: Enclosing?
+
+    /// An exchange while the handler runs: a task that the handler leaves behind must not keep it.
+    final class Enclosing: Sendable {
+        private let value: Mutex<LimitExchange?>
+
+        init(_ exchange: LimitExchange) { value = Mutex(exchange) }
+
+        var exchange: LimitExchange? { value.withLock { $0 } }
+
+        func leave() { value.withLock { $0 = nil } }
+    }
 
     private static let nobody = IPAddress(bits: 0, isIPv4: false)
 
@@ -48,6 +63,9 @@ final class LimitEngine: Sendable {
         fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
         ownNames = settings.names.compactMap { HTTPField.Name($0) }
         ownLengths = ownNames.reduce(0) { $0 | 1 << ($1.canonicalName.utf8.count & 63) }
+        secretNames = limiter.strippedHeaders.compactMap { HTTPField.Name($0) }
+        trustedNames = limiter.trustedHeaders.compactMap { HTTPField.Name($0) }
+        limiter.noteMiddleware()
     }
 
     /// The limiters in force. They are made anew when the store's secret for keys has become another, as it does when a
@@ -92,6 +110,20 @@ final class LimitEngine: Sendable {
             }
         case .unixDomainSocket: return Self.nobody
         }
+    }
+
+    /// Whether a request may have to be changed for ``withoutSecrets(_:peer:)``.
+    var hidesHeaders: Bool { !secretNames.isEmpty || !trustedNames.isEmpty }
+
+    /// The request as a handler may see it; nil when that is as it came.
+    func withoutSecrets(_ request: Request, peer: IPAddress) -> Request? {
+        var names = secretNames
+        if !current().exact.isTrusted(peer) { names += trustedNames }
+        names = names.filter { request.headers.contains($0) }
+        if names.isEmpty { return nil }
+        var head = request.head
+        for name in names { head.headerFields[name] = nil }
+        return Request(head: head, body: request.body)
     }
 
     // MARK: Match

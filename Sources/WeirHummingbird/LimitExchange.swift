@@ -1,5 +1,5 @@
-import HTTPTypes
-import Hummingbird
+public import HTTPTypes
+public import Hummingbird
 import NIOCore
 import Synchronization
 import Weir
@@ -32,13 +32,18 @@ final class LimitExchange: @unchecked Sendable {
     /// The next one around this, of whatever policy.
     private let around: LimitExchange?
 
+    /// Whom the app has identified, and who is told of denials: for the exchanges inside this one too. Set before there are
+    /// any.
+    var client: AppClient?
+    var denied: (@Sendable (Denial) -> Void)?
+
     init(_ engine: LimitEngine, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
         self.engine = engine
         self.pooled = pooled
         self.limiter = limiter
         self.route = route
         hasRouteLimits = limiter.hasRouteLimits
-        around = hasRouteLimits ? LimitEngine.enclosing : nil
+        around = hasRouteLimits ? LimitEngine.enclosing?.exchange : nil
     }
 
     deinit { end(isComplete: false) }
@@ -47,7 +52,8 @@ final class LimitExchange: @unchecked Sendable {
 
     /// What there is to do first; a verdict, if nothing is to be waited for.
     func begin(_ request: Request, peer: IPAddress, client: AppClient?) -> LimitedRequest.Step {
-        limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
+        if around != nil { limited.around = outer?.limited }
+        return limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
     }
 
     /// Goes on after the first step, to the verdict. Returns with it the request whose body can be read, if that was read here.
@@ -87,6 +93,9 @@ final class LimitExchange: @unchecked Sendable {
         return verdict
     }
 
+    /// Whom a middleware of the same policy around this one has identified.
+    var outerClient: AppClient? { around == nil ? nil : outer?.client }
+
     /// The exchange of a middleware of the same policy around this one, if it goes on. One of another policy may be between.
     private var outer: LimitExchange? {
         var next = around
@@ -107,7 +116,7 @@ final class LimitExchange: @unchecked Sendable {
         }
         defer { engine.endDelay() }
         do {
-            try await Task.sleep(for: .microseconds(delay))
+            try await limiter.wait(delay)
         } catch {
             giveBack()
             throw error
@@ -118,7 +127,7 @@ final class LimitExchange: @unchecked Sendable {
     // MARK: answer
 
     /// Adds headers to the handler's response, and watches its end if something hangs on it.
-    func answer(_ response: inout Response) {
+    func answer(_ response: inout Response, to request: Request) {
         addHeaders(to: &response.headers)
         guard limited.mustFinish else { return end(isComplete: true) }
         if limited.metersResponse {
@@ -126,6 +135,8 @@ final class LimitExchange: @unchecked Sendable {
                 HTTPField.Name(name).map { response.headers[values: $0] } ?? []
             }
         }
+        // Nobody writes the body of an answer to HEAD.
+        if request.method == .head { return end(isComplete: true) }
         response.body = watched(response.body)
     }
 
@@ -154,8 +165,19 @@ final class LimitExchange: @unchecked Sendable {
         }
     }
 
-    /// What is to be told of a request that was refused; nil when no limit refused it.
-    func denial(of request: Request) -> Denial? {
+    /// Tells of a request that a limit denied, here and around here.
+    func tellDenied(_ request: Request) {
+        var listeners: [@Sendable (Denial) -> Void] = []
+        var next: LimitExchange? = self
+        while let exchange = next {
+            if let denied = exchange.denied { listeners.append(denied) }
+            next = exchange.outer
+        }
+        guard !listeners.isEmpty, let denial = denial(of: request) else { return }
+        for listener in listeners { listener(denial) }
+    }
+
+    private func denial(of request: Request) -> Denial? {
         guard let decision = limited.reportedDecision, !decision.allowed else { return nil }
         return Denial(
             limits: limited.violatedPolicies, method: request.method.rawValue, route: route?.template,
@@ -190,7 +212,13 @@ final class LimitExchange: @unchecked Sendable {
             limited.responseHead(status: status.code) { _ in [] }
         }
         end(isComplete: !limited.metersBody)
-        return error is CancellationError || headers.isEmpty ? error : LimitedError(original: error, headers: headers)
+        if var error = error as? HTTPError {
+            error.headers.append(contentsOf: headers)
+            return error
+        }
+        // An error that is no response is left as it is, for whoever outside knows what to make of it.
+        guard let error = error as? any HTTPResponseError, !headers.isEmpty else { return error }
+        return LimitedError(original: error, headers: headers)
     }
 
     private func addHeaders(to headers: inout HTTPFields) {
@@ -234,17 +262,19 @@ private struct MeteringWriter: ResponseBodyWriter {
     }
 }
 
-/// An error of a handler's, whose response has headers about limits.
-private struct LimitedError: HTTPResponseError {
-    let original: any Error
+/// An error of a handler's that makes a response, and the headers about limits that this has.
+///
+/// Middlewares outside ``RateLimitMiddleware`` see it in place of the handler's own, unless that is Hummingbird's `HTTPError`,
+/// which gets the headers itself, or no `HTTPResponseError`.
+public struct LimitedError: HTTPResponseError {
+    /// What the handler threw.
+    public let original: any HTTPResponseError
     let headers: HTTPFields
 
-    var status: HTTPResponse.Status { (original as? any HTTPResponseError)?.status ?? .internalServerError }
+    public var status: HTTPResponse.Status { original.status }
 
-    func response(from request: Request, context: some RequestContext) throws -> Response {
-        var response =
-            try (original as? any HTTPResponseError)?.response(from: request, context: context)
-            ?? Response(status: .internalServerError)
+    public func response(from request: Request, context: some RequestContext) throws -> Response {
+        var response = try original.response(from: request, context: context)
         response.headers.append(contentsOf: headers)
         return response
     }

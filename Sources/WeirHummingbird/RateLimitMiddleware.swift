@@ -12,10 +12,15 @@ public import WeirHTTP
 /// ```
 ///
 /// It applies to the routes that are added after it; `limiter.verify(router)` finds those that
-/// it missed. Behind a router it knows the route: a rule whose path fits the route's template applies, however a request
+/// it missed. A middleware of the same limiter inside another decides only what that one didn't. A handler sees neither the
+/// bypass's secret nor, unless a trusted proxy sent them, the headers that only those may send. An error that a handler
+/// throws keeps its type, and its response gets the headers if it makes one itself.
+///
+/// Behind a router it knows the route: a rule whose path fits the route's template applies, however a request
 /// spelled its path, and `key: [route]` of a limit without a path is the template.
 public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     private let engine: LimitEngine
+    let limiter: RequestLimiter
     private let peer: @Sendable (Context) -> SocketAddress?
     private let client: (@Sendable (Request, Context) -> AppClient?)?
     private let denied: (@Sendable (Denial) -> Void)?
@@ -26,7 +31,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ///   - limiter: the policy, and where it counts.
     ///   - client: names the client when the app knows it, such as a user who has logged in, and maybe its tier; nil for
     ///     whomever the policy finds.
-    ///   - denied: is told of each request that a limit denied, for logs and metrics.
+    ///   - denied: is told of each request that a limit denied, here or in a route's own limit inside, for logs and metrics.
     public init(
         _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
         denied: (@Sendable (Denial) -> Void)? = nil
@@ -45,6 +50,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
         client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
     ) {
+        self.limiter = limiter
         engine = LimitEngine(limiter)
         self.peer = peer
         self.client = client
@@ -56,8 +62,10 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ) async throws -> Response {
         let exchange = engine.exchange(for: request, in: context)
         let peer = engine.address(peer(context))
-        let client = client?(request, context)
-        // Another request only where a body was read: a copy of one counts a dozen references.
+        let client = client?(request, context) ?? exchange.outerClient
+        if exchange.hasRouteLimits { exchange.client = client }
+        exchange.denied = denied
+        // Another request only where it isn't as it came: a copy of one counts a dozen references.
         var reread: Request?
         let verdict: LimitedRequest.Verdict
         switch exchange.begin(request, peer: peer, client: client) {
@@ -68,14 +76,19 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         }
         switch verdict {
         case .refuse(let problem):
-            if let denied, let denial = exchange.denial(of: request) { denied(denial) }
+            exchange.tellDenied(request)
             return exchange.refuse(problem, to: request)
         case .pass(let delay):
             if delay > 0, let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
+            if engine.hidesHeaders, let stripped = engine.withoutSecrets(reread ?? request, peer: peer) {
+                reread = stripped
+            }
             var response: Response
             do {
                 if exchange.hasRouteLimits {
-                    response = try await LimitEngine.$enclosing.withValue(exchange) {
+                    let enclosing = LimitEngine.Enclosing(exchange)
+                    defer { enclosing.leave() }
+                    response = try await LimitEngine.$enclosing.withValue(enclosing) {
                         try await next(reread ?? request, context)
                     }
                 } else if let reread {
@@ -86,16 +99,17 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             } catch {
                 throw exchange.failed(error)
             }
-            exchange.answer(&response)
+            exchange.answer(&response, to: request)
             return response
         }
     }
 }
 
-/// A request that a limit denied. Nothing in it is a secret, and nothing was made up by the client but the path.
+/// A request that a limit denied. Nothing in it is a secret; the method and the path are as the client made them up.
 public struct Denial: Sendable, Hashable {
     /// The names of the limits that deny, in the policy's order.
     public var limits: [String]
+    /// As sent: no label for a metric.
     public var method: String
     /// The router's template, such as `/users/{id}`: few enough to be a metric's label. Nil when no route was found.
     public var route: String?

@@ -12,8 +12,9 @@ extension RateLimitMiddleware {
     /// - Parameters:
     ///   - rule: the limit; what it says of paths and methods must hold too.
     ///   - limiter: gives the store and the policy's other settings: who is asking, tiers, headers.
-    ///   - client: names the client when the app knows it.
-    ///   - denied: is told of each request that this limit denied.
+    ///   - client: names the client when the app knows it; unless given, it is whom the middleware of the same limiter
+    ///     around this one was told of.
+    ///   - denied: is told of each request that this limit denied; that middleware's is, too.
     /// - Throws: `PolicyError` when a limit of this name is there already.
     public init(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
@@ -30,8 +31,8 @@ public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
     /// The path before its routes.
     private let prefix: RouterPath
 
-    init(_ parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>, _ limiter: RequestLimiter) {
-        self.limiter = limiter
+    init(_ parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>) {
+        limiter = middleware.limiter
         group = parent.group().add(middleware: middleware)
         prefix = Self.path(of: parent)
     }
@@ -77,19 +78,23 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     ///   - rate: how much, and how often.
     ///   - key: whose budget it is; the client's unless told otherwise.
     ///   - limiter: gives the store and the policy's other settings.
-    ///   - client: names the client when the app knows it.
+    ///   - client: names the client when the app knows it; unless given, it is whom the middleware of the same limiter
+    ///     around these routes was told of.
+    ///   - denied: is told of each request that this limit denied; that middleware's is, too.
     /// - Throws: `PolicyError` when a limit of this name is there already.
     public func limited(
         _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,
-        client: (@Sendable (Request, Context) -> AppClient?)? = nil
+        client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
     ) throws(PolicyError) -> LimitedRoutes<Context> {
-        try limited(LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client)
+        try limited(
+            LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client, denied: denied)
     }
 
     /// Routes with a limit of their own.
     public func limited(
-        _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil
+        _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+        denied: (@Sendable (Denial) -> Void)? = nil
     ) throws(PolicyError) -> LimitedRoutes<Context> {
-        LimitedRoutes(self, try RateLimitMiddleware(rule, in: limiter, client: client), limiter)
+        LimitedRoutes(self, try RateLimitMiddleware(rule, in: limiter, client: client, denied: denied))
     }
 }

@@ -10,7 +10,7 @@ extension RequestLimiter {
     /// ```
     ///
     /// A route that was added before the middleware is found when the middleware is the router's first, or when the route
-    /// was there before any: Hummingbird doesn't show more of a route's chain. A router of `HummingbirdRouter`'s doesn't
+    /// was there before any; a middleware of a group, when the router has none: Hummingbird doesn't show more of a route's chain. A router of `HummingbirdRouter`'s doesn't
     /// tell its routes: `verify(_:)` with a list of routes does it for those.
     ///
     /// - Returns: the routes that no limit covers.
@@ -57,9 +57,11 @@ private struct RouterChains {
     }
 
     func passesLimiter(_ route: AppRoute) -> Bool {
-        guard let place else { return false }
         guard let middleware = outermost[route] else { return false }
-        if place == 0 { return middleware is any LimitingMiddleware }
+        // The router's first, or a group's in a router that has none.
+        if middleware is any LimitingMiddleware { return true }
+        guard let place else { return false }
+        if place == 0 { return false }
         // What stands behind the first can't be seen; but a route that was there before the first has it not either.
         return first.map { type(of: $0) == type(of: middleware) } ?? false
     }

@@ -11,6 +11,8 @@ struct Inbox {
     /// Whether the loop was told to come.
     private var isExpected = false
     private var gathersUntil: NIODeadline?
+    /// How many gather at the node already.
+    private var ahead = 0
 
     init(gathering: Int) {
         self.gathering = gathering
@@ -20,7 +22,9 @@ struct Inbox {
     mutating func append(_ operation: Operation) -> Bool {
         operations.append(operation)
         if isExpected { return false }
-        if let gathersUntil, operation.submitted < gathersUntil, operations.count < gathering { return false }
+        if let gathersUntil, operation.submitted < gathersUntil, ahead + operations.count < gathering {
+            return false
+        }
         isExpected = true
         return true
     }
@@ -37,8 +41,11 @@ struct Inbox {
 
     /// The loop goes, and comes back by itself until then; nil when it can't say so. Then it must take what came meanwhile,
     /// for whoever handed that over has told nobody.
-    mutating func gather(until time: NIODeadline?) -> [Operation] {
+    ///
+    /// - Parameter count: how many that were taken before are not yet sent.
+    mutating func gather(until time: NIODeadline?, behind count: Int) -> [Operation] {
         gathersUntil = time
+        ahead = count
         return time == nil && !isExpected ? empty() : []
     }
 }

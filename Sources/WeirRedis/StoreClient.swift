@@ -319,8 +319,8 @@ extension StoreClient: NodeOwner {
 
     func nodeIsAboutToSend(_ node: Node) { emptyInbox() }
 
-    func node(_ node: Node, gathersUntil time: NIODeadline?) -> Bool {
-        let operations = inbox.withLock { $0.gather(until: time) }
+    func node(_ node: Node, gathersUntil time: NIODeadline?, behind count: Int) -> Bool {
+        let operations = inbox.withLock { $0.gather(until: time, behind: count) }
         for operation in operations { router.submit(operation) }
         return !operations.isEmpty
     }

@@ -226,6 +226,28 @@ extension InApp {
             #expect(throws: PolicyError.self) {
                 try Policy(limits: [LimitRule("a", try .perMinute(1)), LimitRule("a", try .perHour(1))])
             }
+            func refuses(_ rule: LimitRule, _ word: String) throws {
+                let error = #expect(throws: PolicyError.self) {
+                    try RequestLimiter(policy: Policy(limits: [rule]))
+                }
+                #expect(error?.description.contains("limit 'x': \(word)") == true, "\(error?.description ?? "")")
+                #expect(throws: PolicyError.self) { try router.limited(rule, in: limiter) }
+            }
+            let rate = try Rate.perMinute(5)
+            try refuses(LimitRule("x"), "it has no rate")
+            try refuses(LimitRule("x", rate, by: []), "its key has no dimension")
+            try refuses(LimitRule("x", rate, by: [.parameter("id")]), "its key is the parameter 'id'")
+            try refuses(LimitRule(name: "x", allowance: .each(["a": .rates([rate])])), "its rates are given by tier")
+            var rule = LimitRule("x", rate)
+            for (cost, word) in [
+                (CostRule.fixed(6), "a cost of 6 is above its capacity of 5"), (.fixed(-9), "a cost of -9 is below 0"),
+                (.request(.query("n"), fallback: 1, max: 6), "a largest cost of 6 is above"),
+                (.request(.query("n"), fallback: 3, max: 2), "its default cost of 3 is above the largest, 2"),
+                (.response(.status([:]), reserve: 6, fallback: 0, max: nil), "a reserve of 6 is above"),
+            ] {
+                rule.cost = cost
+                try refuses(rule, word)
+            }
             var policy = try Policy(limits: [])
             policy.server.store = .shared(url: "redis://localhost")
             let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }
@@ -266,6 +288,26 @@ extension InApp {
             #expect(
                 error?.description.contains("limit 'p': no route of the app fits '/predct'; did you mean '/predict'?")
                     == true)
+            // Rules in code are held against the routes too.
+            var elsewhere = LimitRule("elsewhere", try .perMinute(1))
+            elsewhere.match = try Match(paths: "/predct")
+            let inCode = Router(context: ClientContext.self)
+            let ofCode = try self.limiter()
+            try inCode.limited(elsewhere, in: ofCode).post("predict") { _, _ in "" }
+            let misplaced = #expect(throws: PolicyError.self) { try ofCode.verify(inCode) }
+            #expect(misplaced?.description.contains("limit 'elsewhere': no route of the app fits '/predct'") == true)
+            var shadow = LimitRule("shadow", try .perMinute(1))
+            shadow.isShadow = true
+            let shadowed = Router(context: ClientContext.self)
+            let ofShadow = try self.limiter()
+            try shadowed.limited(shadow, in: ofShadow).post("predict") { _, _ in "" }
+            #expect(try ofShadow.verify(shadowed).unlimited.map(\.description) == ["POST /predict"])
+            // A group's own middleware is found where the router has none.
+            let grouped = Router(context: ClientContext.self)
+            let ofGroup = try limiter("limits: [{name: p, rate: 1/minute}]")
+            grouped.group("api").add(middleware: RateLimitMiddleware(ofGroup)).get("a") { _, _ in "" }
+            grouped.get("b") { _, _ in "" }
+            #expect(try ofGroup.verify(grouped).unlimited.map(\.description) == ["GET /b"])
             // The middleware behind the routes: nothing is limited.
             let late = Router(context: ClientContext.self)
             late.get("a") { _, _ in "" }

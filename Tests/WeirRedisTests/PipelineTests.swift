@@ -142,7 +142,7 @@ struct PipelineTests {
         #expect(taken() == 2)
         #expect(taken() == 0)
 
-        let left = inbox.gather(until: start + .milliseconds(1))
+        let left = inbox.gather(until: start + .milliseconds(1), behind: 0)
         #expect(left.isEmpty)
         #expect(!hand(start))
         #expect(!hand(start))
@@ -156,8 +156,8 @@ struct PipelineTests {
     func nothingIsForgotten() {
         var inbox = Inbox(gathering: 3)
         func hand(_ operation: Operation) -> Bool { inbox.append(operation) }
-        func leave() -> [Operation] { inbox.gather(until: nil) }
-        _ = inbox.gather(until: start + .milliseconds(1))
+        func leave() -> [Operation] { inbox.gather(until: nil, behind: 0) }
+        _ = inbox.gather(until: start + .milliseconds(1), behind: 0)
         let (forgotten, _) = operation(at: start)
         #expect(!hand(forgotten))
         #expect(leave().map(ObjectIdentifier.init) == [ObjectIdentifier(forgotten)])

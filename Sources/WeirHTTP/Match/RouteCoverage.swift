@@ -46,7 +46,8 @@ extension RequestLimiter {
                         message: "\(what): no route of the app fits '\(pattern)'\(hint)"))
             }
         }
-        for rule in policy.limits { check(rule.match, "limit '\(rule.name)'") }
+        let inCode = rulesInCode
+        for rule in policy.limits + inCode.map(\.rule) { check(rule.match, "limit '\(rule.name)'") }
         for rule in policy.access { check(rule.match, "an access rule") }
         for match in policy.exempt { check(match, "an exemption") }
         guard errors.isEmpty else { throw PolicyError(errors) }
@@ -54,7 +55,7 @@ extension RequestLimiter {
         for route in routes {
             if passes(route), policy.exempt.contains(where: { $0.covers(route) }) {
                 coverage.exempt.append(route)
-            } else if !isLimitedInCode(route),
+            } else if !inCode.contains(where: { $1.contains(route) && !$0.isShadow && $0.match.covers(route) }),
                 !passes(route) || !policy.limits.contains(where: { !$0.isShadow && $0.match.covers(route) })
             {
                 coverage.unlimited.append(route)

@@ -1,26 +1,38 @@
 public import Weir
 
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
 extension Policy {
     /// The policy in a file.
     ///
     /// - Parameters:
     ///   - path: of a `weir.yaml`.
-    ///   - environment: what `${NAME}` in it stands for.
+    ///   - environment: what `${NAME}` in it stands for; the process's environment unless given.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
-    public static func file(_ path: String, environment: [String: String] = [:]) throws(PolicyError) -> Policy {
+    public static func file(
+        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(PolicyError) -> Policy {
         try read(contentsOf: path, environment: environment).get()
     }
 
     /// The policy in a text of YAML.
     ///
+    /// - Parameter environment: what `${NAME}` in it stands for; the process's environment unless given.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
-    public static func text(_ yaml: String, environment: [String: String] = [:]) throws(PolicyError) -> Policy {
+    public static func text(
+        _ yaml: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(PolicyError) -> Policy {
         try read(yaml, file: "policy", environment: environment).get()
     }
 
     /// A policy written in code.
     ///
-    /// - Throws: ``PolicyError`` when two of its limits have one name, or a name can't stand in a header.
+    /// - Throws: ``PolicyError`` when two of its limits have one name, or a name can't stand in a header. What else can be
+    ///   wrong with it is said when a ``RequestLimiter`` is made, for it may still be changed.
     public init(limits: [LimitRule]) throws(PolicyError) {
         self.init()
         self.limits = limits
@@ -33,6 +45,56 @@ extension Policy {
             throw PolicyError("a limit's name must be 1 to 64 letters, digits, '_' or '-', not '\(rule.name)'")
         }
         if let clash = LimitRule.nameClashes(in: limits).first { throw PolicyError(clash.message) }
+    }
+
+    /// That each limit can let somebody pass, and not everybody.
+    func checkLimits() throws(PolicyError) {
+        for rule in limits {
+            if let problem = rule.problem(in: self) { throw PolicyError("limit '\(rule.name)': \(problem)") }
+        }
+    }
+}
+
+extension LimitRule {
+    /// What is wrong with a rule made in code; of one in a file the reader says it, with its place.
+    fileprivate func problem(in policy: Policy) -> String? {
+        if key.isEmpty { return "its key has no dimension; the budget of everybody together is [.global]" }
+        for allowance in allowance.values {
+            if case .rates(let rates) = allowance, rates.isEmpty {
+                return "it has no rate; say .unlimited if that is meant"
+            }
+        }
+        if case .each(let tiers) = allowance {
+            guard let fallback = policy.tiers?.fallback else {
+                return "its rates are given by tier, but the policy has no tiers, so nobody would be limited"
+            }
+            guard tiers[fallback] != nil else { return "it has no rate for the default tier '\(fallback)'" }
+        }
+        for case .parameter(let name) in key
+        where match.paths.isEmpty || !match.paths.allSatisfy({ $0.parameters.contains(name) }) {
+            return "its key is the parameter '\(name)', which its match's paths don't have"
+        }
+        return costProblem
+    }
+
+    private var costProblem: String? {
+        let capacity = smallestCapacity ?? Rate.largestCount
+        func above(_ what: String, _ value: Int64) -> String? {
+            if value < 0 { return "\(what) of \(value) is below 0" }
+            return value > capacity
+                ? "\(what) of \(value) is above its capacity of \(capacity), so such a request would never pass" : nil
+        }
+        switch cost {
+        case .fixed(let units): return above("a cost", units)
+        case .request(_, let fallback, let most):
+            if let most, fallback > most { return "its default cost of \(fallback) is above the largest, \(most)" }
+            return above("a default cost", fallback) ?? most.flatMap { above("a largest cost", $0) }
+        case .response(_, let reserve, let fallback, _):
+            if algorithm == .leakyBucket {
+                return "its cost is in the response, before which a \(algorithm) must decide"
+            }
+            return above("a reserve", reserve) ?? (fallback < 0 ? "a default cost of \(fallback) is below 0" : nil)
+        }
     }
 }
 

@@ -16,7 +16,9 @@ protocol NodeOwner: AnyObject, Sendable {
     func nodeIsAboutToSend(_ node: Node)
     /// What is handed over until then is looked after without a word: the node is about to hear of its server. Returns
     /// whether something was submitted because that isn't so.
-    func node(_ node: Node, gathersUntil time: NIODeadline?) -> Bool
+    ///
+    /// - Parameter count: how many operations wait at the node already.
+    func node(_ node: Node, gathersUntil time: NIODeadline?, behind count: Int) -> Bool
 }
 
 /// One server: a connection that is made again whenever it is lost, with a ``Pipeline`` of operations.
@@ -122,9 +124,11 @@ final class Node: @unchecked Sendable {
         owner?.nodeIsAboutToSend(self)
         var until: NIODeadline?
         repeat {
-            if let channel { sendBatches(channel) }
-            until = pipeline.gathersUntil(at: .now())
-        } while owner?.node(self, gathersUntil: until) == true
+            // One time for both, or what isn't sent yet at the first might gather no more at the second.
+            let now = NIODeadline.now()
+            if let channel { sendBatches(channel, at: now) }
+            until = pipeline.gathersUntil(at: now)
+        } while owner?.node(self, gathersUntil: until, behind: pipeline.waitingCount) == true
         if let until { lookAgain(at: until) }
     }
 
@@ -139,8 +143,7 @@ final class Node: @unchecked Sendable {
         }
     }
 
-    private func sendBatches(_ channel: any Channel, gathers: Bool = true) {
-        let now = NIODeadline.now()
+    private func sendBatches(_ channel: any Channel, at now: NIODeadline, gathers: Bool = true) {
         var wrote = false
         while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now, gathers: gathers) {
             if batch.isAsking {
@@ -268,7 +271,7 @@ final class Node: @unchecked Sendable {
             probeTask?.cancel()
             // What gives something back is sent still.
             owner?.nodeIsAboutToSend(self)
-            if let channel { sendBatches(channel, gathers: false) }
+            if let channel { sendBatches(channel, at: .now(), gathers: false) }
             failAll(StoreFailure(.unavailable, "the store is closed"))
             flush()
             owner = nil

@@ -66,6 +66,9 @@ struct Pipeline {
 
     var isIdle: Bool { inFlight.isEmpty && waiting.isEmpty }
 
+    /// How many operations are to be sent.
+    var waitingCount: Int { waiting.count }
+
     /// The connection is ready for operations.
     mutating func open(at now: NIODeadline) {
         isUp = true
@@ -110,7 +113,11 @@ struct Pipeline {
     /// - Parameter gathers: whether it may wait for more to come.
     mutating func nextBatch(prefix: String, at now: NIODeadline, gathers: Bool = true) -> Batch? {
         guard isUp, !waiting.isEmpty, batchesInFlight < options.mostInFlight else { return nil }
-        if gathers, waiting.count < options.gathering, gathersUntil(at: now) != nil { return nil }
+        if gathers, waiting.count < options.gathering, gathersUntil(at: now) != nil,
+            waiting.reduce(0, { $0 + $1.size }) < Batch.most
+        {
+            return nil
+        }
         var batch = Batch()
         var count = 0
         // What asks for a slot that is on the move goes by itself, behind an ASKING.

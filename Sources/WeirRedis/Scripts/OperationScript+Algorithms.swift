@@ -235,7 +235,9 @@ extension OperationScript {
     static let log = #"""
         -- A log is a list: a header (the sum, the last and the first entry's times, the last's cost), then an entry for each
         -- instant. It and permits are written at once.
-        local function expire(key, ticks) call('PEXPIRE', key, floor(ticks / 1000) + 1 + slack) end
+        local function expire(key, ticks)
+          call('PEXPIRE', key, min(floor(ticks / 1000) + 1 + slack, 9007199254740))
+        end
         local function log_head(s) return pack('<BdddI4', 5, s[1], s[2], s[4], s[8]) end
         local function log_write(l, s)
           if s[1] <= 0 then

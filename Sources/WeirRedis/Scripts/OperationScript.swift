@@ -318,8 +318,8 @@ enum OperationScript {
 
         for i = 1, dirty and #dirty or 0 do
           local s = dirty[i]
-          if s[10] == true and s[6] == 0 then
-            -- What was charged here is ahead of now.
+          if s[10] == true and s[6] == 0 and s[1] == 0 then
+            -- What was charged last in the common way is ahead of now.
             local left, q, f = s[2] - now, s[2], s[3]
             call('PSETEX', s[5], (left - left % 1000) / 1000 + 2 + slack,
               f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, s[4]))
