@@ -8,7 +8,7 @@ import WeirHummingbird
 ///
 /// By hand: an `HGETALL` for each request, and for made-up keys as well; a key that isn't there gets the limits of
 /// nobody, which is none. Here answers are kept for two seconds, unknown keys fall back to their address and are looked up
-/// a few times a second at most, and an upgrade takes effect within seconds.
+/// twenty times a second at most from one address, and an upgrade takes effect within seconds.
 enum TiersFromRedis: Example {
     static let title = "tiers by API key from a Redis hash"
     static let needsRedis = true

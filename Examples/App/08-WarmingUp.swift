@@ -17,7 +17,8 @@ enum WarmingUp: Example {
         let router = Router(context: ClientContext.self)
         router.add(middleware: RateLimitMiddleware(limiter))
         router.addModel("predict", "small")
-        // In an app that loads its model at start, this is where the loading ends.
+        // So that both can be seen by hand. An app that loads its model asks nobody:
+        // app.addServices(RateLimitService(limiter, isReady: { await model.isLoaded }))
         router.post("loaded") { _, _ in
             limiter.endWarmUp()
             return "ready"

@@ -3,7 +3,7 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// The limit's numbers come from the environment, and from a `.env` file beside the app where the environment is silent.
+/// The limit's numbers come from the environment, and from a `.env` file in the working directory where the environment is silent.
 ///
 /// By hand: `int(os.getenv("RATE_LIMIT", 60))`, where `60/minute` is a crash at the first request, or an empty value no
 /// limit at all. Here a policy names what it needs as `${NAME}`, and what is missing or makes no sense is an error at start,

@@ -7,8 +7,9 @@ import WeirHummingbird
 /// used, streamed or not.
 ///
 /// By hand: the tokens are guessed from the length of the prompt, or counted after the response in a second step that a
-/// client avoids by closing the connection. Here a reserve is charged before, the true number is settled at the end, and
-/// who goes away pays at least the reserve.
+/// client avoids by closing the connection, or by not asking for the usage of a stream. Here a reserve is charged before and
+/// the true number is settled at the end; what doesn't say its usage, or breaks off before it does, costs the policy's
+/// `default`, so nothing is gained by hiding it.
 enum LanguageModelTokens: Example {
     static let title = "LLM tokens: requests and tokens a minute together, charged from the response"
 
@@ -19,6 +20,13 @@ enum LanguageModelTokens: Example {
             struct Chat: Decodable {
                 var prompt: String
                 var stream: Bool?
+                /// As OpenAI's API has it: a stream tells its usage only to who asks for it.
+                var includeUsage: Bool?
+
+                enum CodingKeys: String, CodingKey {
+                    case prompt, stream
+                    case includeUsage = "include_usage"
+                }
             }
             let chat = try await request.decode(as: Chat.self, context: context)
             let words = chat.prompt.split(separator: " ")
@@ -34,7 +42,8 @@ enum LanguageModelTokens: Example {
                     for word in words {
                         try await writer.write(ByteBuffer(string: "data: {\"text\": \"\(word.count)\"}\n\n"))
                     }
-                    try await writer.write(ByteBuffer(string: "data: \(usage)\n\ndata: [DONE]\n\n"))
+                    if chat.includeUsage == true { try await writer.write(ByteBuffer(string: "data: \(usage)\n\n")) }
+                    try await writer.write(ByteBuffer(string: "data: [DONE]\n\n"))
                     try await writer.finish(nil)
                 })
         }

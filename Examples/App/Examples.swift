@@ -26,6 +26,7 @@ struct Examples {
         }
         let variables = ProcessInfo.processInfo.environment
         var surroundings = Surroundings(variables: variables)
+        defer { (surroundings.store as? RedisStore)?.close() }
         if all[number - 1].needsRedis {
             let address = try RedisAddress(variables["REDIS_URL"] ?? "redis://127.0.0.1:6379")
             let store = try RedisStore(address)

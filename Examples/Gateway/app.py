@@ -60,6 +60,8 @@ async def chat(body: dict):
         for word in words:
             yield f"data: {json.dumps({'text': len(word)})}\n\n"
             await asyncio.sleep(0)
-        yield f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n"
+        if body.get("include_usage"):
+            yield f"data: {json.dumps(usage)}\n\n"
+        yield "data: [DONE]\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream")
