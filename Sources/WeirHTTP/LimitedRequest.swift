@@ -285,7 +285,10 @@ public final class LimitedRequest {
         case .header(let name): value = request.onlyValue(of: name) ?? ""
         case .claim(let name): value = identity?.token?.claim(name) ?? ""
         case .parameter(let name):
-            value = match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.routedPath) ?? "" : ""
+            let found =
+                match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.routedPath) ?? "" : ""
+            // A router's path is as it was sent: what is encoded in one of many ways is one value to whoever decodes it.
+            value = facts.route?.path == nil ? found : RequestPath.decoded(segment: found)
         }
         hasher.append(value, seed: 0, to: &dimensions)
     }

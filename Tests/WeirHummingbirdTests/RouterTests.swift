@@ -182,7 +182,7 @@ extension InApp {
             router.get("users/:id") { _, context in context.parameters.get("id") ?? "" }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
                 #expect(try await exchangeApart(port, "GET", "/users/1").status == 200)
-                for path in ["/users/1/", "//users/1", "/a://b/users/1", "/c://d/users/1"] {
+                for path in ["/users/1/", "//users/1", "/users/%31", "/a://b/users/1", "/c://d/users/1"] {
                     let answer = try await exchangeApart(port, "GET", path)
                     #expect(answer.status != 200, "\(path): \(answer.text)")
                 }

@@ -115,6 +115,13 @@ public struct RequestPath: Sendable, Hashable {
         return endsWithSlash || segments.isEmpty ? segments + [.empty] : segments
     }
 
+    /// A segment decoded once, as it is matched; itself where it can't be decoded.
+    static func decoded(segment text: String) -> String {
+        guard text.utf8.contains(UInt8(ascii: "%")), let segment = try? segment(Array(text.utf8)[...], lenient: true)
+        else { return text }
+        return String(decoding: segment.matched, as: UTF8.self)
+    }
+
     /// Decodes one segment once, and encodes it again in one spelling: what arrived encoded and isn't an unreserved
     /// character stays encoded, because to the upstream it is data and no delimiter.
     private static func segment(_ part: ArraySlice<UInt8>, lenient: Bool) throws(Refusal) -> Segment {
