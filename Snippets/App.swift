@@ -1,8 +1,6 @@
 // A Hummingbird app with a policy from a file, a limit in code, and a check at start.
 
 import Hummingbird
-import Weir
-import WeirHTTP
 import WeirHummingbird
 
 func makeRouter() throws -> Router<ClientContext> {

@@ -57,6 +57,25 @@ extension InApp {
             var description: String
             var policy: String
             var calls: [Call]
+            /// Whether the store is gone, so that the policy's `on_store_failure` decides.
+            var hasNoStore = false
+        }
+
+        /// A server that isn't there.
+        private struct NoStore: Store {
+            let keyHasher = KeyHasher()
+
+            func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
+                failed()
+            }
+
+            func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> { .pending(failed()) }
+
+            private func failed<Value: Sendable>() -> PendingAnswer<Result<Value, StoreFailure>> {
+                let answer = PendingAnswer<Result<Value, StoreFailure>>()
+                answer.complete(.failure(StoreFailure(.unavailable, "gone")))
+                return answer
+            }
         }
 
         static func get(_ path: String = "/", _ headers: [String: String] = [:], after: Timestamp = 0) -> Call {
@@ -181,6 +200,18 @@ extension InApp {
                 description: "count_denied",
                 policy: "limits: [{name: a, rate: 2/minute, count_denied: true}]",
                 calls: times(3, get()) + [get(after: 30_000_000)]),
+            Case(
+                description: "a warm-up that ends by time",
+                policy: "limits: [{name: a, rate: 4/minute, warm_up: {factor: 0.5, after: 1m}}]",
+                calls: times(3, get()) + [get(after: 59_999_999), get(after: 1)]),
+            Case(
+                description: "no store: denied, because one limit says so",
+                policy: "limits: [{name: a, rate: 1/minute}, {name: b, rate: 1/minute, on_store_failure: deny}]",
+                calls: times(2, get()), hasNoStore: true),
+            Case(
+                description: "no store: counted here",
+                policy: "limits: [{name: a, rate: 1/minute}, {name: b, rate: 1/minute, on_store_failure: allow}]",
+                calls: times(2, get()), hasNoStore: true),
         ]
 
         /// What must be the same. Neither adds or drops others of these.
@@ -194,16 +225,18 @@ extension InApp {
             for name in names {
                 lines += answer.headers.filter { $0.name == name }.map { "\($0.name): \($0.value)" }
             }
-            if answer.status == 429 || answer.status == 403 || answer.status == 413 || answer.status == 400 {
+            if [400, 403, 413, 429, 503].contains(answer.status) {
                 lines.append(answer["content-type"] ?? "-")
             }
             return lines + (call.method == "HEAD" ? [] : [answer.unchunked])
         }
 
-        private func limiter(_ policy: String, _ folder: Folder, _ clock: ManualClock) throws -> RequestLimiter {
+        private func limiter(_ rule: Case, _ folder: Folder, _ clock: ManualClock) throws -> RequestLimiter {
             _ = try folder.write("alice pro\nbob free\n", "keys.txt")
-            let file = try folder.write(policy, "weir.yaml")
-            return try RequestLimiter(policy: .file(file, environment: ["SECRET": "0123456789abcdef"]), clock: clock)
+            let file = try folder.write(rule.policy, "weir.yaml")
+            return try RequestLimiter(
+                policy: .file(file, environment: ["SECRET": "0123456789abcdef"]),
+                store: rule.hasNoStore ? NoStore() : nil, clock: clock)
         }
 
         @Test("answer alike", arguments: cases)
@@ -224,13 +257,13 @@ extension InApp {
             let start: Timestamp = 1_790_000_000_000_000
             let clock = ManualClock(at: start)
             let router = Router(context: ClientContext.self)
-            router.add(middleware: RateLimitMiddleware(try limiter(rule.policy, folder, clock)))
+            router.add(middleware: RateLimitMiddleware(try limiter(rule, folder, clock)))
             addRoutes(router)
             try await withServer(router.buildResponder()) { try await run($0, clock) }
             let other = ManualClock(at: start)
             let plain = Router(context: ClientContext.self)
             addRoutes(plain)
-            let gate = try limiter(rule.policy, folder, other)
+            let gate = try limiter(rule, folder, other)
             try await withServer(plain.buildResponder()) { upstream in
                 try await withGateway(gate, upstream: upstream) { try await run($0, other) }
             }
