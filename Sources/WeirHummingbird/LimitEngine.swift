@@ -162,6 +162,9 @@ final class LimitEngine: Sendable {
         }
     }
 
+    /// Whether headers have some under the names of ours.
+    func hasOwn(_ headers: HTTPFields) -> Bool { ownNames.isEmpty || ownNames.contains { headers.contains($0) } }
+
     /// A header field; nil when its name is none, for which the policy was checked.
     func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
         let place = header.rawValue

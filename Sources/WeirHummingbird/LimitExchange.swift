@@ -206,7 +206,7 @@ final class LimitExchange: @unchecked Sendable {
     /// The handler threw: its response, which is made later, has headers too.
     func failed(_ error: any Error) -> any Error {
         var headers = HTTPFields()
-        addHeaders(to: &headers)
+        addHeaders(to: &headers, carried: (error as? HTTPError)?.headers ?? (error as? LimitedError)?.headers)
         if limited.metersResponse {
             let status = (error as? any HTTPResponseError)?.status ?? .internalServerError
             limited.responseHead(status: status.code) { _ in [] }
@@ -221,10 +221,13 @@ final class LimitExchange: @unchecked Sendable {
         return LimitedError(original: error, headers: headers)
     }
 
-    private func addHeaders(to headers: inout HTTPFields) {
+    /// - Parameter carried: the headers of what came from inside, if these aren't they.
+    private func addHeaders(to headers: inout HTTPFields, carried: HTTPFields? = nil) {
         let outer = outer
         if outer == nil { limited.enclosing = nil }
-        let isReported = hasRouteLimits && state.withLock { $0.isReported }
+        // What an exchange inside wrote may be gone, when a middleware between made another response.
+        let isReported =
+            hasRouteLimits && state.withLock { $0.isReported } && engine.hasOwn(carried ?? headers)
         if !isReported, limited.isLimited {
             engine.removeOwn(from: &headers)
             headers.reserveCapacity(headers.count + LimitHeader.allCases.count)

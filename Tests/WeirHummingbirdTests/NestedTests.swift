@@ -160,6 +160,28 @@ extension InApp {
             }
         }
 
+        @Test("a response that a middleware between two limits makes has the headers of the one around")
+        func between() async throws {
+            let limiter = try limiter("limits: [{name: app, rate: 10/hour}]")
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            router.add(middleware: ErrorMiddleware())
+            let routes = try router.limited("route", to: .perHour(5), in: limiter)
+            routes.get("app") { _, _ -> String in throw AppError() }
+            routes.get("http") { _, _ -> String in throw HTTPError(.conflict) }
+            routes.get("other") { _, _ -> String in throw HTTPError(.forbidden) }
+            routes.get("teapot") { _, _ -> String in throw Teapot() }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                for (path, status, limit) in [
+                    ("app", 410, "10"), ("http", 400, "5"), ("other", 403, "5"), ("teapot", 418, "5"),
+                ] {
+                    let answer = try await exchangeApart(port, "GET", "/" + path)
+                    #expect(answer.status == status && answer["X-RateLimit-Limit"] == limit, "\(path)")
+                    #expect(answer.headers.filter { $0.name == "x-ratelimit-limit" }.count == 1)
+                }
+            }
+        }
+
         @Test("a route's own warm-up ends with the others")
         func warmUp() async throws {
             let limiter = try limiter("limits: []")
