@@ -172,10 +172,15 @@ extension Redis {
             if !remembersDenials { #expect(redis.statistics.answeredLocally == 0) }
         }
 
-        @Test("give the same decisions to requests that share a call, about few keys or many")
-        func agreeInBatches() async throws {
+        /// Now, and when times begin to need more than 52 bits.
+        static let starts: [Timestamp] = [
+            Timestamp(Date().timeIntervalSince1970 * 1_000_000), (1 << 52) - 1_000_000_000,
+        ]
+
+        @Test("give the same decisions to requests that share a call, about few keys or many", arguments: starts)
+        func agreeInBatches(start: Timestamp) async throws {
             let server = try await RedisServer(try Folder())
-            let clock = ManualClock(at: Timestamp(Date().timeIntervalSince1970 * 1_000_000))
+            let clock = ManualClock(at: start)
             let redis = try await makeStore(server.url) {
                 $0.clock = clock
                 $0.remembersDenials = false
