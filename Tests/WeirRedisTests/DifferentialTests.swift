@@ -172,6 +172,29 @@ extension Redis {
             if !remembersDenials { #expect(redis.statistics.answeredLocally == 0) }
         }
 
+        @Test("a bucket whose time outgrows 52 bits between two operations of a call is written")
+        func outgrows() async throws {
+            let server = try await RedisServer(try Folder())
+            let clock = ManualClock(at: 4_503_598_579_803_861)
+            let redis = try await makeStore(server.url) { $0.clock = clock }
+            let day: Timestamp = 86_400_000_000
+            let limit = try Limit("a", Rate(7, per: day, burst: 5))
+            let key = redis.keyHasher.key("k", seed: redis.keyHasher.seed(for: limit.identity))
+            let charge = Charge(limit.numbers, key: key)
+            // The same limit with other numbers, which bring the state to whole ticks above 2^52.
+            let changed = Charge(try Limit("a", Rate(1, per: day, burst: 5)).numbers, key: key)
+            let receipt = Receipt(time: clock.now() - 1000, delay: 0, sequence: 5)
+            let (reset, decided, refunded) = try await redis.client.loop.submit {
+                (
+                    redis.client.apply(.reset(limit.numbers, key)), redis.client.ask([charge], at: .now()),
+                    redis.client.apply(.refund(changed, receipt))
+                )
+            }.get()
+            _ = try await reset.value
+            #expect(try await decided.value.get()[0].allowed)
+            _ = try await refunded.value
+        }
+
         /// Now, and when times begin to need more than 52 bits.
         static let starts: [Timestamp] = [
             Timestamp(Date().timeIntervalSince1970 * 1_000_000), (1 << 52) - 1_000_000_000,
