@@ -10,8 +10,9 @@ extension RequestLimiter {
     /// ```
     ///
     /// A route that was added before the middleware is found when the middleware is the router's first, or when the route
-    /// was there before any; a middleware of a group, when the router has none: Hummingbird doesn't show more of a route's chain. A router of `HummingbirdRouter`'s doesn't
-    /// tell its routes: `verify(_:)` with a list of routes does it for those.
+    /// was there before any; a middleware of a group is seen when the router has none. Hummingbird doesn't show more of a
+    /// route's chain. A router of `HummingbirdRouter`'s doesn't tell its routes: `verify(_:)` with a list of routes does it
+    /// for those.
     ///
     /// - Returns: the routes that no limit covers.
     /// - Throws: `PolicyError` that names each rule whose path fits none of the routes.
