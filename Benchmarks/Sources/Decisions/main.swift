@@ -124,6 +124,7 @@ func nanosecondsToMatch(rules: Int, operations: Int) throws -> Double {
 func printAllocations(operations: Int) throws {
     func count(_ body: () -> Void) -> Double {
         for _ in 0..<1000 { body() }
+        count_allocations()
         let before = allocations()
         for _ in 0..<operations { body() }
         return Double(allocations() - before) / Double(operations)

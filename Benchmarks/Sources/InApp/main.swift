@@ -74,6 +74,7 @@ case ("allocations", 3):
             }
         }
         try await run(1000)
+        count_allocations()
         let before = allocations()
         try await run(count)
         return Double(allocations() - before) / Double(count)
