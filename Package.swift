@@ -151,7 +151,8 @@ let package = Package(
         .testTarget(
             name: "WeirHummingbirdTests",
             dependencies: [
-                "WeirHummingbird", "WeirGateway", "WeirTesting", "TestSupport",
+                "WeirHummingbird", "WeirGateway", "WeirJWT", "WeirTesting", "TestSupport",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdRouter", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),

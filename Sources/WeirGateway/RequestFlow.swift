@@ -216,6 +216,9 @@ final class RequestFlow: ChannelDuplexHandler {
             bodyLimit = limit
             phase = .readingBody
             sendContinue()
+            // After a lookup the body may be here already, or be held back.
+            process()
+            readOn()
         }
     }
 

@@ -1,11 +1,14 @@
+import Crypto
 import Foundation
 import Hummingbird
 import Logging
+import Synchronization
 import TestSupport
 import Testing
 import Weir
 import WeirHTTP
 import WeirHummingbird
+import WeirJWT
 import WeirTesting
 
 /// All tests that start servers, one after another.
@@ -59,7 +62,52 @@ extension InApp {
             var calls: [Call]
             /// Whether the store is gone, so that the policy's `on_store_failure` decides.
             var hasNoStore = false
+            /// Whether requests are really held until their slots, while the decisions' clock stands.
+            var holds = false
         }
+
+        /// Tells the time of a clock that is set by hand, and lets others wait by the machine's.
+        private struct StandingClock: TickClock {
+            let manual: ManualClock
+
+            func now() -> Timestamp { manual.now() }
+        }
+
+        /// Hashes on a server that answers later, and each question only once.
+        private final class Hashes: TierLookup {
+            private let found = Mutex<[String: LookupAnswer]>([:])
+
+            func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+                let name = "\(client) \(hash.field ?? "")"
+                if let answer = found.withLock({ $0[name] }) { return .decided(answer) }
+                let tiers = ["alice": "pro", "bob": "free"]
+                let answer = LookupAnswer(
+                    isKnown: tiers[client] != nil, value: hash.field.flatMap { _ in tiers[client] })
+                let pending = PendingAnswer<Result<LookupAnswer, StoreFailure>>()
+                Task.detached {
+                    self.found.withLock { $0[name] = answer }
+                    pending.complete(.success(answer))
+                }
+                return .pending(pending)
+            }
+        }
+
+        /// A token for `sub` that is in force for 100 seconds, signed by this key or another.
+        private static func token(_ sub: String, tier: String, key: String = secret) -> String {
+            func url(_ data: some DataProtocol) -> String {
+                Data(data).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing(
+                    "=", with: "")
+            }
+            let claims = "{\"sub\":\"\(sub)\",\"tier\":\"\(tier)\",\"exp\":1790000100}"
+            let signed = url(Data("{\"alg\":\"HS256\",\"kid\":\"s\"}".utf8)) + "." + url(Data(claims.utf8))
+            let code = HMAC<SHA256>.authenticationCode(
+                for: Data(signed.utf8), using: SymmetricKey(data: Data(key.utf8)))
+            return "\(signed).\(url(Data(code)))"
+        }
+
+        private static let secret = "a secret of thirty-two characters"
+
+        private static func bearer(_ token: String) -> [String: String] { ["Authorization": "Bearer \(token)"] }
 
         /// A server that isn't there.
         private struct NoStore: Store {
@@ -153,6 +201,43 @@ extension InApp {
                     get("/", ["X-API-Key": "bob", "X-Weir-Bypass": "0123456789abcdef"]),
                 ]),
             Case(
+                description: "clients and tiers by their tokens, until these have expired",
+                policy: """
+                    client: [{jwt: {claim: sub, keys: keys.json}}]
+                    tiers: {source: {jwt: {claim: tier}}, default: free}
+                    access: [{match: {path: /tokens}, tier: [pro]}]
+                    limits: [{name: a, rate: {free: 1/minute, pro: 3/minute}}]
+                    """,
+                calls: [
+                    get("/", bearer(token("alice", tier: "pro"))), get("/", bearer(token("alice", tier: "pro"))),
+                    get("/tokens", bearer(token("alice", tier: "pro"))), get("/", bearer(token("alice", tier: "pro"))),
+                    get("/tokens", bearer(token("bob", tier: "free"))), get("/", bearer(token("bob", tier: "free"))),
+                    get("/", bearer(token("carol", tier: "pro", key: "another of at least thirty-two bytes"))), get(),
+                    get("/", bearer(token("alice", tier: "pro")), after: 99_000_000),
+                    get("/", bearer(token("alice", tier: "pro")), after: 2_000_000),
+                    get("/", bearer("not.a.token")), get("/", ["Authorization": "Basic YTpi"]),
+                ]),
+            Case(
+                description: "clients and tiers that a server looks up",
+                policy: """
+                    client: [{header: X-API-Key, known: {redis_hash: 'api_key:{client}'}}]
+                    tiers: {source: {redis_hash: 'api_key:{client}', field: tier}, default: free}
+                    access: [{match: {path: /tokens}, tier: [pro]}]
+                    limits:
+                      - {name: a, rate: {free: 2/minute, pro: 3/minute}}
+                      - {name: b, match: {path: /predict}, rate: 9/minute, cost: {json_length: /inputs, max: 8}}
+                    """,
+                calls: [
+                    post("/predict", "{\"inputs\": [1, 2, 3]}", ["X-API-Key": "alice"]),
+                    get("/tokens", ["X-API-Key": "alice"]),
+                    get("/", ["X-API-Key": "alice"]), get("/", ["X-API-Key": "alice"]),
+                    post(
+                        "/predict", "{\"pad\": \"\(String(repeating: "x", count: 300_000))\", \"inputs\": []}",
+                        ["X-API-Key": "bob"]),
+                    get("/tokens", ["X-API-Key": "bob"]), get("/", ["X-API-Key": "bob"]),
+                    get("/", ["X-API-Key": "nobody"]), get(), get(),
+                ]),
+            Case(
                 description: "addresses that a trusted proxy forwards",
                 policy: """
                     trusted_proxies: [127.0.0.1]
@@ -197,6 +282,10 @@ extension InApp {
                 policy: "limits: [{name: a, rate: 1/minute, algorithm: leaky-bucket, max_wait: 0s}]",
                 calls: times(2, get())),
             Case(
+                description: "a leaky bucket that holds requests until their slots",
+                policy: "limits: [{name: a, rate: 20/second, algorithm: leaky-bucket, max_wait: 100ms}]",
+                calls: times(4, get()), holds: true),
+            Case(
                 description: "count_denied",
                 policy: "limits: [{name: a, rate: 2/minute, count_denied: true}]",
                 calls: times(3, get()) + [get(after: 30_000_000)]),
@@ -231,12 +320,16 @@ extension InApp {
             return lines + (call.method == "HEAD" ? [] : [answer.unchunked])
         }
 
-        private func limiter(_ rule: Case, _ folder: Folder, _ clock: ManualClock) throws -> RequestLimiter {
+        private func limiter(_ rule: Case, _ folder: Folder, _ clock: ManualClock) async throws -> RequestLimiter {
             _ = try folder.write("alice pro\nbob free\n", "keys.txt")
+            let key = Data(Self.secret.utf8).base64EncodedString().replacing("=", with: "")
+            let keys = "{\"keys\": [{\"kty\": \"oct\", \"kid\": \"s\", \"alg\": \"HS256\", \"k\": \"\(key)\"}]}"
+            _ = try folder.write(keys, "keys.json")
             let file = try folder.write(rule.policy, "weir.yaml")
             return try RequestLimiter(
                 policy: .file(file, environment: ["SECRET": "0123456789abcdef"]),
-                store: rule.hasNoStore ? NoStore() : nil, clock: clock)
+                store: rule.hasNoStore ? NoStore() : nil, verifier: try await KeySetVerifier(json: keys, clock: clock),
+                lookup: Hashes(), clock: rule.holds ? StandingClock(manual: clock) : clock)
         }
 
         @Test("answer alike", arguments: cases)
@@ -245,6 +338,7 @@ extension InApp {
             var answers: [[[String]]] = []
             func run(_ port: Int, _ clock: ManualClock) async throws {
                 var seen: [[String]] = []
+                let begin = ContinuousClock.now
                 for call in rule.calls {
                     clock.advance(by: call.after)
                     seen.append(
@@ -253,17 +347,19 @@ extension InApp {
                                 port, call.method, call.path, headers: call.headers, body: call.body), call))
                 }
                 answers.append(seen)
+                // The second and the third have their slots after 50 and 100 ms, and none is released before.
+                if rule.holds { #expect(ContinuousClock.now - begin >= .milliseconds(150)) }
             }
             let start: Timestamp = 1_790_000_000_000_000
             let clock = ManualClock(at: start)
             let router = Router(context: ClientContext.self)
-            router.add(middleware: RateLimitMiddleware(try limiter(rule, folder, clock)))
+            router.add(middleware: RateLimitMiddleware(try await limiter(rule, folder, clock)))
             addRoutes(router)
             try await withServer(router.buildResponder()) { try await run($0, clock) }
             let other = ManualClock(at: start)
             let plain = Router(context: ClientContext.self)
             addRoutes(plain)
-            let gate = try limiter(rule, folder, other)
+            let gate = try await limiter(rule, folder, other)
             try await withServer(plain.buildResponder()) { upstream in
                 try await withGateway(gate, upstream: upstream) { try await run($0, other) }
             }
