@@ -66,6 +66,30 @@ extension InApp {
             var holds = false
         }
 
+        /// Decides in memory, and says so later and from elsewhere, as a server does.
+        private struct LateStore: Store {
+            let memory: MemoryStore
+
+            var keyHasher: KeyHasher { memory.keyHasher }
+
+            func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
+                var made: [Decision] = []
+                guard memory.decide(charges, into: &made) == nil else { return nil }
+                return late(made)
+            }
+
+            func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
+                guard case .decided(let isChanged) = memory.apply(adjustment) else { return .decided(false) }
+                return .pending(late(isChanged))
+            }
+
+            private func late<Value: Sendable>(_ value: Value) -> PendingAnswer<Result<Value, StoreFailure>> {
+                let answer = PendingAnswer<Result<Value, StoreFailure>>()
+                Task.detached { answer.complete(.success(value)) }
+                return answer
+            }
+        }
+
         /// Tells the time of a clock that is set by hand, and lets others wait by the machine's.
         private struct StandingClock: TickClock {
             let manual: ManualClock
@@ -320,51 +344,66 @@ extension InApp {
             return lines + (call.method == "HEAD" ? [] : [answer.unchunked])
         }
 
-        private func limiter(_ rule: Case, _ folder: Folder, _ clock: ManualClock) async throws -> RequestLimiter {
+        private func limiter(
+            _ rule: Case, _ folder: Folder, _ clock: ManualClock, answersLate: Bool
+        ) async throws -> RequestLimiter {
             _ = try folder.write("alice pro\nbob free\n", "keys.txt")
             let key = Data(Self.secret.utf8).base64EncodedString().replacing("=", with: "")
             let keys = "{\"keys\": [{\"kty\": \"oct\", \"kid\": \"s\", \"alg\": \"HS256\", \"k\": \"\(key)\"}]}"
             _ = try folder.write(keys, "keys.json")
             let file = try folder.write(rule.policy, "weir.yaml")
+            let store: (any Store)? =
+                if rule.hasNoStore { NoStore() } else if answersLate {
+                    LateStore(memory: MemoryStore(clock: clock))
+                } else { nil }
             return try RequestLimiter(
-                policy: .file(file, environment: ["SECRET": "0123456789abcdef"]),
-                store: rule.hasNoStore ? NoStore() : nil, verifier: try await KeySetVerifier(json: keys, clock: clock),
-                lookup: Hashes(), clock: rule.holds ? StandingClock(manual: clock) : clock)
+                policy: .file(file, environment: ["SECRET": "0123456789abcdef"]), store: store,
+                verifier: try await KeySetVerifier(json: keys, clock: clock), lookup: Hashes(),
+                clock: rule.holds ? StandingClock(manual: clock) : clock)
         }
 
-        @Test("answer alike", arguments: cases)
-        func alike(_ rule: Case) async throws {
+        /// What the calls of a case are answered by the middleware, or by the gateway.
+        private func answers(_ rule: Case, behindGateway: Bool, answersLate: Bool) async throws -> [[String]] {
             let folder = try Folder()
-            var answers: [[[String]]] = []
-            func run(_ port: Int, _ clock: ManualClock) async throws {
-                var seen: [[String]] = []
+            let clock = ManualClock(at: 1_790_000_000_000_000)
+            let limiter = try await limiter(rule, folder, clock, answersLate: answersLate)
+            let router = Router(context: ClientContext.self)
+            if !behindGateway { router.add(middleware: RateLimitMiddleware(limiter)) }
+            addRoutes(router)
+            var seen: [[String]] = []
+            func call(_ port: Int) async throws {
                 let begin = ContinuousClock.now
                 for call in rule.calls {
                     clock.advance(by: call.after)
-                    seen.append(
-                        self.seen(
-                            try await exchangeApart(
-                                port, call.method, call.path, headers: call.headers, body: call.body), call))
+                    let answer = try await exchangeApart(
+                        port, call.method, call.path, headers: call.headers, body: call.body)
+                    seen.append(self.seen(answer, call))
                 }
-                answers.append(seen)
                 // The second and the third have their slots after 50 and 100 ms, and none is released before.
                 if rule.holds { #expect(ContinuousClock.now - begin >= .milliseconds(150)) }
             }
-            let start: Timestamp = 1_790_000_000_000_000
-            let clock = ManualClock(at: start)
-            let router = Router(context: ClientContext.self)
-            router.add(middleware: RateLimitMiddleware(try await limiter(rule, folder, clock)))
-            addRoutes(router)
-            try await withServer(router.buildResponder()) { try await run($0, clock) }
-            let other = ManualClock(at: start)
-            let plain = Router(context: ClientContext.self)
-            addRoutes(plain)
-            let gate = try await limiter(rule, folder, other)
-            try await withServer(plain.buildResponder()) { upstream in
-                try await withGateway(gate, upstream: upstream) { try await run($0, other) }
+            try await withServer(router.buildResponder()) { port in
+                if behindGateway {
+                    try await withGateway(limiter, upstream: port) { try await call($0) }
+                } else {
+                    try await call(port)
+                }
             }
-            for (index, call) in rule.calls.enumerated() {
-                #expect(answers[0][index] == answers[1][index], "\(index): \(call)")
+            return seen
+        }
+
+        @Test("answer alike, whether the store does at once or later", arguments: cases)
+        func alike(_ rule: Case) async throws {
+            let middleware = try await answers(rule, behindGateway: false, answersLate: false)
+            let others = [
+                "the gateway": try await answers(rule, behindGateway: true, answersLate: false),
+                "the middleware, late": try await answers(rule, behindGateway: false, answersLate: true),
+                "the gateway, late": try await answers(rule, behindGateway: true, answersLate: true),
+            ]
+            for (name, other) in others {
+                for (index, call) in rule.calls.enumerated() {
+                    #expect(other[index] == middleware[index], "\(name), \(index): \(call)")
+                }
             }
         }
     }
