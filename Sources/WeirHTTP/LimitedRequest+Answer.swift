@@ -11,9 +11,9 @@ extension LimitedRequest {
     /// Where the reported limit stands in the policy.
     public var reportedRule: Int? { reported.map { parts[$0].rule } }
 
-    /// Writes the headers of this response: about limits, and on an answer of Weir's own those that let a browser read it.
+    /// Writes the headers about limits, if the response has any: those of a limiter around this one are among them.
     ///
-    /// Behind an ``enclosing`` one it reports the limits of both.
+    /// - Parameter add: takes a header's name, as the policy calls it, and its value.
     public func writeHeaders(to add: (String, String) -> Void) {
         let settings = limiter.headers.settings
         writeHeaders { (header: LimitHeader, value) in add(settings.name(of: header), value) }
@@ -39,6 +39,8 @@ extension LimitedRequest {
     }
 
     /// Writes the headers by which a page of another origin may read an answer of Weir's own.
+    ///
+    /// - Parameter add: takes a header's name and value.
     public func writeCrossOriginHeaders(to add: (String, String) -> Void) {
         guard let origin else { return }
         let settings = limiter.policy.headers

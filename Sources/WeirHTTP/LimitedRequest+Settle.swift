@@ -32,7 +32,11 @@ extension LimitedRequest {
         }
     }
 
-    /// - Parameter header: all values of a response header.
+    /// Looks at the response's head, for costs that hang on it.
+    ///
+    /// - Parameters:
+    ///   - status: 100 to 599.
+    ///   - header: all values of a response header.
     public func responseHead(status: Int, header: (String) -> [String]) {
         for index in meters.indices { meters[index].meter?.head(status: status, header: header) }
     }

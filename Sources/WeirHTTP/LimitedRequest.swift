@@ -88,6 +88,7 @@ public final class LimitedRequest {
     /// Starts a request.
     ///
     /// - Parameters:
+    ///   - request: as it came.
     ///   - limiter: the policy in force.
     ///   - peer: the address at the other end of the connection.
     ///   - client: whom the app has identified, if it has.

@@ -21,7 +21,9 @@ extension Policy {
 
     /// The policy in a text of YAML.
     ///
-    /// - Parameter environment: what `${NAME}` in it stands for; the process's environment unless given.
+    /// - Parameters:
+    ///   - yaml: as it would stand in a file.
+    ///   - environment: what `${NAME}` in it stands for; the process's environment unless given.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func text(
         _ yaml: String, environment: [String: String] = ProcessInfo.processInfo.environment
@@ -105,6 +107,7 @@ extension LimitRule {
     ///   - name: 1 to 64 of `A-Za-z0-9_-`; it appears in headers and metrics.
     ///   - rates: one or several windows.
     ///   - key: whose budget it is; the client's unless told otherwise.
+    ///   - algorithm: any but concurrency.
     public init(
         _ name: String, _ rates: Rate..., by key: [KeyDimension] = [.client], algorithm: Algorithm = .tokenBucket
     ) {

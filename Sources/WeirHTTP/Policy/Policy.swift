@@ -201,7 +201,9 @@ public struct Match: Sendable {
 
     public init() {}
 
-    /// - Parameter paths: as in a policy file: exact, with a `*` at its end, with `{name}` for a segment.
+    /// - Parameters:
+    ///   - methods: such as `GET`, which HEAD counts as; any if none is given.
+    ///   - paths: as in a policy file: exact, with a `*` at its end, with `{name}` for a segment.
     /// - Throws: ``PolicyError`` when one of them isn't a path.
     public init(_ methods: String..., paths: String...) throws(PolicyError) {
         self.methods = methods.map { $0.uppercased() == "HEAD" ? "GET" : $0.uppercased() }
@@ -339,6 +341,7 @@ public struct WarmUpRule: Sendable {
     /// - Parameters:
     ///   - numerator: of the factor, at least 1.
     ///   - denominator: of the factor, at least the numerator.
+    ///   - until: when the limit is whole.
     public init(_ numerator: Int64, over denominator: Int64, until: Until) {
         self.numerator = max(1, numerator)
         self.denominator = max(self.numerator, denominator)

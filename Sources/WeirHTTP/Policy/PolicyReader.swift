@@ -44,7 +44,10 @@ extension Policy {
 
     /// Reads a policy from text.
     ///
-    /// - Parameter file: the name that messages show, beside which other files are looked for.
+    /// - Parameters:
+    ///   - text: YAML.
+    ///   - file: the name that messages show, beside which other files are looked for.
+    ///   - environment: where `${NAME}` is taken from.
     public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
         let document = PolicyDocument(file: file, environment: environment)
         guard let root = document.compose(text) else {

@@ -1,0 +1,59 @@
+// A request's way through a policy, without a server.
+
+import HTTPTypes
+import Weir
+import WeirHTTP
+
+// snippet.policy
+// A policy in code. One in a file is `.file("weir.yaml")`, which may say everything that this can.
+var predict = LimitRule("predict", try .perMinute(20), try .perHour(500))
+predict.match = try Match("POST", paths: "/predict")
+let limiter = try RequestLimiter(policy: try Policy(limits: [predict]))
+// snippet.end
+
+/// Stands for a server's own way to answer.
+func answer(_ status: Int, _ headers: HTTPFields, _ body: String) {
+    print(status, headers, body)
+}
+
+// snippet.request
+func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
+    // One object may serve one request after another, and then allocates nothing.
+    let request = LimitedRequest(limiter)
+    var step = request.begin(HTTPTypesRequest(head), on: limiter, peer: peer)
+    var verdict: LimitedRequest.Verdict?
+    while verdict == nil {
+        switch step {
+        case .verdict(let reached): verdict = reached
+        // Only where costs are in bodies, or counters or clients in Redis.
+        case .needsBody: step = request.resume(body: .bytes(body))
+        case .pending(let answer): verdict = request.resume(decisions: await answer.value)
+        case .needsLookup(let answer):
+            _ = await answer.value
+            step = request.begin(HTTPTypesRequest(head), on: limiter, peer: peer)
+        }
+    }
+    var headers = HTTPFields()
+    request.writeHeaders { name, value in
+        if let name = HTTPField.Name(name) { headers[name] = value }
+    }
+    switch verdict {
+    case .refuse(let problem)?:
+        headers[.contentType] = ProblemDetails.mediaType
+        request.writeCrossOriginHeaders { name, value in
+            if let name = HTTPField.Name(name) { headers[name] = value }
+        }
+        answer(problem.status, headers, problem.json)
+        request.finish(isComplete: false)
+    case .pass?, nil:
+        answer(200, headers, "predicted")
+        // Frees permits, and settles what is known only now.
+        request.finish(isComplete: true)
+    }
+}
+// snippet.end
+
+if let peer = IPAddress("192.0.2.1") {
+    let head = HTTPRequest(method: .post, scheme: "https", authority: "api.example", path: "/predict")
+    await serve(head, [], from: peer)
+}
