@@ -248,6 +248,16 @@ extension InApp {
                 rule.cost = cost
                 try refuses(rule, word)
             }
+            rule = LimitRule(name: "x", allowance: .all(.concurrency(4)))
+            try refuses(rule, "its number is of requests in flight, but its algorithm is token-bucket")
+            try refuses(LimitRule("x", rate, algorithm: .concurrency), "its algorithm is concurrency, but it has a rate")
+            rule = LimitRule("x", concurrency: 4)
+            rule.warmUp = WarmUpRule(.max, over: .max, until: .ready(path: "/ready"))
+            try refuses(rule, "its warm-up's factor must be")
+            rule.warmUp?.denominator = 0
+            try refuses(rule, "its warm-up's factor must be")
+            rule.warmUp = WarmUpRule(1, over: 5, until: .after(-1))
+            try refuses(rule, "its warm-up ends before it begins")
             var policy = try Policy(limits: [])
             policy.server.store = .shared(url: "redis://localhost")
             let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }

@@ -62,8 +62,12 @@ extension LimitRule {
     fileprivate func problem(in policy: Policy) -> String? {
         if key.isEmpty { return "its key has no dimension; the budget of everybody together is [.global]" }
         for allowance in allowance.values {
-            if case .rates(let rates) = allowance, rates.isEmpty {
-                return "it has no rate; say .unlimited if that is meant"
+            switch allowance {
+            case .rates([]): return "it has no rate; say .unlimited if that is meant"
+            case .rates where algorithm == .concurrency: return "its algorithm is concurrency, but it has a rate"
+            case .concurrency where algorithm != .concurrency:
+                return "its number is of requests in flight, but its algorithm is \(algorithm)"
+            case .rates, .concurrency, .unlimited: break
             }
         }
         if case .each(let tiers) = allowance {
@@ -76,7 +80,16 @@ extension LimitRule {
         where match.paths.isEmpty || !match.paths.allSatisfy({ $0.parameters.contains(name) }) {
             return "its key is the parameter '\(name)', which its match's paths don't have"
         }
-        return costProblem
+        return warmUpProblem ?? costProblem
+    }
+
+    private var warmUpProblem: String? {
+        guard let warmUp else { return nil }
+        guard 1...1_000_000_000 ~= warmUp.denominator, 1...warmUp.denominator ~= warmUp.numerator else {
+            return "its warm-up's factor must be above 0 and at most 1, with a denominator of at most 1000000000"
+        }
+        if case .after(let time) = warmUp.until, time < 0 { return "its warm-up ends before it begins" }
+        return nil
     }
 
     private var costProblem: String? {
