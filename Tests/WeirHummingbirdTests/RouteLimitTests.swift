@@ -256,8 +256,10 @@ extension InApp {
             try refuses(rule, "its warm-up's factor must be")
             rule.warmUp?.denominator = 0
             try refuses(rule, "its warm-up's factor must be")
-            rule.warmUp = WarmUpRule(1, over: 5, until: .after(-1))
-            try refuses(rule, "its warm-up ends before it begins")
+            for span in [-1, Timestamp.max] {
+                rule.warmUp = WarmUpRule(1, over: 5, until: .after(span))
+                try refuses(rule, "its warm-up must last from 0 to 365 days")
+            }
             var policy = try Policy(limits: [])
             policy.server.store = .shared(url: "redis://localhost")
             let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }

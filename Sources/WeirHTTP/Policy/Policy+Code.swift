@@ -88,7 +88,9 @@ extension LimitRule {
         guard 1...1_000_000_000 ~= warmUp.denominator, 1...warmUp.denominator ~= warmUp.numerator else {
             return "its warm-up's factor must be above 0 and at most 1, with a denominator of at most 1000000000"
         }
-        if case .after(let time) = warmUp.until, time < 0 { return "its warm-up ends before it begins" }
+        if case .after(let time) = warmUp.until, !(0...Rate.longestPeriod ~= time) {
+            return "its warm-up must last from 0 to 365 days, not \(time) microseconds"
+        }
         return nil
     }
 
