@@ -117,6 +117,7 @@ final class LimitEngine: Sendable {
 
     /// The request as a handler may see it; nil when that is as it came.
     func withoutSecrets(_ request: Request, peer: IPAddress) -> Request? {
+        guard hidesHeaders else { return nil }
         var names = secretNames
         if !current().exact.isTrusted(peer) { names += trustedNames }
         names = names.filter { request.headers.contains($0) }
