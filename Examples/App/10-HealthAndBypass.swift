@@ -16,7 +16,9 @@ enum HealthAndBypass: Example {
 
     final class Denials: Sendable {
         private let counts = Mutex<[String: Int]>([:])
-        private let logger = Logger(label: "denials")
+        private let logger: Logger
+
+        init(_ logger: Logger) { self.logger = logger }
 
         func note(_ denial: Denial) {
             counts.withLock { $0["\(denial.method) \(denial.route ?? "-")", default: 0] += 1 }
@@ -34,7 +36,7 @@ enum HealthAndBypass: Example {
     }
 
     static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let denials = Denials()
+        let denials = Denials(surroundings.denials)
         let router = Router(context: ClientContext.self)
         router.add(
             middleware: RateLimitMiddleware(try surroundings.limiter("10-bypass"), denied: { denials.note($0) }))

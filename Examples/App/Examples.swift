@@ -56,6 +56,8 @@ struct Surroundings: Sendable {
     var store: (any Store)?
     var clock: any TickClock = SystemClock()
     var variables: [String: String] = [:]
+    /// Where denials are logged, apart from everything else.
+    var denials = Logger(label: "denials")
 
     /// A limiter by one of the policies in `Examples/Policies`, which `weir serve` takes just the same.
     func limiter(_ policy: String) throws -> RequestLimiter {

@@ -1,5 +1,6 @@
 import Foundation
 import Hummingbird
+import Logging
 import Synchronization
 import TestSupport
 import Testing
@@ -19,10 +20,10 @@ struct ExamplesTests {
 
     private func serve(
         _ example: any Example.Type, _ variables: [String: String] = [:], store: (any Store)? = nil,
-        clock: (any TickClock)? = nil, _ body: (Int) async throws -> Void
+        clock: (any TickClock)? = nil, denials: Logger = quiet, _ body: (Int) async throws -> Void
     ) async throws {
         let router = try await example.router(
-            Surroundings(store: store, clock: clock ?? self.clock, variables: variables))
+            Surroundings(store: store, clock: clock ?? self.clock, variables: variables, denials: denials))
         try await withService(body) { listening in
             Application(
                 router: router, configuration: .init(address: .hostname("127.0.0.1", port: 0)),
@@ -56,7 +57,7 @@ struct ExamplesTests {
         return counts
     }
 
-    @Test("1: a client that writes X-Forwarded-For itself is the same client")
+    @Test("1: a client that writes X-Forwarded-For itself is the same client, and requests at once count each")
     func perClient() async throws {
         try await serve(PerClientAndEndpoint.self) { (port: Int) async throws -> Void in
             var counts: [Int: Int] = [:]
@@ -68,6 +69,10 @@ struct ExamplesTests {
             #expect(try await statuses(4, port, "/batch-predict") == [200: 2, 429: 2])
             let info = try await exchangeApart(port, "GET", "/model-info")
             #expect(info.status == 200 && info["RateLimit"] == nil)
+        }
+        try await serve(PerClientAndEndpoint.self) { (port: Int) async throws -> Void in
+            let counts = try await together(50) { try await post(port, "/predict").status }
+            #expect(counts == [200: 10, 429: 40])
         }
     }
 
@@ -142,19 +147,34 @@ struct ExamplesTests {
     func tiers() async throws {
         try await serveOnRedis(TiersFromRedis.self) { (port: Int, server: RedisServer) async throws -> Void in
             try server.ask("HSET", "api_key:abc", "tier", "free")
+            try server.ask("HSET", "api_key:big", "tier", "enterprise")
             try server.ask("HSET", "api_key:own", "tier", "internal")
             #expect(try await statuses(3, port, "/predict", ["X-API-Key": "abc"]) == [200: 2, 429: 1])
             try server.ask("HSET", "api_key:abc", "tier", "pro")
             try await until("the upgrade is seen") {
                 try await post(port, "/predict", ["X-API-Key": "abc"])["X-RateLimit-Limit"] == "20"
             }
+            #expect(try await post(port, "/predict", ["X-API-Key": "big"])["X-RateLimit-Limit"] == "200")
+            let start = ContinuousClock.now
+            let before = try lookups(server)
             #expect(try await statuses(30, port, "/predict", ["X-API-Key": "own"]) == [200: 30])
+            // One for each question in two seconds, not one for each request.
+            let most = 2 * (Int((ContinuousClock.now - start) / .seconds(2)) + 1)
+            #expect((1...most).contains(try lookups(server) - before))
             var counts: [Int: Int] = [:]
             for number in 0..<5 {
                 counts[try await post(port, "/predict", ["X-API-Key": "made-up-\(number)"]).status, default: 0] += 1
             }
             #expect(counts == [200: 2, 429: 3], "made-up keys buy no quota")
         }
+    }
+
+    /// How often Redis was asked for a client.
+    private func lookups(_ server: RedisServer) throws -> Int {
+        try server.ask("INFO", "commandstats").split(whereSeparator: \.isNewline)
+            .filter { $0.hasPrefix("cmdstat_hget:") || $0.hasPrefix("cmdstat_exists:") }
+            .compactMap { $0.firstMatch(of: /calls=([0-9]+)/).flatMap { Int($0.1) } }
+            .reduce(0, +)
     }
 
     @Test("6: who may not come in gets 403 and is charged nothing, however the path is spelled")
@@ -225,10 +245,37 @@ struct ExamplesTests {
         }
     }
 
-    @Test("10: health is free, a query that names it is not; the bypass works; denials are counted by endpoint")
+    /// Keeps what is logged.
+    private struct Recorder: LogHandler {
+        final class Lines: Sendable {
+            private let lines = Mutex<[String]>([])
+
+            var all: [String] { lines.withLock { $0 } }
+
+            func add(_ line: String) { lines.withLock { $0.append(line) } }
+        }
+
+        let lines: Lines
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.info
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            let fields = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }
+            lines.add("\(event.message)\(fields.joined())")
+        }
+    }
+
+    @Test("10: health is free, a query that names it is not; the bypass works; denials are logged apart, and counted")
     func bypass() async throws {
         let secret = ["BYPASS_SECRET": "correct-horse-battery"]
-        try await serve(HealthAndBypass.self, secret) { (port: Int) async throws -> Void in
+        let lines = Recorder.Lines()
+        let denials = Logger(label: "denials") { _ in Recorder(lines: lines) }
+        try await serve(HealthAndBypass.self, secret, denials: denials) { (port: Int) async throws -> Void in
             for _ in 0..<9 { #expect(try await exchangeApart(port, "GET", "/health").status == 200) }
             #expect(try await statuses(5, port, "/predict?x=/health") == [200: 3, 429: 2])
             #expect(try await post(port, "/predict", ["X-Emergency": "correct-horse-battery"]).status == 200)
@@ -236,6 +283,11 @@ struct ExamplesTests {
             let denials = try await exchangeApart(
                 port, "GET", "/denials", headers: ["X-Emergency": "correct-horse-battery"])
             #expect(denials.unchunked == "POST /predict 3\n")
+            // A line for each, the same client in all of them, and neither its address nor a secret.
+            #expect(lines.all.count == 3 && Set(lines.all).count == 1, "\(lines.all)")
+            let line = try #require(lines.all.first)
+            #expect(
+                line.wholeMatch(of: /denied client=[0-9a-f]{8,16} limits=per-client route=\/predict/) != nil, "\(line)")
         }
     }
 
