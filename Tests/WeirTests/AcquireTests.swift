@@ -192,6 +192,42 @@ struct AcquireTests {
         #expect(try await limiter.acquire("k").allowed)
     }
 
+    @Test("in a store that answers later, who is cancelled meanwhile gives back what was spent, and the next goes on")
+    func cancelledWhileAsking() async throws {
+        let slow = SlowStore(before: MemoryStore(clock: clock))
+        let limiter = SharedLimiter(try Limit("a", .perMinute(1)), store: slow, clock: clock)
+        let first = Task { try await limiter.acquire("k") }
+        try await until { slow.waitingCount == 1 }
+        let second = Task { try await limiter.acquire("k") }
+        first.cancel()
+        slow.release()
+        await #expect(throws: CancellationError.self) { try await first.value }
+        // The refund, before the second is decided.
+        try await until { slow.waitingCount == 2 }
+        slow.release()
+        #expect(try await second.value.remaining == 0)
+    }
+
+    @Test("a store that fails is an error, and whoever waits behind goes on")
+    func storeFails() async throws {
+        let slow = SlowStore(before: MemoryStore(clock: clock))
+        let limiter = SharedLimiter(try Limit("a", concurrency: 1), store: slow, clock: clock)
+        let first = Task { try await limiter.acquire("k") }
+        try await until { slow.waitingCount == 1 }
+        slow.fail()
+        await #expect(throws: StoreFailure.self) { try await first.value }
+        let second = Task { try await limiter.withPermit("k") { "done" } }
+        try await until { slow.waitingCount == 1 }
+        slow.release()
+        #expect(try await second.value == "done")
+        try await until { slow.waitingCount == 1 }
+        slow.release()
+        let third = Task { try await limiter.acquire("k") }
+        try await until { slow.waitingCount == 1 }
+        slow.release()
+        #expect(try await third.value.allowed, "the permit was given back")
+    }
+
     @Test("waiters that come and go at random are never lost, and never admit more than the limit")
     func random() async throws {
         let limiter = Limiter(try Limit("a", concurrency: 3))

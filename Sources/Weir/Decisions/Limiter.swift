@@ -9,7 +9,7 @@ public struct Limiter: Sendable {
     public let limit: Limit
     public let store: MemoryStore
     private let seed: UInt64
-    private let queues = WaitingQueues()
+    private let line: AcquiringLine
 
     /// - Parameters:
     ///   - limit: what to hold each key to.
@@ -18,6 +18,7 @@ public struct Limiter: Sendable {
         self.limit = limit
         self.store = store
         seed = store.keyHasher.seed(for: limit.identity)
+        line = AcquiringLine(limit, clock: store.clock)
     }
 
     /// Decides at once.
@@ -41,7 +42,7 @@ public struct Limiter: Sendable {
     @discardableResult
     public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) -> Bool {
         let isRefunded = store.applyNow(.refund(charge(key, cost), receipt))
-        if isRefunded { queues.somethingWasFreed(key) }
+        if isRefunded { line.somethingWasFreed(key) }
         return isRefunded
     }
 
@@ -67,89 +68,10 @@ public struct Limiter: Sendable {
     ///   then nothing was spent.
     @discardableResult
     public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
-        let cost = max(1, cost)
-        let start = store.now()
-        func left() -> Timestamp? { longest.map { $0 - max(0, store.now() - start) } }
-        let decision = try await takeTurn(key, cost, left)
-        guard decision.delay > 0 else { return decision }
-        do {
-            if let left = left(), decision.delay > left {
-                throw AcquireError(.late, "limit \(limit.name): the slot in \(decision.delay) microseconds is too late")
-            }
-            try await store.clock.wait(decision.delay)
-        } catch {
-            if let receipt = decision.receipt { refund(receipt, key, cost: cost) }
-            throw error
-        }
-        return decision
-    }
-
-    /// Waits in line, so long at most.
-    private func enter(_ key: String, within longest: Timestamp?) async throws {
-        if queues.enterAtOnce(key) { return }
-        guard let longest else { return try await queues.enter(key) }
-        let isLate = AcquireError(.late, "limit \(limit.name): others were in line for too long")
-        guard longest > 0 else { throw isLate }
-        try await withThrowingTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                try await queues.enter(key)
-                return true
-            }
-            group.addTask {
-                try await store.clock.wait(longest)
-                return false
-            }
-            // Both are heard, for the turn may come just when the time is over, or the task is cancelled.
-            var hasTurn = false
-            var failure: (any Error)?
-            while let result = await group.nextResult() {
-                group.cancelAll()
-                switch result {
-                case .success(true): hasTurn = true
-                case .success(false): failure = failure ?? isLate
-                case .failure(let error): failure = failure ?? error
-                }
-            }
-            if !hasTurn, let failure { throw failure }
-        }
-    }
-
-    private func takeTurn(_ key: String, _ cost: Int64, _ remaining: () -> Timestamp?) async throws -> Decision {
-        try await enter(key, within: remaining())
-        defer { queues.leave(key) }
-        while true {
-            try Task.checkCancellation()
-            let freed = queues.freed(key)
-            let decision = decide(key, cost: cost)
-            if decision.allowed { return decision }
-            guard cost <= limit.numbers.capacity else {
-                throw AcquireError(
-                    .impossible,
-                    "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
-            }
-            let left = remaining()
-            guard let wait = decision.retryAfter else {
-                // Only concurrency: somebody must give a permit back.
-                try await waitForPermit(key, since: freed, left)
-                continue
-            }
-            if let left, wait > Ticks(left) {
-                throw AcquireError(.late, "limit \(limit.name): the wait of \(wait) microseconds is too long")
-            }
-            try await store.clock.wait(Timestamp(clamping: wait))
-        }
-    }
-
-    /// Waits until a permit may be free: one was given back here, or a second has passed, for others may use the store too.
-    private func waitForPermit(_ key: String, since freed: UInt64, _ left: Timestamp?) async throws {
-        if let left, left <= 0 {
-            throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
-        }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await queues.waitUntilFreed(key, since: freed) }
-            group.addTask { try await store.clock.wait(min(left ?? 1_000_000, 1_000_000)) }
-            defer { group.cancelAll() }
-            try await group.next()
+        try await line.acquire(key, cost: cost, within: longest) {
+            decide(key, cost: $0)
+        } giveBack: {
+            refund($0, key, cost: $1)
         }
     }
 
@@ -159,12 +81,11 @@ public struct Limiter: Sendable {
     public func withPermit<Result>(
         _ key: String, cost: Int64 = 1, within longest: Timestamp? = nil, _ body: () async throws -> Result
     ) async throws -> Result {
-        let cost = max(1, cost)
-        let decision = try await acquire(key, cost: cost, within: longest)
-        defer {
-            if limit.algorithm == .concurrency, let receipt = decision.receipt { refund(receipt, key, cost: cost) }
+        try await line.withPermit(key, cost: cost, within: longest, body) {
+            decide(key, cost: $0)
+        } giveBack: {
+            refund($0, key, cost: $1)
         }
-        return try await body()
     }
 
     private func charge(_ key: String, _ cost: Int64) -> Charge {
@@ -175,28 +96,8 @@ public struct Limiter: Sendable {
     @discardableResult
     public func reset(_ key: String) -> Bool {
         let isReset = store.applyNow(.reset(limit.numbers, store.keyHasher.key(key, seed: seed)))
-        if isReset { queues.somethingWasFreed(key) }
+        if isReset { line.somethingWasFreed(key) }
         return isReset
-    }
-}
-
-/// Why nothing was acquired.
-public struct AcquireError: Error, Sendable, Hashable, CustomStringConvertible {
-    public struct Code: Sendable, Hashable {
-        private let isLate: Bool
-
-        /// The cost is above the limit's capacity: waiting can't help.
-        public static let impossible = Code(isLate: false)
-        /// It would not pass in time.
-        public static let late = Code(isLate: true)
-    }
-
-    public let code: Code
-    public let description: String
-
-    init(_ code: Code, _ description: String) {
-        self.code = code
-        self.description = description
     }
 }
 

@@ -1,0 +1,144 @@
+/// How those who acquire from a limit wait: in line by key, then for the limit, then for a leaky bucket's slot.
+///
+/// Whoever uses it decides and gives back, at once or by asking a server.
+struct AcquiringLine: Sendable {
+    private let limit: Limit
+    private let clock: any TickClock
+    private let queues = WaitingQueues()
+
+    init(_ limit: Limit, clock: any TickClock) {
+        self.limit = limit
+        self.clock = clock
+    }
+
+    /// Whoever has a key's turn may look again.
+    func somethingWasFreed(_ key: String) { queues.somethingWasFreed(key) }
+
+    /// - Parameters:
+    ///   - decide: decides on a cost.
+    ///   - giveBack: gives a decision's charge of a cost back.
+    func acquire(
+        _ key: String, cost: Int64, within longest: Timestamp?, decide: (Int64) async throws -> Decision,
+        giveBack: (Receipt, Int64) -> Void
+    ) async throws -> Decision {
+        let cost = max(1, cost)
+        let start = clock.now()
+        func left() -> Timestamp? { longest.map { $0 - max(0, clock.now() - start) } }
+        let decision = try await takeTurn(key, cost, left, decide)
+        do {
+            // A server takes its time, and the task may have been cancelled meanwhile.
+            try Task.checkCancellation()
+            guard decision.delay > 0 else { return decision }
+            if let left = left(), decision.delay > left {
+                throw AcquireError(.late, "limit \(limit.name): the slot in \(decision.delay) microseconds is too late")
+            }
+            try await clock.wait(decision.delay)
+        } catch {
+            if let receipt = decision.receipt { giveBack(receipt, cost) }
+            throw error
+        }
+        return decision
+    }
+
+    func withPermit<Result>(
+        _ key: String, cost: Int64, within longest: Timestamp?, _ body: () async throws -> Result,
+        decide: (Int64) async throws -> Decision, giveBack: (Receipt, Int64) -> Void
+    ) async throws -> Result {
+        let decision = try await acquire(key, cost: cost, within: longest, decide: decide, giveBack: giveBack)
+        defer {
+            if limit.algorithm == .concurrency, let receipt = decision.receipt { giveBack(receipt, max(1, cost)) }
+        }
+        return try await body()
+    }
+
+    /// Waits in line, so long at most.
+    private func enter(_ key: String, within longest: Timestamp?) async throws {
+        if queues.enterAtOnce(key) { return }
+        guard let longest else { return try await queues.enter(key) }
+        let isLate = AcquireError(.late, "limit \(limit.name): others were in line for too long")
+        guard longest > 0 else { throw isLate }
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await queues.enter(key)
+                return true
+            }
+            group.addTask {
+                try await clock.wait(longest)
+                return false
+            }
+            // Both are heard, for the turn may come just when the time is over, or the task is cancelled.
+            var hasTurn = false
+            var failure: (any Error)?
+            while let result = await group.nextResult() {
+                group.cancelAll()
+                switch result {
+                case .success(true): hasTurn = true
+                case .success(false): failure = failure ?? isLate
+                case .failure(let error): failure = failure ?? error
+                }
+            }
+            if !hasTurn, let failure { throw failure }
+        }
+    }
+
+    private func takeTurn(
+        _ key: String, _ cost: Int64, _ remaining: () -> Timestamp?, _ decide: (Int64) async throws -> Decision
+    ) async throws -> Decision {
+        try await enter(key, within: remaining())
+        defer { queues.leave(key) }
+        while true {
+            try Task.checkCancellation()
+            let freed = queues.freed(key)
+            let decision = try await decide(cost)
+            if decision.allowed { return decision }
+            guard cost <= limit.numbers.capacity else {
+                throw AcquireError(
+                    .impossible,
+                    "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
+            }
+            let left = remaining()
+            guard limit.algorithm != .concurrency, let wait = decision.retryAfter else {
+                // Somebody must give a permit back.
+                try await waitForPermit(key, since: freed, left)
+                continue
+            }
+            if let left, wait > Ticks(left) {
+                throw AcquireError(.late, "limit \(limit.name): the wait of \(wait) microseconds is too long")
+            }
+            try await clock.wait(Timestamp(clamping: wait))
+        }
+    }
+
+    /// Waits until a permit may be free: one was given back here, or a second has passed, for others may use the store too.
+    private func waitForPermit(_ key: String, since freed: UInt64, _ left: Timestamp?) async throws {
+        if let left, left <= 0 {
+            throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await queues.waitUntilFreed(key, since: freed) }
+            group.addTask { try await clock.wait(min(left ?? 1_000_000, 1_000_000)) }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+}
+
+/// Why nothing was acquired.
+public struct AcquireError: Error, Sendable, Hashable, CustomStringConvertible {
+    public struct Code: Sendable, Hashable {
+        private let isLate: Bool
+
+        /// The cost is above the limit's capacity: waiting can't help.
+        public static let impossible = Code(isLate: false)
+        /// It would not pass in time.
+        public static let late = Code(isLate: true)
+    }
+
+    public let code: Code
+    public let description: String
+
+    init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+}

@@ -1,0 +1,66 @@
+import TestSupport
+import Testing
+import Weir
+
+@testable import WeirRedis
+
+extension Redis {
+    @Suite("A limit that processes hold together", .serialized)
+    struct SharedLimiterTests {
+        /// The same limit as two processes have it, each with a connection of its own.
+        private func both(_ limit: Limit, _ body: (SharedLimiter, SharedLimiter) async throws -> Void) async throws {
+            let server = try await RedisServer(try Folder())
+            let stores = [try await makeStore(server.url), try await makeStore(server.url)]
+            try await body(SharedLimiter(limit, store: stores[0]), SharedLimiter(limit, store: stores[1]))
+            for store in stores { store.close() }
+        }
+
+        @Test("one budget is spent by both, given back, owed and forgotten")
+        func budget() async throws {
+            try await both(try Limit("a", .perHour(3))) { one, other in
+                let first = try await one.decide("k")
+                #expect(first.remaining == 2)
+                #expect(try await other.decide("k").remaining == 1)
+                #expect(try await other.decide("j").remaining == 2)
+                #expect(try await other.refund(try #require(first.receipt), "k"))
+                #expect(try await !one.refund(try #require(first.receipt), "k"), "only once")
+                #expect(try await other.debit("k", cost: 5))
+                #expect(try await !one.decide("k").allowed)
+                #expect(try await other.reset("k"))
+                #expect(try await one.decide("k", cost: 3).allowed)
+                await #expect(throws: AcquireError.self) { try await other.acquire("k", within: 1_000_000) }
+                await #expect(throws: AcquireError.self) { try await other.acquire("k", cost: 4) }
+            }
+        }
+
+        @Test("of both together no more acquire than the rate allows, and all come to it")
+        func rate() async throws {
+            try await both(try Limit("a", try Rate(50, per: 1_000_000, burst: 5))) { one, other in
+                var times = try await withThrowingTaskGroup(of: Timestamp.self) { group in
+                    for number in 0..<40 {
+                        group.addTask { try await (number.isMultiple(of: 2) ? one : other).acquire("k").time }
+                    }
+                    var times: [Timestamp] = []
+                    for try await time in group { times.append(time) }
+                    return times
+                }
+                times.sort()
+                #expect(times.count == 40)
+                // A burst of 5, and then one in 20 ms, by the server's clock.
+                for index in 5..<40 { #expect(times[index] - times[0] >= Timestamp(index - 4) * 20_000) }
+            }
+        }
+
+        @Test("a permit that one gives back is the other's within moments")
+        func permits() async throws {
+            try await both(try Limit("a", concurrency: 1)) { one, other in
+                let held = try await one.acquire("k")
+                await #expect(throws: AcquireError.self) { try await other.acquire("k", within: 100_000) }
+                let waiting = Task { try await other.withPermit("k", within: 20_000_000) { "done" } }
+                try await one.refund(try #require(held.receipt), "k")
+                #expect(try await waiting.value == "done")
+                #expect(try await one.acquire("k", within: 20_000_000).allowed)
+            }
+        }
+    }
+}
