@@ -250,7 +250,8 @@ extension InApp {
             }
             rule = LimitRule(name: "x", allowance: .all(.concurrency(4)))
             try refuses(rule, "its number is of requests in flight, but its algorithm is token-bucket")
-            try refuses(LimitRule("x", rate, algorithm: .concurrency), "its algorithm is concurrency, but it has a rate")
+            try refuses(
+                LimitRule("x", rate, algorithm: .concurrency), "its algorithm is concurrency, but it has a rate")
             rule = LimitRule("x", concurrency: 4)
             rule.warmUp = WarmUpRule(.max, over: .max, until: .ready(path: "/ready"))
             try refuses(rule, "its warm-up's factor must be")
