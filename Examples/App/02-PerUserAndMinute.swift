@@ -5,7 +5,7 @@ import WeirHummingbird
 
 /// 20 requests a minute for each user, whom the reverse proxy names in `X-User`, counted in Redis for all instances.
 ///
-/// By hand: `INCR user:alice:12:05` and then `EXPIRE`. A client that dies between the two locks the user out for ever; the
+/// By hand: `INCR user:alice` and then `EXPIRE`. An app that dies between the two locks the user out for ever; the
 /// name stands in Redis for all to read; anyone who reaches the app past the proxy writes the header himself; and
 /// `Retry-After` says 60 whatever the time is. Here the key is a hash, its expiry is set with it, the header is believed
 /// from the proxy alone, and `Retry-After` runs to the end of the minute.

@@ -6,7 +6,7 @@ import WeirHummingbird
 /// `/premium` is for those who pay, 30 times a minute; others get 403.
 ///
 /// By hand: the check of the tier and that of the limit are two decorators, and in the wrong order: who may not come in at
-/// all uses up a budget, or learns from a 429 what is there. `//premium` gets past a comparison of the path. Here access is
+/// all uses up a budget, or learns from a 429 that the path is there. `//premium` gets past a comparison of the path. Here access is
 /// decided first and charges nothing, and a rule applies to whatever reaches its route.
 enum PremiumEndpoints: Example {
     static let title = "premium endpoints: 403 without the tier, 30 a minute with it"

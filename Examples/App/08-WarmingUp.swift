@@ -7,8 +7,8 @@ import WeirHummingbird
 /// A fifth of the limit until the model is ready.
 ///
 /// By hand: `limit = limit / 5 if not ready` in the request's path, on the limit that the request before has divided
-/// already, until it is 1. Here the factor is the policy's, and the numbers are what they are again when the model is ready,
-/// with the same counters.
+/// already, until it is 1. Here the factor is the policy's, and the whole limit applies when the model is ready, with the
+/// same counters.
 enum WarmingUp: Example {
     static let title = "warm-up at a fifth of the limit until the model is ready"
 

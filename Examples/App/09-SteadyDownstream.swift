@@ -7,8 +7,8 @@ import WeirHummingbird
 /// and who would wait longer is told so at once.
 ///
 /// By hand: `sleep(0.1)` in the handler, which delays each request and spaces none; or a queue without an end, which a
-/// burst fills for minutes. Here a request gets a slot or a 429, and the slots are exactly apart. A job outside of any
-/// request waits in line by `acquire`.
+/// burst fills for minutes. Here a request gets a slot or a 429, and the slots are exactly apart. Calls of the app's own, here
+/// to an archive, wait in line by `acquire`.
 enum SteadyDownstream: Example {
     static let title = "leaky bucket before a downstream that must not see bursts"
 
@@ -19,9 +19,10 @@ enum SteadyDownstream: Example {
             "downstream", try Rate(10, per: 1_000_000), by: [.global], algorithm: .leakyBucket)
         downstream.maxWait = 1_000_000
         try router.limited(downstream, in: limiter).post("predict") { try await predict($0, $1, "small") }
-        let nightly = Limiter(try Limit("nightly", Rate(1, per: 50_000)))
+        let archive = Limiter(
+            try Limit("archive", Rate(1, per: 50_000)), store: MemoryStore(clock: surroundings.clock))
         router.post("jobs") { _, _ in
-            for _ in 0..<3 { try await nightly.acquire("downstream") }
+            for _ in 0..<3 { try await archive.acquire("archive") }
             return "three calls, each in its turn"
         }
         return router

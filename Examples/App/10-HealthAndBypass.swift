@@ -8,7 +8,7 @@ import WeirHummingbird
 /// Health checks are free, an emergency has a way past the limits, and denials have a log of their own and a count for
 /// each endpoint.
 ///
-/// By hand: `if "/health" in path`, which `/predict?x=/health` contains too; a bypass key compared byte by byte, in the
+/// By hand: `if "/health" in str(request.url)`, which `/predict?x=/health` contains too; a bypass key compared byte by byte, in the
 /// clear in the log; and denials that nobody sees until a customer calls. Here the exemption is of a path, the secret is
 /// compared in constant time, and a denial says which limit, which route and, as a hash, which client.
 enum HealthAndBypass: Example {

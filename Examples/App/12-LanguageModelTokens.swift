@@ -9,7 +9,7 @@ import WeirHummingbird
 /// By hand: the tokens are guessed from the length of the prompt, or counted after the response in a second step that a
 /// client avoids by closing the connection, or by not asking for the usage of a stream. Here a reserve is charged before and
 /// the true number is settled at the end; what doesn't say its usage, or breaks off before it does, costs the policy's
-/// `default`, so nothing is gained by hiding it.
+/// `default`: that is as much as an answer may have, so nothing is gained by hiding it.
 enum LanguageModelTokens: Example {
     static let title = "LLM tokens: requests and tokens a minute together, charged from the response"
 
@@ -20,7 +20,7 @@ enum LanguageModelTokens: Example {
             struct Chat: Decodable {
                 var prompt: String
                 var stream: Bool?
-                /// As OpenAI's API has it: a stream tells its usage only to who asks for it.
+                /// A stream tells its usage only to who asks for it, as OpenAI's does by `stream_options`.
                 var includeUsage: Bool?
 
                 enum CodingKeys: String, CodingKey {
@@ -29,7 +29,8 @@ enum LanguageModelTokens: Example {
                 }
             }
             let chat = try await request.decode(as: Chat.self, context: context)
-            let words = chat.prompt.split(separator: " ")
+            // An answer has four words at most, of a hundred tokens each.
+            let words = chat.prompt.split(separator: " ").prefix(4)
             let usage = "{\"usage\": {\"total_tokens\": \(words.count * 100)}}"
             guard chat.stream == true else {
                 return Response(

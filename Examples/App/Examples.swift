@@ -16,7 +16,7 @@ struct Examples {
         HealthAndBypass.self, SettingsFromEnvironment.self, LanguageModelTokens.self,
     ]
 
-    static func main() async throws {
+    static func main() async {
         guard let number = CommandLine.arguments.dropFirst().first.flatMap({ Int($0) }),
             all.indices.contains(number - 1)
         else {
@@ -24,16 +24,25 @@ struct Examples {
             for (index, example) in all.enumerated() { print("  \(index + 1)  \(example.title)") }
             return
         }
+        do {
+            try await serve(all[number - 1])
+        } catch {
+            FileHandle.standardError.write(Data("\(error)\n".utf8))
+            exit(1)
+        }
+    }
+
+    private static func serve(_ example: any (Example & SendableMetatype).Type) async throws {
         let variables = ProcessInfo.processInfo.environment
         var surroundings = Surroundings(variables: variables)
         defer { (surroundings.store as? RedisStore)?.close() }
-        if all[number - 1].needsRedis {
+        if example.needsRedis {
             let address = try RedisAddress(variables["REDIS_URL"] ?? "redis://127.0.0.1:6379")
             let store = try RedisStore(address)
             try await store.waitUntilReady(timeout: 5_000_000)
             surroundings.store = store
         }
-        let router = try await all[number - 1].router(surroundings)
+        let router = try await example.router(surroundings)
         let port = variables["PORT"].flatMap { Int($0) } ?? 8080
         let app = Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: port)))
         try await app.runService()

@@ -76,7 +76,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         guard case .pass(delay: 0) = verdict, !exchange.hasRouteLimits, !engine.hidesHeaders else {
             return try await answer(verdict, exchange, request, peer, context, next)
         }
-        // Mostly: the request goes on as it came. What holds another, which isn't needed here, takes a third of the frame.
+        // Mostly: the request goes on as it came, and no room is made for another.
         var response: Response
         do {
             response = try await next(request, context)
