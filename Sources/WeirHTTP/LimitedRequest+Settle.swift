@@ -41,6 +41,11 @@ extension LimitedRequest {
         for index in meters.indices { meters[index].meter?.head(status: status, header: header) }
     }
 
+    /// There will be a response, but of a status that nobody knows yet: it costs what the dearest costs.
+    package func responseFailed() {
+        for index in meters.indices { meters[index].meter?.failed() }
+    }
+
     public func responseBody(_ bytes: UnsafeRawBufferPointer) {
         for index in meters.indices { meters[index].meter?.body(bytes) }
     }

@@ -156,10 +156,13 @@ public final class LimitedRequest {
 
     private func isExempt(_ request: some LimitableRequest, _ facts: RequestFacts) -> Bool {
         guard !limiter.exempt.isEmpty else { return false }
-        // Only the path that whoever handles the request goes by: of several readings one may be exempt and another not.
+        // By every reading of the path, for nobody knows which one the handler goes by: one may be exempt and another not.
         var facts = facts
-        facts.path = facts.routedPath
+        let routed = facts.routedPath
         facts.route = nil
+        limiter.exempt.find(request, facts, into: &matched)
+        guard !matched.isEmpty, routed != facts.path else { return !matched.isEmpty }
+        facts.path = routed
         limiter.exempt.find(request, facts, into: &matched)
         return !matched.isEmpty
     }
@@ -286,8 +289,10 @@ public final class LimitedRequest {
         case .header(let name): value = request.onlyValue(of: name) ?? ""
         case .claim(let name): value = identity?.token?.claim(name) ?? ""
         case .parameter(let name):
+            // From the reading that the pattern fits: cut out of another, a client would choose the key.
+            let pattern = match.pattern < paths.count ? paths[match.pattern] : nil
             let found =
-                match.pattern < paths.count ? paths[match.pattern].value(of: name, in: facts.routedPath) ?? "" : ""
+                pattern?.value(of: name, in: facts.routedPath) ?? pattern?.value(of: name, in: facts.path) ?? ""
             // A router's path is as it was sent: what is encoded in one of many ways is one value to whoever decodes it.
             value = facts.route?.path == nil ? found : RequestPath.decoded(segment: found)
         }

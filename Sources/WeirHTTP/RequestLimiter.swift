@@ -58,7 +58,7 @@ public final class RequestLimiter: Sendable {
     ) throws(PolicyError) {
         try self.init(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: previous,
-            ignoresCase: false, routes: previous?.routes ?? RouteNames())
+            ignoresCase: false, routes: RouteNames())
     }
 
     private init(
@@ -113,7 +113,8 @@ public final class RequestLimiter: Sendable {
     /// The same limiter with keys made anew, for a store whose keys' secret has become another.
     public func withNewKeys() throws(PolicyError) -> RequestLimiter {
         try RequestLimiter(
-            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
+            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
+            ignoresCase: ignoresCase, routes: routes)
     }
 
     /// The same limiter for a router that doesn't regard the case of paths.
@@ -133,6 +134,9 @@ public final class RequestLimiter: Sendable {
         own.access = []
         own.exempt = []
         try own.check()
+        let limiter = try RequestLimiter(
+            policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
+            ignoresCase: false, routes: routes)
         let taken = Set(policy.limits.flatMap(\.windowNames))
         let twice = routes.names.withLock { names in
             let twice = rule.windowNames.first { taken.contains($0) || names.contains($0) }
@@ -141,8 +145,6 @@ public final class RequestLimiter: Sendable {
         }
         if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
         routes.areUsed.store(true, ordering: .releasing)
-        let limiter = try RequestLimiter(
-            policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self)
         routes.readinessChecks.withLock { $0 += limiter.ownReadinessChecks }
         return limiter
     }

@@ -207,12 +207,16 @@ final class LimitExchange: @unchecked Sendable {
     func failed(_ error: any Error) -> any Error {
         var headers = HTTPFields()
         addHeaders(to: &headers, carried: (error as? HTTPError)?.headers ?? (error as? LimitedError)?.headers)
-        if limited.metersResponse {
-            let status = (error as? any HTTPResponseError)?.status ?? .internalServerError
-            limited.responseHead(status: status.code) { _ in [] }
+        if let error = error as? any HTTPResponseError {
+            limited.responseHead(status: error.status.code) { _ in [] }
+        } else {
+            // A middleware outside may make any response of it.
+            limited.responseFailed()
         }
-        end(isComplete: !limited.metersBody)
+        // The response that comes of it is whole, and says no usage.
+        end(isComplete: true)
         if var error = error as? HTTPError {
+            if !headers.isEmpty { engine.removeOwn(from: &error.headers) }
             error.headers.append(contentsOf: headers)
             return error
         }
@@ -278,6 +282,7 @@ public struct LimitedError: HTTPResponseError {
 
     public func response(from request: Request, context: some RequestContext) throws -> Response {
         var response = try original.response(from: request, context: context)
+        for field in headers { response.headers[field.name] = nil }
         response.headers.append(contentsOf: headers)
         return response
     }

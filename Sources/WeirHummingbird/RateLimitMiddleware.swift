@@ -12,9 +12,11 @@ public import WeirHTTP
 /// ```
 ///
 /// It applies to the routes that are added after it; `limiter.verify(router)` finds those that
-/// it missed. A middleware of the same limiter inside another decides only what that one didn't. A handler sees neither the
+/// it missed. A middleware of the same limiter inside another decides only what that one didn't; make one for each place, for
+/// the same value added twice doesn't know of itself. A handler sees neither the
 /// bypass's secret nor, unless a trusted proxy sent them, the headers that only those may send. An error that a handler
-/// throws keeps its type, and its response gets the headers if it makes one itself.
+/// throws keeps its type, and its response gets the headers if it makes one itself; where a cost hangs on the response's status, one
+/// that makes none costs what the dearest status does.
 ///
 /// Behind a router it knows the route: a rule whose path fits the route's template applies, however a request
 /// spelled its path, and `key: [route]` of a limit without a path is the template.

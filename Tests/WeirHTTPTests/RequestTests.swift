@@ -299,6 +299,47 @@ struct MatchTests {
         #expect(bench.status("/a", from: "192.0.2.1") == 200)
     }
 
+    @Test("a path is exempt only by every reading, and a parameter is cut out of the one that fits")
+    func readings() throws {
+        let bench = try Bench(
+            """
+            exempt: [{path: /static/*}]
+            limits:
+              - {name: users, match: {path: '/v1/users/{id}'}, key: [{param: id}], rate: 1/minute}
+              - {name: all, rate: 100/minute}
+            """)
+        func isDenied(_ target: String, by template: String) throws -> Bool {
+            let step = bench.request.begin(
+                TestRequest(target: target), on: bench.limiter, peer: try #require(IPAddress("192.0.2.1")),
+                route: MatchedRoute(template: template, path: target))
+            guard case .verdict(.pass) = step else { return true }
+            return false
+        }
+        _ = try isDenied("/static/a.css", by: "/**")
+        #expect(!bench.request.isLimited)
+        for target in ["/static/../v1/predict", "/static/%2e%2e/v1/predict", "/%73tatic/../v1"] {
+            _ = try isDenied(target, by: "/**")
+            #expect(bench.request.isLimited, "\(target)")
+        }
+        #expect(try !isDenied("/v1/users/7", by: "/{version}/users/{id}"))
+        for target in ["/v1;aaaaaaXYZ/users/7", "/v1;b/users/7", "/%761/users/7", "/v1/users/%37"] {
+            #expect(try isDenied(target, by: "/{version}/users/{id}"), "\(target)")
+        }
+        #expect(try !isDenied("/v1/users/8", by: "/{version}/users/{id}"))
+    }
+
+    @Test("an error of which nobody knows the status costs what the dearest status does")
+    func failures() throws {
+        let bench = try Bench(
+            "limits: [{name: logins, rate: 2/minute, cost: {response: {status: {401: 1, 403: 1}, default: 0}}}]")
+        for _ in 0..<2 {
+            #expect(bench.status("/login") == 200)
+            bench.request.responseFailed()
+            bench.request.finish(isComplete: true)
+        }
+        #expect(bench.status("/login") == 429)
+    }
+
     @Test("access, exemptions and the bypass")
     func access() throws {
         let secret = "correct horse battery"

@@ -200,10 +200,10 @@ extension InApp {
                 description: "costs from the response: JSON, server-sent events, status",
                 policy: """
                     limits:
-                      - {name: tokens, match: {path: [/tokens, /stream]}, rate: 20/minute, cost: {response: {json: /usage/total_tokens}, reserve: 2}}
+                      - {name: tokens, match: {path: [/tokens, /stream, /teapot]}, rate: 20/minute, cost: {response: {json: /usage/total_tokens}, reserve: 2}}
                       - {name: logins, match: {path: /login}, rate: 2/minute, cost: {response: {status: {401: 1}, default: 0}}}
                     """,
-                calls: [get("/tokens"), get("/stream"), get("/tokens"), get("/tokens"), get("/stream")]
+                calls: [get("/teapot"), get("/tokens"), get("/stream"), get("/tokens"), get("/tokens"), get("/stream")]
                     + [post("/login", "", ["Authorization": "x"])] + times(3, post("/login", ""))),
             Case(
                 description: "clients by key, tiers, access, exemptions, bypass and shadow",

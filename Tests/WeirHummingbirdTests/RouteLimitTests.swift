@@ -261,6 +261,29 @@ extension InApp {
                 rule.warmUp = WarmUpRule(1, over: 5, until: .after(span))
                 try refuses(rule, "its warm-up must last from 0 to 365 days")
             }
+            rule = LimitRule("x", concurrency: 4)
+            rule.cost = .response(.status([401: 1]), reserve: 1, fallback: 0, max: nil)
+            try refuses(rule, "its cost is in the response, before which a concurrency must decide")
+            rule = LimitRule("x", rate)
+            rule.cost = .request(.query("n"), fallback: 0, max: nil)
+            try refuses(rule, "its default cost of 0 is below 1")
+            _ = try router.limited("x", to: rate, in: limiter)
+            func refuses(_ word: String, _ change: (inout Policy) throws -> Void) throws {
+                var policy = try Policy(limits: [LimitRule("x", rate)])
+                try change(&policy)
+                let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }
+                #expect(error?.description.contains(word) == true, "\(error?.description ?? "")")
+            }
+            try refuses("the bypass secret") { $0.bypass = Bypass(header: "X-Bypass", secret: "") }
+            try refuses("'no name' can't be") { $0.headers.limitName = "no name" }
+            try refuses("an exemption without a condition") { $0.exempt = [Match()] }
+            var match = Match()
+            match.methods = ["post", "HEAD"]
+            match.hosts = ["API.example.com"]
+            #expect(match.methods == ["POST", "GET"] && match.hosts == ["api.example.com"])
+            // A limiter that replaces another has routes of its own.
+            let newer = try RequestLimiter(policy: limiter.policy, replacing: limiter)
+            _ = try Router(context: ClientContext.self).limited("b", to: rate, in: newer)
             var policy = try Policy(limits: [])
             policy.server.store = .shared(url: "redis://localhost")
             let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }

@@ -192,6 +192,21 @@ struct AcquireTests {
         #expect(try await limiter.acquire("k").allowed)
     }
 
+    @Test("who waits for the limit hears of what is given back, and of a reset")
+    func hearsOfMore() async throws {
+        let limiter = limiter(try Limit("a", .perHour(1)))
+        let first = try await limiter.acquire("k")
+        let second = Task { try await limiter.acquire("k") }
+        try await until { clock.waiting == 1 }
+        limiter.refund(try #require(first.receipt), "k")
+        #expect(try await second.value.allowed)
+        let third = Task { try await limiter.acquire("k") }
+        try await until { clock.waiting == 1 }
+        limiter.reset("k")
+        #expect(try await third.value.allowed)
+        try await until { clock.waiting == 0 }
+    }
+
     @Test("in a store that answers later, who is cancelled meanwhile gives back what was spent, and the next goes on")
     func cancelledWhileAsking() async throws {
         let slow = SlowStore(before: MemoryStore(clock: clock))

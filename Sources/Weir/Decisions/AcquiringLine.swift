@@ -97,26 +97,26 @@ struct AcquiringLine: Sendable {
                     "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
             }
             let left = remaining()
-            guard limit.algorithm != .concurrency, let wait = decision.retryAfter else {
-                // Somebody must give a permit back.
-                try await waitForPermit(key, since: freed, left)
-                continue
+            if limit.algorithm != .concurrency, let wait = decision.retryAfter {
+                if let left, wait > Ticks(left) {
+                    throw AcquireError(.late, "limit \(limit.name): the wait of \(wait) microseconds is too long")
+                }
+                try await self.wait(Timestamp(clamping: wait), orUntilFreed: key, since: freed)
+            } else {
+                if let left, left <= 0 {
+                    throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
+                }
+                // Others may use the store too, and give theirs back unheard.
+                try await self.wait(min(left ?? 1_000_000, 1_000_000), orUntilFreed: key, since: freed)
             }
-            if let left, wait > Ticks(left) {
-                throw AcquireError(.late, "limit \(limit.name): the wait of \(wait) microseconds is too long")
-            }
-            try await clock.wait(Timestamp(clamping: wait))
         }
     }
 
-    /// Waits until a permit may be free: one was given back here, or a second has passed, for others may use the store too.
-    private func waitForPermit(_ key: String, since freed: UInt64, _ left: Timestamp?) async throws {
-        if let left, left <= 0 {
-            throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
-        }
+    /// Waits so long, unless something of the key's is given back here before.
+    private func wait(_ ticks: Timestamp, orUntilFreed key: String, since freed: UInt64) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await queues.waitUntilFreed(key, since: freed) }
-            group.addTask { try await clock.wait(min(left ?? 1_000_000, 1_000_000)) }
+            group.addTask { try await clock.wait(ticks) }
             defer { group.cancelAll() }
             try await group.next()
         }

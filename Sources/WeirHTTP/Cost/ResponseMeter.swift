@@ -28,6 +28,11 @@ struct ResponseMeter {
         }
     }
 
+    /// The response is an error whose status is made somewhere else.
+    mutating func failed() {
+        if case .status(let costs) = cost, let most = costs.values.max() { reading = .units(most) }
+    }
+
     mutating func body(_ bytes: UnsafeRawBufferPointer) {
         switch mode {
         case .ignoring: break

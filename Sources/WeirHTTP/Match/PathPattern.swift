@@ -53,15 +53,19 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
         self.parts = parts
     }
 
-    /// What a parameter stands for in a path that matches.
+    /// What a parameter stands for in a path; nil when the path is another before it. Case doesn't count.
     func value(of name: String, in path: String) -> String? {
         let bytes = Array(path.utf8)
         var index = 0
         for part in parts {
             switch part {
-            case .literal(let literal): index += literal.count
+            case .literal(let literal):
+                guard index + literal.count <= bytes.count,
+                    bytes[index..<index + literal.count].elementsEqual(
+                        literal, by: { $0.asciiLowercased == $1.asciiLowercased })
+                else { return nil }
+                index += literal.count
             case .parameter(let parameter):
-                guard index <= bytes.count else { return nil }
                 let end = bytes[index...].firstIndex(of: UInt8(ascii: "/")) ?? bytes.count
                 if parameter == name { return String(decoding: bytes[index..<end], as: UTF8.self) }
                 index = end

@@ -1,3 +1,4 @@
+import HTTPTypes
 public import Weir
 
 #if canImport(FoundationEssentials)
@@ -51,6 +52,16 @@ extension Policy {
 
     /// That each limit can let somebody pass, and not everybody.
     func checkLimits() throws(PolicyError) {
+        if let bypass, bypass.secret.utf8.count < 16 {
+            throw PolicyError("the bypass secret must have at least 16 characters, so that it can't be guessed")
+        }
+        for name in [bypass?.header].compactMap(\.self) + LimitHeader.allCases.map(headers.name)
+        where HTTPField.Name(name) == nil {
+            throw PolicyError("'\(name)' can't be a header's name")
+        }
+        if exempt.contains(where: \.isEverything) {
+            throw PolicyError("an exemption without a condition would exempt every request")
+        }
         for rule in limits {
             if let problem = rule.problem(in: self) { throw PolicyError("limit '\(rule.name)': \(problem)") }
         }
@@ -104,10 +115,13 @@ extension LimitRule {
         switch cost {
         case .fixed(let units): return above("a cost", units)
         case .request(_, let fallback, let most):
+            if fallback < 1 {
+                return "its default cost of \(fallback) is below 1, so a request that doesn't say its cost is free"
+            }
             if let most, fallback > most { return "its default cost of \(fallback) is above the largest, \(most)" }
             return above("a default cost", fallback) ?? most.flatMap { above("a largest cost", $0) }
         case .response(_, let reserve, let fallback, _):
-            if algorithm == .leakyBucket {
+            if algorithm == .leakyBucket || algorithm == .concurrency {
                 return "its cost is in the response, before which a \(algorithm) must decide"
             }
             return above("a reserve", reserve) ?? (fallback < 0 ? "a default cost of \(fallback) is below 0" : nil)

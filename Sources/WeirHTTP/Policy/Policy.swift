@@ -182,6 +182,7 @@ public struct AccessRule: Sendable {
 
 public struct Bypass: Sendable {
     public var header: String
+    /// At least 16 characters.
     public var secret: String
 
     public init(header: String, secret: String) {
@@ -192,14 +193,25 @@ public struct Bypass: Sendable {
 
 /// Which requests a rule is about: those that meet every condition. Empty conditions always hold.
 public struct Match: Sendable {
-    public var methods: [String] = []
-    public var hosts: [String] = []
+    /// In upper case, whatever they are set to; HEAD counts as GET.
+    public var methods: [String] = [] {
+        didSet { methods = methods.map { $0.uppercased() == "HEAD" ? "GET" : $0.uppercased() } }
+    }
+    /// In lower case, whatever they are set to; without a port.
+    public var hosts: [String] = [] {
+        didSet { hosts = hosts.map { $0.lowercased() } }
+    }
     public var paths: [PathPattern] = []
     public var headers: [(name: String, value: String?)] = []
     public var tiers: [String] = []
     public var addresses: [AddressRange] = []
 
     public init() {}
+
+    /// Whether no condition is there.
+    var isEverything: Bool {
+        methods.isEmpty && hosts.isEmpty && paths.isEmpty && headers.isEmpty && tiers.isEmpty && addresses.isEmpty
+    }
 
     /// - Parameters:
     ///   - methods: such as `GET`, which HEAD counts as; any if none is given.

@@ -229,10 +229,12 @@ extension PolicyReader {
 
     private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?, _ rule: LimitRule) -> CostRule? {
         guard let mapping = document.mapping(node, .response) else { return nil }
-        if rule.algorithm == .leakyBucket {
-            document.error(
-                "a leaky bucket gives out its slots before the response, so its cost can't come from there",
-                at: node.place)
+        if rule.algorithm == .leakyBucket || rule.algorithm == .concurrency {
+            let reason =
+                rule.algorithm == .leakyBucket
+                ? "a leaky bucket gives out its slots before the response"
+                : "a permit is held until the response has ended"
+            document.error("\(reason), so its cost can't come from there", at: node.place)
             return nil
         }
         let kinds = ["status", "header", "json"].filter { mapping[$0] != nil }
