@@ -79,7 +79,7 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
-            name: "WeirGateway",
+            name: "WeirServer",
             dependencies: [
                 "WeirHTTP",
                 "WeirJWT",
@@ -100,7 +100,7 @@ let package = Package(
         .executableTarget(
             name: "WeirCLI",
             dependencies: [
-                "WeirGateway",
+                "WeirServer",
                 "WeirRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
@@ -151,7 +151,7 @@ let package = Package(
         .testTarget(
             name: "WeirHummingbirdTests",
             dependencies: [
-                "WeirHummingbird", "WeirGateway", "WeirJWT", "WeirTesting", "TestSupport",
+                "WeirHummingbird", "WeirServer", "WeirJWT", "WeirTesting", "TestSupport",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdRouter", package: "hummingbird"),

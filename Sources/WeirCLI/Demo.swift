@@ -6,7 +6,7 @@ import NIOCore
 import ServiceLifecycle
 import Synchronization
 import Weir
-import WeirGateway
+import WeirServer
 import WeirHTTP
 
 struct Demo: AsyncParsableCommand {

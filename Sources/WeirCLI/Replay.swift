@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Synchronization
 import Weir
-import WeirGateway
+import WeirServer
 import WeirHTTP
 
 struct Replay: AsyncParsableCommand {

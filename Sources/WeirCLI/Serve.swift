@@ -4,7 +4,7 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 import UnixSignals
-import WeirGateway
+import WeirServer
 import WeirHTTP
 import WeirRedis
 

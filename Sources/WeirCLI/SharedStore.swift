@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import WeirGateway
+import WeirServer
 import WeirHTTP
 import WeirRedis
 

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Foundation
-import WeirGateway
+import WeirServer
 import WeirHTTP
 import WeirRedis
 

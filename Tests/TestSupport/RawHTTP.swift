@@ -5,7 +5,7 @@ import Foundation
 #endif
 
 /// A raw TCP connection: bytes in, bytes out.
-public final class Connection {
+public final class Connection: Sendable {
     private let descriptor: Int32
 
     public struct Failure: Error {
@@ -145,6 +145,20 @@ public func exchangeApart(
         Thread.detachNewThread {
             continuation.resume(
                 with: Result { try exchange(port, method, path, headers: headers, body: body) })
+        }
+    }
+}
+
+extension Connection {
+    /// As ``readToEnd()``, for servers in this process: no thread of theirs is blocked.
+    public func readApart() async throws -> String { try await apart { try $0.readToEnd() } }
+
+    /// As ``read(until:)``, for servers in this process.
+    public func readApart(until text: String) async throws -> String { try await apart { try $0.read(until: text) } }
+
+    private func apart(_ body: @escaping @Sendable (Connection) throws -> String) async throws -> String {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(with: Result { try body(self) }) }
         }
     }
 }

@@ -180,7 +180,7 @@ extension InApp {
             }
             let own = try dependencies(of: "WeirHummingbird").joined()
             for other in [
-                "WeirGateway", "WeirRedis", "WeirJWT", "WeirCLI", "NIOSSL", "Crypto", "JWTKit", "ArgumentParser",
+                "WeirServer", "WeirRedis", "WeirJWT", "WeirCLI", "NIOSSL", "Crypto", "JWTKit", "ArgumentParser",
             ] {
                 #expect(!own.contains("\"\(other)\""), "\(own)")
             }

@@ -4,7 +4,7 @@ import HummingbirdRouter
 import Logging
 import TestSupport
 import Weir
-import WeirGateway
+import WeirServer
 import WeirHTTP
 import WeirHummingbird
 import WeirTesting
