@@ -29,8 +29,7 @@ func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
         case .needsBody: step = request.resume(body: .bytes(body))
         case .pending(let answer): verdict = request.resume(decisions: await answer.value)
         case .needsLookup(let answer):
-            _ = await answer.value
-            step = request.begin(HTTPTypesRequest(head), on: limiter, peer: peer)
+            step = request.resume(lookup: await answer.value, HTTPTypesRequest(head))
         }
     }
     var headers = HTTPFields()
@@ -38,7 +37,7 @@ func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
         if let name = HTTPField.Name(name) { headers[name] = value }
     }
     switch verdict {
-    case .refuse(let problem)?:
+    case .answer(let problem)?:
         headers[.contentType] = ProblemDetails.mediaType
         request.writeCrossOriginHeaders { name, value in
             if let name = HTTPField.Name(name) { headers[name] = value }

@@ -11,7 +11,7 @@ struct ReplayAnswer {
         var status = 200
         switch verdict {
         case .pass(let wait): delay = decision?.delay ?? wait
-        case .refuse(let problem): status = problem.status
+        case .answer(let problem): status = problem.status
         }
         let isDenied = status == 429
         let name = isDenied ? request.reportedRule.map { limiter.policy.limits[$0].name } : nil
@@ -55,7 +55,7 @@ struct ReplayReport: CustomStringConvertible {
         case .pass(let delay):
             allowed += 1
             if delay > 0 { delayed += 1 }
-        case .refuse(let problem):
+        case .answer(let problem):
             refused[problem.status, default: 0] += 1
             if problem.status == 429, clients.count < Self.mostClients || clients[line.address] != nil {
                 clients[line.address, default: 0] += 1

@@ -19,25 +19,16 @@ public final class RequestLimiter: Sendable {
     let clock: any TickClock
     /// As the store made keys when this limiter was made.
     let hasher: KeyHasher
+    /// Names clients in logs.
+    let clientHasher: KeyHasher
+    private let givenClientHasher: KeyHasher?
     private let verifier: (any TokenVerifier)?
     private let lookup: (any TierLookup)?
     /// Whether paths are compared without regard to case, as an app's router may do.
     let ignoresCase: Bool
     /// Whether any rule or key looks at the host.
     let readsHost: Bool
-    private let routes: RouteNames
-
-    /// The limits that routes have in code, over all limiters of one policy: their names, and the routes.
-    private final class RouteNames: Sendable {
-        let names = Mutex<Set<String>>([])
-        /// Whether there are names, or several middlewares, so that one may be inside of another.
-        let areUsed = Atomic<Bool>(false)
-        let middlewares = Atomic<Int>(0)
-        /// Their rules by name, with the routes that each is before.
-        let rules = Mutex<[String: (rule: LimitRule, routes: Set<AppRoute>)]>([:])
-        /// Their warm-ups that end when the app is ready.
-        let readinessChecks = Mutex<[(path: String, warmUp: WarmUp)]>([])
-    }
+    private let routes: RouteRegistry
 
     /// - Parameters:
     ///   - policy: what to enforce.
@@ -46,6 +37,7 @@ public final class RequestLimiter: Sendable {
     ///   - lookup: for policies that look clients up (`redis_hash`); the store unless given.
     ///   - clock: for warm-up by time; the system's unless given.
     ///   - previous: the limiter that this one replaces, whose counters and warm-up go on.
+    ///   - clientHasher: names clients in logs; the store's own hasher unless given.
     /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given, or a limit made in code would
     ///   let everybody pass, or nobody.
     public convenience init(
@@ -54,16 +46,18 @@ public final class RequestLimiter: Sendable {
         verifier: (any TokenVerifier)? = nil,
         lookup: (any TierLookup)? = nil,
         clock: any TickClock = SystemClock(),
-        replacing previous: RequestLimiter? = nil
+        replacing previous: RequestLimiter? = nil,
+        clientHasher: KeyHasher? = nil
     ) throws(PolicyError) {
         try self.init(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: previous,
-            ignoresCase: false, routes: RouteNames())
+            clientHasher: clientHasher ?? previous?.givenClientHasher, ignoresCase: false, routes: RouteRegistry())
     }
 
     private init(
         policy: Policy, store: (any Store)?, verifier: (any TokenVerifier)?, lookup: (any TierLookup)?,
-        clock: any TickClock, replacing previous: RequestLimiter?, ignoresCase: Bool, routes: RouteNames
+        clock: any TickClock, replacing previous: RequestLimiter?, clientHasher: KeyHasher?, ignoresCase: Bool,
+        routes: RouteRegistry
     ) throws(PolicyError) {
         if case .shared(let url) = policy.server.store, store == nil {
             throw PolicyError(
@@ -84,6 +78,8 @@ public final class RequestLimiter: Sendable {
         self.clock = clock
         let hasher = store.keyHasher
         self.hasher = hasher
+        givenClientHasher = clientHasher
+        self.clientHasher = clientHasher ?? hasher
         self.verifier = verifier
         self.lookup = lookup
         identifier = ClientIdentifier(policy, verifier: verifier, lookup: lookup)
@@ -114,14 +110,14 @@ public final class RequestLimiter: Sendable {
     public func withNewKeys() throws(PolicyError) -> RequestLimiter {
         try RequestLimiter(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            ignoresCase: ignoresCase, routes: routes)
+            clientHasher: givenClientHasher, ignoresCase: ignoresCase, routes: routes)
     }
 
     /// The same limiter for a router that doesn't regard the case of paths.
     package func ignoringCase() throws(PolicyError) -> RequestLimiter {
         try RequestLimiter(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            ignoresCase: true, routes: routes)
+            clientHasher: givenClientHasher, ignoresCase: true, routes: routes)
     }
 
     /// A limiter of one rule beside this one's: for a route that has a limit of its own in code. It shares the store, and
@@ -136,43 +132,29 @@ public final class RequestLimiter: Sendable {
         try own.check()
         let limiter = try RequestLimiter(
             policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            ignoresCase: false, routes: routes)
-        let taken = Set(policy.limits.flatMap(\.windowNames))
-        let twice = routes.names.withLock { names in
-            let twice = rule.windowNames.first { taken.contains($0) || names.contains($0) }
-            if twice == nil { names.formUnion(rule.windowNames) }
-            return twice
-        }
-        if let twice { throw PolicyError("the limit '\(twice)' is there already; each needs a name of its own") }
-        routes.areUsed.store(true, ordering: .releasing)
-        routes.readinessChecks.withLock { $0 += limiter.ownReadinessChecks }
+            clientHasher: givenClientHasher, ignoresCase: false, routes: routes)
+        let clash = routes.add(
+            rule, readinessChecks: limiter.ownReadinessChecks, besides: Set(policy.limits.flatMap(\.windowNames)))
+        if let clash { throw PolicyError("the limit '\(clash)' is there already; each needs a name of its own") }
         return limiter
     }
 
     /// Counts a middleware that decides by this limiter.
-    package func noteMiddleware() {
-        if routes.middlewares.wrappingAdd(1, ordering: .relaxed).newValue > 1 {
-            routes.areUsed.store(true, ordering: .releasing)
-        }
-    }
+    package func noteMiddleware() { routes.addMiddleware() }
 
     /// Remembers that a route has this limiter's limits of its own, for ``verify(_:)``.
     package func noteLimitedInCode(_ route: AppRoute) {
-        routes.rules.withLock { rules in
-            for rule in policy.limits { rules[rule.name, default: (rule, [])].routes.insert(route) }
-        }
+        for rule in policy.limits { routes.note(route, behind: rule) }
     }
 
     /// The rules that routes have in code, with the routes.
-    var rulesInCode: [(rule: LimitRule, routes: Set<AppRoute>)] {
-        routes.rules.withLock { $0.values.sorted { $0.rule.name < $1.rule.name } }
-    }
+    var rulesInCode: [(rule: LimitRule, routes: Set<AppRoute>)] { routes.rules }
 
     /// Whether both are of one policy: one may be of a route's own limit beside the other.
     package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
 
     /// Whether routes have limits of their own in code, or another middleware of this policy may be around one.
-    package var hasRouteLimits: Bool { routes.areUsed.load(ordering: .acquiring) }
+    package var hasRouteLimits: Bool { routes.mayNest }
 
     /// Whether any rule looks at the path.
     package var hasPaths: Bool { access.hasPaths || exempt.hasPaths || limits.hasPaths }
@@ -185,7 +167,7 @@ public final class RequestLimiter: Sendable {
 
     /// The warm-ups that end when the upstream answers 2xx at a path, those of limits that routes have in code too.
     public var readinessChecks: [(path: String, warmUp: WarmUp)] {
-        ownReadinessChecks + routes.readinessChecks.withLock { $0 }
+        ownReadinessChecks + routes.readinessChecks
     }
 
     private var ownReadinessChecks: [(path: String, warmUp: WarmUp)] {

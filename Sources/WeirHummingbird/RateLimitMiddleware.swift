@@ -1,6 +1,6 @@
 public import Hummingbird
 public import NIOCore
-public import Weir
+import Weir
 public import WeirHTTP
 
 /// Limits the requests of a Hummingbird app by the same policy, with the same headers and bodies, as the gateway does.
@@ -21,7 +21,7 @@ public import WeirHTTP
 /// Behind a router it knows the route: a rule whose path fits the route's template applies, however a request
 /// spelled its path, and `key: [route]` of a limit without a path is the template.
 public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
-    private let engine: LimitEngine
+    private let state: MiddlewareState
     let limiter: RequestLimiter
     private let peer: @Sendable (Context) -> SocketAddress?
     private let client: (@Sendable (Request, Context) -> AppClient?)?
@@ -53,7 +53,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
     ) {
         self.limiter = limiter
-        engine = LimitEngine(limiter)
+        state = MiddlewareState(limiter)
         self.peer = peer
         self.client = client
         self.denied = denied
@@ -62,77 +62,61 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        let exchange = engine.exchange(for: request, in: context)
-        let peer = engine.address(peer(context))
-        let client = client?(request, context) ?? exchange.outerClient
-        if exchange.hasRouteLimits { exchange.client = client }
-        exchange.denied = denied
+        let limited = state.begin(request, in: context)
+        let peer = state.address(peer(context))
+        let client = client?(request, context) ?? limited.enclosingClient
+        if limited.mayNest { limited.client = client }
+        limited.denied = denied
         let verdict: LimitedRequest.Verdict
-        switch exchange.begin(request, peer: peer, client: client) {
-        case .verdict(let first): verdict = exchange.conclude(first)
-        case .pending(let answer): verdict = exchange.conclude(decisions: await answer.value)
+        switch limited.begin(request, peer: peer, client: client) {
+        case .verdict(let first): verdict = limited.conclude(first)
+        case .pending(let answer): verdict = limited.conclude(decisions: await answer.value)
         case let step:
-            let (verdict, reread) = try await exchange.decide(step, request, peer: peer, client: client)
-            return try await answer(verdict, exchange, reread ?? request, peer, context, next)
+            let (verdict, reread) = try await limited.decide(step, request)
+            return try await carryOut(verdict, limited, reread ?? request, peer: peer, context: context, next: next)
         }
-        guard case .pass(delay: 0) = verdict, !exchange.hasRouteLimits, !engine.hidesHeaders else {
-            return try await answer(verdict, exchange, request, peer, context, next)
+        guard case .pass(delay: 0) = verdict, !limited.mayNest, !state.hidesHeaders else {
+            return try await carryOut(verdict, limited, request, peer: peer, context: context, next: next)
         }
-        // Mostly: the request goes on as it came, and no room is made for another.
+        // Mostly the request goes on as it came, and needs no room for another.
         var response: Response
         do {
             response = try await next(request, context)
         } catch {
-            throw exchange.failed(error)
+            throw limited.failed(error)
         }
-        exchange.answer(&response, to: request)
+        limited.answer(&response, to: request)
         return response
     }
 
-    /// Does what the verdict says, whatever that is.
+    /// Carries out any verdict.
     ///
-    /// - Parameter request: whose body can be read.
-    private func answer(
-        _ verdict: LimitedRequest.Verdict, _ exchange: LimitExchange, _ request: Request, _ peer: IPAddress,
-        _ context: Context, _ next: (Request, Context) async throws -> Response
+    /// - Parameter request: the request whose body can be read.
+    private func carryOut(
+        _ verdict: LimitedRequest.Verdict, _ limited: MiddlewareRequest, _ request: Request, peer: IPAddress,
+        context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        switch verdict {
-        case .refuse(let problem):
-            exchange.tellDenied(request)
-            return exchange.refuse(problem, to: request)
-        case .pass(let delay):
-            if delay > 0, let problem = try await exchange.wait(delay) { return exchange.refuse(problem, to: request) }
-            let shown = engine.withoutSecrets(request, peer: peer) ?? request
-            var response: Response
-            do {
-                if exchange.hasRouteLimits {
-                    let enclosing = LimitEngine.Enclosing(exchange)
-                    defer { enclosing.leave() }
-                    response = try await LimitEngine.$enclosing.withValue(enclosing) { try await next(shown, context) }
-                } else {
-                    response = try await next(shown, context)
-                }
-            } catch {
-                throw exchange.failed(error)
-            }
-            exchange.answer(&response, to: request)
-            return response
+        switch limited.carryOut(verdict) {
+        case .answer(let answer):
+            limited.tellDenied(request)
+            return limited.send(answer, to: request)
+        case .hold(let delay): try await limited.hold(delay)
+        case .forward: break
         }
+        let shown = state.withoutSecrets(request, peer: peer) ?? request
+        var response: Response
+        do {
+            if limited.mayNest {
+                let enclosing = MiddlewareState.EnclosingRequest(limited)
+                defer { enclosing.leave() }
+                response = try await MiddlewareState.$enclosing.withValue(enclosing) { try await next(shown, context) }
+            } else {
+                response = try await next(shown, context)
+            }
+        } catch {
+            throw limited.failed(error)
+        }
+        limited.answer(&response, to: request)
+        return response
     }
-}
-
-/// A request that a limit denied. Nothing in it is a secret; the method and the path are as the client made them up.
-public struct Denial: Sendable, Hashable {
-    /// The names of the limits that deny, in the policy's order.
-    public var limits: [String]
-    /// As sent: no label for a metric.
-    public var method: String
-    /// The router's template, such as `/users/{id}`: few enough to be a metric's label. Nil when no route was found.
-    public var route: String?
-    /// As the policy reads it.
-    public var path: String
-    /// A hash, the same for the same client while the process lives.
-    public var client: String
-    /// Microseconds; nil when waiting can't help.
-    public var retryAfter: Ticks?
 }

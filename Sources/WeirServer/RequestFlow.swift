@@ -199,7 +199,7 @@ final class RequestFlow: ChannelDuplexHandler {
             request.forEachOutcome { shared.metrics.count($0) }
             switch verdict {
             case .pass(let delay): delay > 0 ? hold(for: delay) : forward()
-            case .refuse(let problem):
+            case .answer(let problem):
                 if problem.status == 429, let head { shared.denials.log(request, head, shared.limiter) }
                 refuse(problem)
             }
@@ -237,10 +237,10 @@ final class RequestFlow: ChannelDuplexHandler {
         }
     }
 
-    /// Begins the request again when its client has been looked up.
+    /// Goes on when the client has been looked up.
     private func wait(for lookup: PendingAnswer<Result<LookupAnswer, StoreFailure>>) {
-        wait(for: lookup) { flow, _ in
-            if let head = flow.head { flow.decide(head) }
+        wait(for: lookup) { flow, answer in
+            if let head = flow.head { flow.handle(flow.request.resume(lookup: answer, NIORequest(head: head))) }
         } ifGone: { _, _ in
         }
     }

@@ -69,7 +69,7 @@ extension EndToEnd {
                     "Proxy-Authorization": "secret",
                 ], body: "hello")
             let start = try #require(answer.text.range(of: "HTTP/1.1 200"))
-            let final = try Answer(String(answer.text[start.lowerBound...]))
+            let final = try RawResponse(String(answer.text[start.lowerBound...]))
             let json = try final.json
             #expect(json["path"] as? String == "/echo/a")
             #expect(json["query"] as? String == "q=%2F")
@@ -117,7 +117,7 @@ extension EndToEnd {
                 try connection.send(block)
                 most = max(most, weir.program.residentBytes)
             }
-            #expect(try Answer(connection.readToEnd()).json["length"] as? Int == size)
+            #expect(try RawResponse(connection.readToEnd()).json["length"] as? Int == size)
             #expect(most - before < 24 << 20, "\((most - before) >> 20) MiB more")
         }
 
@@ -139,7 +139,7 @@ extension EndToEnd {
             try next.send("GET /hold HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             try await until("the permit is free") { try weir.get("/state").json["active"] as? Int == 1 }
             #expect(try weir.get("/release").status == 200)
-            #expect(try Answer(next.readToEnd()).status == 200)
+            #expect(try RawResponse(next.readToEnd()).status == 200)
             #expect(try weir.get("/hold").status == 200)
         }
 
@@ -154,7 +154,7 @@ extension EndToEnd {
             for connection in connections {
                 try connection.send("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             }
-            for connection in connections { #expect(try Answer(connection.readToEnd()).status == 200) }
+            for connection in connections { #expect(try RawResponse(connection.readToEnd()).status == 200) }
         }
 
         @Test("tokens are charged from the response")
@@ -272,7 +272,7 @@ extension EndToEnd {
             func ask(_ path: String, _ headers: String) throws -> Int {
                 let connection = try Connection(weir.admin)
                 try connection.send("GET \(path) HTTP/1.1\r\n\(headers)Connection: close\r\n\r\n")
-                return try Answer(connection.readToEnd()).status
+                return try RawResponse(connection.readToEnd()).status
             }
             #expect(try ask("/health", "Host: 127.0.0.1:\(weir.admin)\r\n") == 200)
             #expect(try ask("/ready", "Host: localhost\r\n") == 200)

@@ -80,7 +80,7 @@ extension EndToEnd {
                 let connection = try Connection(weir.port)
                 // What follows is a request of its own to whoever frames the first one differently.
                 try connection.send(bytes + "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
-                guard let text = try? connection.readToEnd(), let answer = try? Answer(text) else {
+                guard let text = try? connection.readToEnd(), let answer = try? RawResponse(text) else {
                     Issue.record("\(name): no answer, or a connection left open")
                     continue
                 }
@@ -138,14 +138,14 @@ extension EndToEnd {
             let weir = try await Weir(folder, upstream: api.port, "limits: [{name: a, rate: 1000/day}]")
             let old = try Connection(weir.port)
             try old.send("GET /echo/x HTTP/1.0\r\n\r\n")
-            let answer = try Answer(old.readToEnd())
+            let answer = try RawResponse(old.readToEnd())
             #expect(answer.status == 200)
             #expect(answer.body.contains("[\"host\",\"127.0.0.1:\(api.port)\"]"))
             let trailing = try Connection(weir.port)
             try trailing.send(
                 "POST /echo/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
                     + "3\r\nabc\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
-            let echoed = try Answer(trailing.readToEnd())
+            let echoed = try RawResponse(trailing.readToEnd())
             #expect(try echoed.json["length"] as? Int == 3)
             #expect(!echoed.text.contains("6.6.6.6"))
         }
@@ -159,7 +159,7 @@ extension EndToEnd {
             #expect(try weir.request("POST", "/sink", body: "x").status == 200)
             let large = try Connection(weir.port)
             try large.send("POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
-            let answer = try Answer(large.readToEnd())
+            let answer = try RawResponse(large.readToEnd())
             #expect(answer.status == 429)
             #expect(answer["Connection"] == "close")
             let waiting = try Connection(weir.port)

@@ -60,12 +60,12 @@ struct Weir {
 
     func rewrite(_ policy: String) throws { _ = try folder.write(serverLines + policy, "weir.yaml") }
 
-    func get(_ path: String, headers: [String: String] = [:]) throws -> Answer {
+    func get(_ path: String, headers: [String: String] = [:]) throws -> RawResponse {
         try request("GET", path, headers: headers)
     }
 
     func request(_ method: String, _ path: String, headers: [String: String] = [:], body: String? = nil) throws
-        -> Answer
+        -> RawResponse
     {
         try exchange(port, method, path, headers: headers, body: body)
     }

@@ -45,7 +45,7 @@ struct ExamplesTests {
         store.close()
     }
 
-    private func post(_ port: Int, _ path: String, _ headers: [String: String] = [:]) async throws -> Answer {
+    private func post(_ port: Int, _ path: String, _ headers: [String: String] = [:]) async throws -> RawResponse {
         try await exchangeApart(port, "POST", path, headers: json.merging(headers) { $1 }, body: body)
     }
 
@@ -339,7 +339,7 @@ struct ExamplesTests {
     @Test("12: tokens are charged from the response, streamed or not, beside the requests")
     func tokens() async throws {
         try await serve(LanguageModelTokens.self) { (port: Int) async throws -> Void in
-            func ask(_ prompt: String, streamed: Bool, tellsUsage: Bool = true) async throws -> Answer {
+            func ask(_ prompt: String, streamed: Bool, tellsUsage: Bool = true) async throws -> RawResponse {
                 try await exchangeApart(
                     port, "POST", "/v1/chat/completions", headers: json,
                     body: "{\"prompt\": \"\(prompt)\", \"stream\": \(streamed), \"include_usage\": \(tellsUsage)}")

@@ -77,7 +77,7 @@ public final class Connection: Sendable {
 }
 
 /// An HTTP response, taken apart.
-public struct Answer: Sendable {
+public struct RawResponse: Sendable {
     public let status: Int
     public let headers: [(name: String, value: String)]
     public let body: String
@@ -128,19 +128,19 @@ public struct Answer: Sendable {
 /// Sends one request, and reads the answer to its end.
 public func exchange(
     _ port: Int, _ method: String, _ path: String, headers: [String: String] = [:], body: String? = nil
-) throws -> Answer {
+) throws -> RawResponse {
     let connection = try Connection(port)
     var text = "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     for (name, value) in headers { text += "\(name): \(value)\r\n" }
     if let body { text += "Content-Length: \(body.utf8.count)\r\n" }
     try connection.send(text + "\r\n" + (body ?? ""))
-    return try Answer(connection.readToEnd())
+    return try RawResponse(connection.readToEnd())
 }
 
 /// As ``exchange(_:_:_:headers:body:)``, for servers in this process: no thread of theirs is blocked.
 public func exchangeApart(
     _ port: Int, _ method: String, _ path: String, headers: [String: String] = [:], body: String? = nil
-) async throws -> Answer {
+) async throws -> RawResponse {
     try await withCheckedThrowingContinuation { continuation in
         Thread.detachNewThread {
             continuation.resume(

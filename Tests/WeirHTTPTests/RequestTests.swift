@@ -36,7 +36,7 @@ struct Bench {
         guard case .verdict(let verdict) = step else { return 0 }
         switch verdict {
         case .pass: return 200
-        case .refuse(let problem): return problem.status
+        case .answer(let problem): return problem.status
         }
     }
 

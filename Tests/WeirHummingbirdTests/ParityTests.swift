@@ -328,7 +328,7 @@ extension InApp {
         ]
 
         /// What must be the same. Neither adds or drops others of these.
-        private func seen(_ answer: Answer, _ call: Call) -> [String] {
+        private func seen(_ answer: RawResponse, _ call: Call) -> [String] {
             let names = [
                 "ratelimit", "quota", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining",
                 "x-ratelimit-reset", "retry-after", "access-control-allow-origin", "access-control-expose-headers",

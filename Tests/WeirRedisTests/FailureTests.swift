@@ -392,7 +392,7 @@ extension Redis {
                 store.fail()
                 switch request.resume(decisions: await answer.value) {
                 case .pass: return 200
-                case .refuse(let problem): return problem.status
+                case .answer(let problem): return problem.status
                 }
             }
             #expect(try await status("/open") == 200)

@@ -24,17 +24,17 @@ extension Redis {
         {
             let request = LimitedRequest(limiter)
             let peer = try #require(IPAddress(address))
-            for _ in 0..<5 {
-                switch request.begin(Asking(key: key), on: limiter, peer: peer) {
-                case .needsLookup(let answer): _ = await answer.value
+            var step = request.begin(Asking(key: key), on: limiter, peer: peer)
+            while true {
+                switch step {
+                case .needsLookup(let answer):
+                    step = request.resume(lookup: await answer.value, Asking(key: key))
                 case .pending(let answer):
                     _ = request.resume(decisions: await answer.value)
                     return request
                 default: return request
                 }
             }
-            Issue.record("a lookup that was answered is asked again")
-            return request
         }
 
         private func limiter(_ store: RedisStore) throws -> RequestLimiter {

@@ -111,7 +111,7 @@ final class Load: @unchecked Sendable {
 
     private func count(_ step: LimitedRequest.Step) {
         decided += 1
-        if case .verdict(.refuse) = step { denied += 1 }
+        if case .verdict(.answer) = step { denied += 1 }
     }
 }
 

@@ -30,8 +30,20 @@ struct ClientIdentifier: Sendable {
     static let longestValue = 4096
     static let longestToken = 16_384
 
-    /// A question to a ``TierLookup`` that isn't answered yet.
+    /// The answer to a question to a ``TierLookup``.
     typealias Pending = PendingAnswer<Result<LookupAnswer, StoreFailure>>
+
+    /// A question that isn't answered yet, and what asked it.
+    struct Lookup {
+        enum Place: Equatable {
+            /// A source of the policy, by its index.
+            case source(Int)
+            case tier
+        }
+
+        var place: Place
+        var answer: Pending
+    }
 
     init(_ policy: Policy, verifier: (any TokenVerifier)?, lookup: (any TierLookup)?) {
         self.lookup = lookup
@@ -45,13 +57,14 @@ struct ClientIdentifier: Sendable {
     /// Where a client stands that the app itself has identified, behind all of a policy's sources.
     private static let app = 1 << 20
 
+    /// Finds the client and its tier.
+    ///
     /// - Parameters:
-    ///   - client: whom the app has identified; it goes before the policy's sources.
-    ///   - pending: set when a lookup must be waited for; the identity is worth nothing then, and is to be asked for
-    ///     again.
+    ///   - client: the client that the app has identified; it goes before the policy's sources.
+    ///   - pending: set when a lookup must be waited for; ``resume(_:from:with:_:tier:pending:)`` goes on then.
     func identify(
         _ request: some LimitableRequest, peer: IPAddress, client: AppClient? = nil, tier: String? = nil,
-        pending: inout Pending?
+        pending: inout Lookup?
     ) -> Identity {
         let address = addresses.client(of: request, peer: peer)
         var identity = Identity(
@@ -62,31 +75,57 @@ struct ClientIdentifier: Sendable {
             identity.source = Self.app
             identity.client = client.name
         } else {
-            name(&identity, request, &pending)
+            name(&identity, request, pending: &pending)
         }
-        if pending != nil { return identity }
-        identity.tier = tier ?? client?.tier
-        if identity.tier == nil, let tiers { identity.tier = self.tier(tiers, of: identity, request, &pending) }
+        if pending == nil { identity.tier = self.tier(of: identity, request, given: tier ?? client?.tier, &pending) }
         return identity
     }
 
-    /// What a hash says of a client; nil when that must be waited for.
+    /// Goes on with what a lookup found.
+    ///
+    /// - Parameters:
+    ///   - identity: as far as it was known.
+    ///   - place: what had asked.
+    ///   - tier: overrides the policy's tier.
+    ///   - pending: set when another lookup must be waited for.
+    func resume(
+        _ identity: inout Identity, from place: Lookup.Place, with answer: LookupAnswer,
+        _ request: some LimitableRequest, tier: String?, pending: inout Lookup?
+    ) {
+        switch place {
+        case .source(let index):
+            name(&identity, request, from: index, with: answer, pending: &pending)
+            if pending == nil { identity.tier = self.tier(of: identity, request, given: tier, &pending) }
+        case .tier: identity.tier = answer.value ?? tiers?.fallback
+        }
+    }
+
+    /// Asks what a hash says of a client; nil when that must be waited for.
     private func look(
-        up client: String, in hash: HashLookup, of identity: Identity, _ pending: inout Pending?
+        up client: String, in hash: HashLookup, of identity: Identity, for place: Lookup.Place,
+        pending: inout Lookup?
     ) -> LookupAnswer? {
         guard let lookup else { return .unknown }
         let bits = identity.address.masked(ipv6Prefix: AddressRange.defaultPrefix).bits
         switch lookup.look(up: client, in: hash, for: UInt64(truncatingIfNeeded: bits ^ bits >> 64)) {
         case .decided(let answer): return answer
         case .pending(let answer):
-            pending = answer
+            pending = Lookup(place: place, answer: answer)
             return nil
         }
     }
 
-    private func name(_ identity: inout Identity, _ request: some LimitableRequest, _ pending: inout Pending?) {
+    /// Asks the policy's sources for the client's name, in order.
+    ///
+    /// - Parameters:
+    ///   - start: the first source to ask.
+    ///   - answer: what the first source's lookup has found, if that was waited for.
+    private func name(
+        _ identity: inout Identity, _ request: some LimitableRequest, from start: Int = 0,
+        with answer: LookupAnswer? = nil, pending: inout Lookup?
+    ) {
         var prefix = AddressRange.defaultPrefix
-        search: for (index, source) in sources.enumerated() {
+        search: for (index, source) in sources.enumerated() where index >= start {
             switch source {
             case .header(let header, let fromTrustedProxies, let known):
                 if fromTrustedProxies, !identity.isFromTrustedProxy { continue }
@@ -97,8 +136,11 @@ struct ClientIdentifier: Sendable {
                 switch known {
                 case .file(let directory): if directory.entry(value) == nil { continue }
                 case .hash(let hash):
-                    guard let answer = look(up: value, in: hash, of: identity, &pending) else { return }
-                    if !answer.isKnown { continue }
+                    let found =
+                        index == start && answer != nil
+                        ? answer : look(up: value, in: hash, of: identity, for: .source(index), pending: &pending)
+                    guard let found else { return }
+                    if !found.isKnown { continue }
                 case nil: break
                 }
                 identity.source = index + 1
@@ -121,14 +163,17 @@ struct ClientIdentifier: Sendable {
     }
 
     private func tier(
-        _ tiers: TierRules, of identity: Identity, _ request: some LimitableRequest, _ pending: inout Pending?
+        of identity: Identity, _ request: some LimitableRequest, given: String?, _ pending: inout Lookup?
     ) -> String? {
+        if let given { return given }
+        guard let tiers else { return nil }
         let found: String? =
             switch tiers.source {
             case .header(let name): identity.isFromTrustedProxy ? request.onlyValue(of: name) : nil
             case .directory(let directory): identity.source > 0 ? directory.entry(identity.client)?.tier : nil
             case .hash(let hash):
-                identity.source > 0 ? look(up: identity.client, in: hash, of: identity, &pending)?.value : nil
+                identity.source > 0
+                    ? look(up: identity.client, in: hash, of: identity, for: .tier, pending: &pending)?.value : nil
             case .jwt(let claim): identity.token?.claim(claim)
             case nil: nil
             }

@@ -10,10 +10,9 @@ struct DenialLog: Sendable {
 
     func log(_ request: LimitedRequest, _ head: HTTPRequestHead, _ limiter: RequestLimiter) {
         guard let decision = request.reportedDecision else { return }
-        let digits = String(request.clientHash, radix: 16)
         var metadata: Logger.Metadata = [
             "limits": .array(request.violatedPolicies.map { .string($0) }),
-            "client": "\(String(repeating: "0", count: 16 - digits.count))\(digits)",
+            "client": "\(request.clientHash)",
             "address": "\(request.clientAddress?.description ?? "")",
             "method": "\(head.method.rawValue)",
             "path": "\(request.path?.path ?? "")",

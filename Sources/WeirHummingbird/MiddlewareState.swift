@@ -5,60 +5,61 @@ import Synchronization
 import Weir
 import WeirHTTP
 
-/// What the middleware of one limiter shares: objects that are used again, and how the router compares paths.
-final class LimitEngine: Sendable {
+/// What all requests of one middleware share: the limiter in force, pooled objects, and how the router compares paths.
+final class MiddlewareState: Sendable {
     private struct Limiters {
         var exact: RequestLimiter
-        /// The same for a router that doesn't regard case.
+        /// The same for a router that ignores case.
         var caseless: RequestLimiter?
 
         init(_ limiter: RequestLimiter) {
             exact = limiter
-            // Its policy is the limiter's, which was made.
+            // Its policy is the limiter's, which was checked.
             caseless = limiter.hasPaths ? try? limiter.ignoringCase() : nil
         }
     }
 
     private let limiters: Mutex<Limiters>
     private let pool = Mutex<[PooledRequest]>([])
-    private let delayed = Atomic<Int>(0)
-    private let mostDelayed: Int
-    /// The names of ``LimitHeader``s, made once, for that takes an allocation or two each.
+    /// Where delayed requests wait.
+    let places: DelayPlaces
+    /// The names of ``LimitHeader``s, made once, because each takes an allocation or two.
     private let fieldNames: [HTTPField.Name?]
-    /// Those that are written on every limited response.
+    /// The names that are written on every limited response.
     private let ownNames: [HTTPField.Name]
-    /// A bit for each length of them, modulo 64.
+    /// A bit for the length of each, modulo 64.
     private let ownLengths: UInt64
-    /// What a result-builder router says of case, which is the same for all of its requests: 0 when not looked at, 1 when
-    /// case counts or nothing is said, 2 when it doesn't count.
-    private let builderCase = Atomic<UInt8>(0)
+    /// Whether a result-builder router ignores case, which is the same for all of its requests.
+    private let builderCase = Atomic<BuilderCase>(.unknown)
 
-    /// Headers that no handler is to see: secrets, and what only a trusted proxy may say.
+    private enum BuilderCase: UInt8, AtomicRepresentable { case unknown, counts, isIgnored }
+
+    /// Headers that no handler may see: secrets, and what only a trusted proxy may say.
     private let secretNames: [HTTPField.Name]
     private let trustedNames: [HTTPField.Name]
 
-    /// The exchange of the next middleware around, of whatever policy, that limits in code may be inside of.
-    @TaskLocal static var enclosing: Enclosing?
+    /// The request of the next middleware around, of any policy, for the middlewares inside it.
+    @TaskLocal static var enclosing: EnclosingRequest?
 
-    /// An exchange while the handler runs: a task that the handler leaves behind must not keep it.
-    final class Enclosing: Sendable {
-        private let value: Mutex<LimitExchange?>
+    /// A request while its handler runs. A task that the handler leaves behind must not keep it.
+    final class EnclosingRequest: Sendable {
+        private let value: Mutex<MiddlewareRequest?>
 
-        init(_ exchange: LimitExchange) { value = Mutex(exchange) }
+        init(_ request: MiddlewareRequest) { value = Mutex(request) }
 
-        var exchange: LimitExchange? { value.withLock { $0 } }
+        var request: MiddlewareRequest? { value.withLock { $0 } }
 
         func leave() { value.withLock { $0 = nil } }
     }
 
     private static let nobody = IPAddress(bits: 0, isIPv4: false)
 
-    /// How many objects are kept for later requests.
+    /// How many pooled objects are kept.
     private static let mostPooled = 1024
 
     init(_ limiter: RequestLimiter) {
         limiters = Mutex(Limiters(limiter))
-        mostDelayed = limiter.policy.server.maxDelayed
+        places = DelayPlaces(most: limiter.policy.server.maxDelayed)
         let settings = limiter.policy.headers
         fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
         ownNames = settings.names.compactMap { HTTPField.Name($0) }
@@ -68,8 +69,8 @@ final class LimitEngine: Sendable {
         limiter.noteMiddleware()
     }
 
-    /// The limiters in force. They are made anew when the store's secret for keys has become another, as it does when a
-    /// store that wasn't there at start is reached.
+    /// The limiters in force. They are made again when the store's secret for keys changes, as it does when a store that
+    /// was down at start is reached.
     private func current() -> Limiters {
         limiters.withLock { limiters in
             if !limiters.exact.hasCurrentKeys, let renewed = try? limiters.exact.withNewKeys() {
@@ -79,13 +80,13 @@ final class LimitEngine: Sendable {
         }
     }
 
-    func exchange(for request: Request, in context: some RequestContext) -> LimitExchange {
+    func begin(_ request: Request, in context: some RequestContext) -> MiddlewareRequest {
         let template = context.endpointPath
         let limiters = current()
         var limiter = limiters.exact
         if let caseless = limiters.caseless, ignoresCase(template, context) { limiter = caseless }
         let pooled = pool.withLock { $0.popLast() } ?? PooledRequest(LimitedRequest(limiter))
-        return LimitExchange(self, pooled, limiter: limiter, route: route(request, template))
+        return MiddlewareRequest(self, pooled, limiter: limiter, route: route(request, template))
     }
 
     func takeBack(_ request: PooledRequest) {
@@ -95,10 +96,10 @@ final class LimitEngine: Sendable {
 
     // MARK: Identify
 
-    /// The address of a peer; one that isn't known is nobody's.
+    /// The address of a peer; peers without one share an address.
     func address(_ peer: SocketAddress?) -> IPAddress {
         guard let peer else { return Self.nobody }
-        // The bytes where the system keeps them: by way of text it takes a hundredth of a request.
+        // Read the bytes where the system keeps them: going by way of text takes a hundredth of a request.
         switch peer {
         case .v4(let peer):
             return withUnsafeBytes(of: peer.address) { bytes in
@@ -115,7 +116,7 @@ final class LimitEngine: Sendable {
     /// Whether a request may have to be changed for ``withoutSecrets(_:peer:)``.
     var hidesHeaders: Bool { !secretNames.isEmpty || !trustedNames.isEmpty }
 
-    /// The request as a handler may see it; nil when that is as it came.
+    /// The request as a handler may see it; nil when it may see all of it.
     func withoutSecrets(_ request: Request, peer: IPAddress) -> Request? {
         guard hidesHeaders else { return nil }
         var names = secretNames
@@ -135,41 +136,41 @@ final class LimitEngine: Sendable {
         return MatchedRoute(template: template, path: path.utf8.hasEmptySegments ? path.routed : path)
     }
 
-    /// Whether the router compares paths without regard to case.
+    /// Whether the router ignores the case of paths.
     ///
-    /// Of a router that does, all templates are in lower case; a rule in upper case that fits such a template is meant for
-    /// it. A result-builder router says it in the context.
+    /// A router that does keeps all templates in lower case, so a rule in upper case that fits such a template is meant
+    /// for it. A result-builder router says so in the context.
     private func ignoresCase(_ template: String?, _ context: some RequestContext) -> Bool {
         switch builderCase.load(ordering: .relaxed) {
-        case 1: return template?.mayBeCaseless ?? false
-        case 2: return true
-        default:
+        case .counts: return template?.mayBeCaseless ?? false
+        case .isIgnored: return true
+        case .unknown:
             let isCaseless = context.builderIgnoresCase == true
-            builderCase.store(isCaseless ? 2 : 1, ordering: .relaxed)
+            builderCase.store(isCaseless ? .isIgnored : .counts, ordering: .relaxed)
             return ignoresCase(template, context)
         }
     }
 
     // MARK: Answer
 
-    /// Takes headers out that a handler wrote under the names of ours.
+    /// Removes headers that a handler wrote under our names.
     func removeOwn(from headers: inout HTTPFields) {
         for index in headers.indices.reversed() {
             let name = headers[index].name
-            // To compare a length costs a tenth of comparing names, which are all different as a rule.
+            // Comparing lengths costs a tenth of comparing names, which mostly differ.
             if ownLengths & 1 << (name.canonicalName.utf8.count & 63) != 0, ownNames.contains(name) {
                 headers.remove(at: index)
             }
         }
     }
 
-    /// Whether headers have some under the names of ours.
+    /// Whether headers have some under our names.
     func hasOwn(_ headers: HTTPFields) -> Bool { ownNames.isEmpty || ownNames.contains { headers.contains($0) } }
 
-    /// A header field; nil when its name is none, for which the policy was checked.
+    /// A header field; nil when its name is invalid, which the policy's check excludes.
     func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
         let place = header.rawValue
-        // Mostly what the same object wrote last, which need not be checked again for what is legal.
+        // Mostly the same as this object wrote last, whose value need not be checked again.
         let isOfPolicy =
             switch header {
             case .rateLimitPolicy, .limit: true
@@ -181,33 +182,24 @@ final class LimitEngine: Sendable {
         if isOfPolicy { request.kept[place] = field }
         return field
     }
-
-    /// Holds a place among the delayed requests; false when there is none.
-    func beginDelay() -> Bool {
-        if delayed.wrappingAdd(1, ordering: .relaxed).newValue <= mostDelayed { return true }
-        endDelay()
-        return false
-    }
-
-    func endDelay() { delayed.wrappingSubtract(1, ordering: .relaxed) }
 }
 
 /// A request's state, kept for the next request.
 ///
-/// Sendable, because it belongs to one exchange at a time, which uses it from one task after another: the handler's, then
+/// Sendable, because it belongs to one request at a time, which uses it from one task after another: the handler's, then
 /// the one that writes the body.
 final class PooledRequest: @unchecked Sendable {
     let value: LimitedRequest
-    /// The fields that it wrote last, of those that say the same for most requests.
+    /// The fields that it wrote last, as far as most requests have the same.
     fileprivate var kept = [HTTPField?](repeating: nil, count: LimitHeader.allCases.count)
 
     init(_ value: LimitedRequest) { self.value = value }
 }
 
 extension RequestContext {
-    /// What the context of a result-builder router says of case; nil for other contexts.
+    /// Whether a result-builder router ignores case; nil for other contexts.
     ///
-    /// By reflection, because the router shows it to nobody, and an app that doesn't use that router should not build it.
+    /// Read by reflection, because the router doesn't show it, and an app without that router shouldn't build it.
     fileprivate var builderIgnoresCase: Bool? {
         let own = Mirror(reflecting: self).children.first { $0.label == "routerContext" }
         guard let own else { return nil }

@@ -1,0 +1,318 @@
+import Weir
+
+/// A request whose charges are made: from the store's decisions to the verdict, and from the response to the actual
+/// cost.
+struct ChargedRequest {
+    /// The window and the limit that a charge is for.
+    struct Part {
+        var rule: Int
+        var window: LimitPlan.Window
+        var isWarm: Bool
+
+        /// Tells this part's text in `RateLimit-Policy` from that of other windows, tiers and warmth.
+        fileprivate var policyMark: Int {
+            Int(truncatingIfNeeded: window.seed) ^ Int(truncatingIfNeeded: window.limit.numbers.count) &* 31
+                ^ (isWarm ? 1 : 0)
+        }
+    }
+
+    // One element for each charge. They are apart because a store takes charges and gives decisions as arrays.
+    private(set) var parts: [Part] = []
+    private(set) var charges: [Charge] = []
+    private(set) var decisions: [Decision] = []
+    /// The charge whose numbers are reported; nil when no enforced limit applies.
+    private(set) var reported: Int?
+    /// Whether the store failed for this request, so that it was decided without.
+    private(set) var storeFailed = false
+    /// The charges that depend on the response: those with a meter read their cost from it, the others are permits.
+    private var meters: [(part: Int, meter: ResponseMeter?)] = []
+    /// Whether the response's body must be shown, because a cost is in it.
+    private(set) var metersBody = false
+    private var policiesText = ""
+    private var policiesFor: [Int] = []
+
+    var isEmpty: Bool { charges.isEmpty }
+
+    /// Forgets the request. It must have ended.
+    mutating func clear() {
+        reported = nil
+        storeFailed = false
+        // They are mostly empty already, since the request before was cleared.
+        if !parts.isEmpty { parts.removeAll(keepingCapacity: true) }
+        if !charges.isEmpty { charges.removeAll(keepingCapacity: true) }
+        if !decisions.isEmpty { decisions.removeAll(keepingCapacity: true) }
+    }
+
+    /// Forgets the text of `RateLimit-Policy`, which was another policy's.
+    mutating func forgetPolicies() {
+        policiesFor = []
+        policiesText = ""
+    }
+
+    // MARK: charge
+
+    /// Adds a charge whose cost is still open.
+    mutating func add(_ plan: LimitPlan, window: LimitPlan.Window, rule: Int, isWarm: Bool, key: Key) {
+        let numbers = isWarm ? window.limit.numbers : window.coldNumbers ?? window.limit.numbers
+        charges.append(
+            Charge(
+                numbers, key: key, cost: 0, isShadow: plan.rule.isShadow, countsDenied: plan.rule.countsDenied,
+                isLeased: plan.rule.isLeased))
+        parts.append(Part(rule: rule, window: window, isWarm: isWarm))
+    }
+
+    /// Writes the cost of one rule into its charges, which begin at `index`, and moves that behind them.
+    mutating func price(rule: Int, from index: inout Int, units: Int64, required: Int64) {
+        while index < parts.count, parts[index].rule == rule {
+            charges[index].cost = units
+            charges[index].required = required
+            index += 1
+        }
+    }
+
+    /// Asks the store. Returns nil when the decisions are there, else a promise of them.
+    mutating func ask(_ limiter: RequestLimiter) -> PendingAnswer<DecisionResult>? {
+        limiter.store.decide(charges, into: &decisions)
+    }
+
+    // MARK: verdict
+
+    /// Takes the store's answer.
+    mutating func conclude(
+        _ result: DecisionResult, on limiter: RequestLimiter, costOverride: Int64?
+    ) -> LimitedRequest.Verdict {
+        guard case .success(let decisions) = result else {
+            return concludeWithoutStore(on: limiter, costOverride: costOverride)
+        }
+        self.decisions = decisions
+        return conclude(on: limiter, costOverride: costOverride)
+    }
+
+    mutating func conclude(on limiter: RequestLimiter, costOverride: Int64?) -> LimitedRequest.Verdict {
+        var delay: Timestamp = 0
+        for (index, charge) in charges.enumerated() {
+            revise(index, on: limiter)
+            if charge.isShadow || decisions[index].isUnasked { continue }
+            delay = max(delay, decisions[index].delay)
+            if let current = reported, !decisions[index].isReported(before: decisions[current]) { continue }
+            reported = index
+        }
+        guard let reported, !decisions[reported].allowed else {
+            prepareMeters(on: limiter, costOverride: costOverride)
+            return .pass(delay: delay)
+        }
+        return .answer(
+            .quotaExceeded(
+                violatedPolicies(on: limiter), retryAfter: LimitHeaders.seconds(headerDecision(reported))))
+    }
+
+    /// Goes on as the policy's `on_store_failure` says of each limit: any `deny` denies the request, those of `allow`
+    /// take no part, and those of `local` are decided in this process by their share of the limit.
+    private mutating func concludeWithoutStore(
+        on limiter: RequestLimiter, costOverride: Int64?
+    ) -> LimitedRequest.Verdict {
+        let fallback = limiter.policy.server.onStoreFailure
+        func mode(_ index: Int) -> StoreFailureMode {
+            limiter.plans[parts[index].rule].rule.onStoreFailure ?? fallback
+        }
+        let denies = charges.indices.contains { !charges[$0].isShadow && mode($0) == .deny }
+        let local = denies ? [] : charges.indices.filter { mode($0) == .local }
+        let instances = Int64(max(1, limiter.instances))
+        charges = local.map { index in
+            var charge = charges[index]
+            charge.numbers = charge.numbers.divided(by: instances)
+            // In a process's own keys this is the limit's seed.
+            charge.key = Key(high: parts[index].window.seed, low: charge.key.low, partition: charge.key.partition)
+            return charge
+        }
+        parts = local.map { parts[$0] }
+        storeFailed = true
+        guard !denies else { return .answer(.storeFailed) }
+        guard !charges.isEmpty else { return .pass(delay: 0) }
+        _ = limiter.localStore.decide(charges, into: &decisions)
+        return conclude(on: limiter, costOverride: costOverride)
+    }
+
+    /// Gives a denial a time to come back where only the warm-up, or this instance's share of the limit, makes the
+    /// cost impossible.
+    private mutating func revise(_ index: Int, on limiter: RequestLimiter) {
+        let part = parts[index]
+        guard !part.isWarm || storeFailed, !decisions[index].allowed, decisions[index].retryAfter == nil,
+            part.window.limit.algorithm != .concurrency,
+            charges[index].required <= part.window.limit.numbers.capacity
+        else { return }
+        if part.isWarm {
+            // Nobody knows when the store will answer again.
+            decisions[index].retryAfter = 1_000_000
+        } else {
+            decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
+        }
+    }
+
+    // MARK: report
+
+    /// Whether a limit of this name took part.
+    func includes(_ name: String, on limiter: RequestLimiter) -> Bool {
+        parts.contains { limiter.plans[$0.rule].rule.name == name }
+    }
+
+    /// The names of the limits that deny, in the policy's order, each once.
+    func violatedPolicies(on limiter: RequestLimiter) -> [String] {
+        var names: [String] = []
+        for (index, charge) in charges.enumerated() where !charge.isShadow && !decisions[index].allowed {
+            let name = limiter.plans[parts[index].rule].rule.name
+            if names.last != name { names.append(name) }
+        }
+        return names
+    }
+
+    /// Calls `body` with the outcome of each limit that took part; a limit of several windows counts once.
+    func forEachOutcome(_ body: (LimitedRequest.Outcome) -> Void) {
+        guard decisions.count == charges.count else { return }
+        var current: LimitedRequest.Outcome?
+        for (index, charge) in charges.enumerated() where !decisions[index].isUnasked {
+            if var same = current, same.rule == parts[index].rule {
+                same.allowed = same.allowed && decisions[index].allowed
+                current = same
+                continue
+            }
+            if let current { body(current) }
+            current = LimitedRequest.Outcome(
+                rule: parts[index].rule, allowed: decisions[index].allowed, isShadow: charge.isShadow)
+        }
+        if let current { body(current) }
+    }
+
+    /// The reported limit, as the headers of one response show it.
+    var report: LimitHeaders.Report? {
+        reported.map { LimitHeaders.Report(window: parts[$0].window, decision: headerDecision($0)) }
+    }
+
+    /// A decision as headers show it: concurrency has no retry-after in memory, so they hint at a second.
+    private func headerDecision(_ index: Int) -> Decision {
+        var decision = decisions[index]
+        if !decision.allowed, decision.retryAfter == nil, charges[index].numbers.algorithm == .concurrency,
+            charges[index].required <= charges[index].numbers.capacity
+        {
+            decision.retryAfter = 1_000_000
+        }
+        return decision
+    }
+
+    /// The members of `RateLimit-Policy`, kept for the next request that meets the same limits.
+    mutating func policies() -> String {
+        var matches = 0
+        var isSame = true
+        for (index, charge) in charges.enumerated() where !charge.isShadow {
+            let mark = parts[index].policyMark
+            isSame = isSame && matches < policiesFor.count && policiesFor[matches] == mark
+            matches += 1
+        }
+        if isSame, matches == policiesFor.count { return policiesText }
+        policiesFor.removeAll(keepingCapacity: true)
+        policiesText = ""
+        for (index, charge) in charges.enumerated() where !charge.isShadow {
+            let part = parts[index]
+            if !policiesText.isEmpty { policiesText += ", " }
+            policiesText += part.isWarm ? part.window.policyItem : part.window.coldPolicyItem
+            policiesFor.append(part.policyMark)
+        }
+        return policiesText
+    }
+
+    // MARK: settle
+
+    /// Whether the end of the response matters: it has a cost in it, or frees a permit.
+    var mustFinish: Bool { !meters.isEmpty }
+
+    /// Whether the response must be shown, because a cost is in it.
+    var metersResponse: Bool { meters.contains { $0.meter != nil } }
+
+    private mutating func prepareMeters(on limiter: RequestLimiter, costOverride: Int64?) {
+        for (index, charge) in charges.enumerated() {
+            if costOverride == nil, case .response(let cost, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
+                if charge.isShadow, !decisions[index].allowed { continue }
+                meters.append((index, ResponseMeter(cost, bodyLimit: limiter.policy.bodyLimit)))
+                if case .json = cost { metersBody = true }
+            } else if charge.numbers.algorithm == .concurrency, decisions[index].receipt != nil {
+                meters.append((index, nil))
+            }
+        }
+    }
+
+    mutating func responseHead(status: Int, header: (String) -> [String]) {
+        for index in meters.indices { meters[index].meter?.head(status: status, header: header) }
+    }
+
+    mutating func responseFailed() {
+        for index in meters.indices { meters[index].meter?.failed() }
+    }
+
+    mutating func responseBody(_ bytes: UnsafeRawBufferPointer) {
+        for index in meters.indices { meters[index].meter?.body(bytes) }
+    }
+
+    /// Charges or gives back what the response showed, and frees permits. Does nothing when that was done.
+    mutating func finish(isComplete: Bool, on limiter: RequestLimiter) {
+        guard !meters.isEmpty else { return }
+        let store = chargedStore(of: limiter)
+        for (part, meter) in meters {
+            let charge = charges[part]
+            guard var meter,
+                case .response(_, let reserve, let fallback, let most) = limiter.plans[parts[part].rule].rule.cost
+            else {
+                if let receipt = decisions[part].receipt { _ = store.apply(.refund(charge, receipt)) }
+                continue
+            }
+            let known = meter.end()
+            var actual = known ?? fallback
+            if !isComplete { actual = max(actual, reserve) }
+            if let most { actual = min(actual, most) }
+            settle(charge, decisions[part].receipt, from: reserve, to: actual, in: store)
+        }
+        forgetMeters()
+    }
+
+    private func settle(
+        _ charge: Charge, _ receipt: Receipt?, from reserve: Int64, to actual: Int64, in store: any Store
+    ) {
+        var charge = charge
+        if actual > reserve {
+            charge.cost = min(actual - reserve, Rate.largestCount)
+            _ = store.apply(.debit(charge))
+        } else if actual < reserve, let receipt {
+            charge.cost = reserve - actual
+            _ = store.apply(.refund(charge, receipt))
+        }
+    }
+
+    /// Gives back everything that was charged.
+    mutating func withdraw(on limiter: RequestLimiter) {
+        let store = chargedStore(of: limiter)
+        for index in decisions.indices where index < charges.count {
+            guard let receipt = decisions[index].receipt else { continue }
+            _ = store.apply(.refund(charges[index], receipt))
+            decisions[index].dropReceipt()
+        }
+        forgetMeters()
+    }
+
+    /// Takes a store's answer that came when nobody waited any more: gives permits back.
+    mutating func abandon(_ result: DecisionResult, on limiter: RequestLimiter, costOverride: Int64?) {
+        guard case .success(let decisions) = result, decisions.count == charges.count else { return }
+        self.decisions = decisions
+        guard violatedPolicies(on: limiter).isEmpty else { return }
+        prepareMeters(on: limiter, costOverride: costOverride)
+        finish(isComplete: false, on: limiter)
+    }
+
+    private mutating func forgetMeters() {
+        meters.removeAll(keepingCapacity: true)
+        metersBody = false
+    }
+
+    /// The store that this request was charged in.
+    private func chargedStore(of limiter: RequestLimiter) -> any Store {
+        storeFailed ? limiter.localStore : limiter.store
+    }
+}

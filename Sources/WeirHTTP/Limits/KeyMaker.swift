@@ -1,0 +1,75 @@
+import Weir
+
+/// Hashes the values of a limit's key, in order. It is used for one limit after another, so that it allocates once.
+struct KeyMaker {
+    private(set) var dimensions: [UInt64] = []
+
+    /// Hashes the dimensions of one limit's key for one request.
+    mutating func read(
+        _ request: some LimitableRequest, _ facts: RequestFacts, _ identity: Identity, of plan: LimitPlan,
+        match: MatchedRule, on limiter: RequestLimiter
+    ) {
+        dimensions.removeAll(keepingCapacity: true)
+        for dimension in plan.rule.key {
+            append(dimension, request, facts, identity: identity, of: plan, match: match, on: limiter)
+        }
+    }
+
+    private mutating func append(
+        _ dimension: KeyDimension, _ request: some LimitableRequest, _ facts: RequestFacts, identity: Identity,
+        of plan: LimitPlan, match: MatchedRule, on limiter: RequestLimiter
+    ) {
+        let hasher = limiter.hasher
+        let paths = plan.rule.match.paths
+        let value: String
+        switch dimension {
+        case .client:
+            if identity.source == 0 {
+                hasher.append(identity.maskedAddress, to: &dimensions)
+            } else {
+                hasher.append(identity.client, seed: UInt64(identity.source), to: &dimensions)
+            }
+            return
+        case .address(let prefix):
+            hasher.append(facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix), to: &dimensions)
+            return
+        case .route:
+            value = match.pattern < paths.count ? paths[match.pattern].description : facts.route?.template ?? "*"
+        case .path: value = limiter.ignoresCase ? facts.routedPath.asciiLowercased : facts.routedPath
+        case .global: value = ""
+        case .host: value = facts.host ?? ""
+        case .method: value = facts.method
+        case .header(let name): value = request.onlyValue(of: name) ?? ""
+        case .claim(let name): value = identity.token?.claim(name) ?? ""
+        case .parameter(let name):
+            // Take the value from the spelling that the pattern matched; from any other, the client could choose its
+            // own key.
+            let pattern = match.pattern < paths.count ? paths[match.pattern] : nil
+            let found =
+                pattern?.value(of: name, in: facts.routedPath) ?? pattern?.value(of: name, in: facts.path) ?? ""
+            // A router's path is as it was sent. Decode the segment: different encodings of one value must be one key.
+            value = facts.route?.path == nil ? found : RequestPath.decoded(segment: found)
+        }
+        hasher.append(value, seed: 0, to: &dimensions)
+    }
+}
+
+extension IPAddress {
+    /// Gives the address's bits, which need no text, and a seed: an IPv4 address is not the IPv6 address of the same
+    /// bits.
+    func withHashableBytes<Result>(_ body: (UnsafeRawBufferPointer, UInt64) -> Result) -> Result {
+        withUnsafeBytes(of: bits) { body($0, isIPv4 ? 0 : 1 << 32) }
+    }
+}
+
+extension KeyHasher {
+    fileprivate func append(_ address: IPAddress, to dimensions: inout [UInt64]) {
+        address.withHashableBytes { append($0, seed: $1, to: &dimensions) }
+    }
+
+    /// Names a client in logs: a hash of what the policy knows it by.
+    func clientHash(of identity: Identity) -> UInt64 {
+        if identity.source == 0 { return identity.maskedAddress.withHashableBytes { hash($0, seed: $1) } }
+        return hash(identity.client, seed: UInt64(identity.source))
+    }
+}

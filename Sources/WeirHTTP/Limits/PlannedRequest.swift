@@ -1,0 +1,302 @@
+import Weir
+
+/// A request on its way to its charges: who is asking, which rules fit, what each limit costs, whose budget it spends.
+struct PlannedRequest {
+    /// What comes next.
+    enum Step {
+        /// A client is being looked up; ``resume(lookup:_:on:enclosing:into:)`` goes on with the answer.
+        case needsLookup(ClientIdentifier.Pending)
+        /// A cost is in the body; ``resume(body:on:into:)`` goes on with it.
+        case needsBody(atMost: Int)
+        /// No limit applies.
+        case passes
+        /// Weir answers; nothing is charged.
+        case answered(ProblemDetails)
+        /// Every charge is ready for the store.
+        case ready
+    }
+
+    /// What the caller says about a request beside the request itself.
+    struct Circumstances {
+        /// The address at the other end of the connection.
+        var peer: IPAddress
+        /// The client that the app has identified, if it has.
+        var client: AppClient?
+        /// The route that the app's router found.
+        var route: MatchedRoute?
+        /// Overrides the policy's tier.
+        var tier: String?
+        /// Overrides the policy's costs; 0 is a peek.
+        var cost: Int64?
+    }
+
+    private struct Cost {
+        var units: Int64
+        /// How much must be left for the request to pass.
+        var required: Int64
+    }
+
+    private(set) var identity: Identity?
+    /// The path that was matched, which is the path to forward; nil when the request was rejected for it.
+    private(set) var path: RequestPath?
+    /// The page of another origin that asks.
+    private(set) var origin: String?
+    /// Whether the bypass secret came with the request.
+    private(set) var isBypassed = false
+    private(set) var costOverride: Int64?
+    /// The limits that apply, and in the same order what each costs.
+    private var matched: [MatchedRule] = []
+    private var costs: [Cost] = []
+    private var keys = KeyMaker()
+    /// The lookup that is waited for, and what to go on with afterwards.
+    private var pause: (lookup: ClientIdentifier.Lookup, circumstances: Circumstances)?
+
+    /// Forgets the request.
+    mutating func clear() {
+        identity = nil
+        path = nil
+        origin = nil
+        isBypassed = false
+        pause = nil
+        // They are mostly empty already, since the request before was cleared.
+        if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
+        if !costs.isEmpty { costs.removeAll(keepingCapacity: true) }
+    }
+
+    // MARK: identify
+
+    mutating func begin(
+        _ request: some LimitableRequest, on limiter: RequestLimiter, _ circumstances: Circumstances,
+        enclosing: LimitedRequest?, into charged: inout ChargedRequest
+    ) -> Step {
+        costOverride = circumstances.cost
+        do {
+            path = try RequestPath(request.target, lenient: limiter.policy.lenientPaths)
+        } catch {
+            return .answered(
+                ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason)."))
+        }
+        var lookup: ClientIdentifier.Lookup?
+        let identity = limiter.identifier.identify(
+            request, peer: circumstances.peer, client: circumstances.client, tier: circumstances.tier, pending: &lookup)
+        if let lookup { return wait(for: lookup, identity, circumstances) }
+        return match(
+            request, identity, route: circumstances.route, on: limiter, enclosing: enclosing, into: &charged)
+    }
+
+    private mutating func wait(
+        for lookup: ClientIdentifier.Lookup, _ identity: Identity, _ circumstances: Circumstances
+    ) -> Step {
+        self.identity = identity
+        pause = (lookup, circumstances)
+        return .needsLookup(lookup.answer)
+    }
+
+    /// Goes on with a client that was looked up.
+    mutating func resume(
+        lookup answer: LookupAnswer, _ request: some LimitableRequest, on limiter: RequestLimiter,
+        enclosing: LimitedRequest?, into charged: inout ChargedRequest
+    ) -> Step {
+        guard let (lookup, circumstances) = pause, var identity else { return .passes }
+        pause = nil
+        var next: ClientIdentifier.Lookup?
+        limiter.identifier.resume(
+            &identity, from: lookup.place, with: answer, request, tier: circumstances.tier, pending: &next)
+        if let next { return wait(for: next, identity, circumstances) }
+        return match(
+            request, identity, route: circumstances.route, on: limiter, enclosing: enclosing, into: &charged)
+    }
+
+    // MARK: match
+
+    private mutating func match(
+        _ request: some LimitableRequest, _ identity: consuming Identity, route: MatchedRoute?,
+        on limiter: RequestLimiter, enclosing: LimitedRequest?, into charged: inout ChargedRequest
+    ) -> Step {
+        let host = limiter.readsHost ? (path?.authority ?? request.host).map(RequestFacts.hostName) : nil
+        let facts = RequestFacts(
+            sentMethod: request.method, path: path?.path ?? "", host: host, tier: identity.tier,
+            address: identity.address, route: route)
+        self.identity = consume identity
+        origin = request.onlyValue(of: "Origin")
+        let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
+        if let forbidden = checkAccess(request, facts, isPreflight: isPreflight, on: limiter) {
+            return .answered(forbidden)
+        }
+        isBypassed = bypasses(request, on: limiter) || enclosing?.isBypassed == true
+        if isPreflight || isExempt(request, facts, on: limiter) || isBypassed { return .passes }
+        limiter.limits.find(request, facts, into: &matched)
+        if let enclosing { matched.removeAll { enclosing.hasDecided(limiter.plans[$0.rule].rule.name) } }
+        if matched.isEmpty { return .passes }
+        return findCosts(request, facts, on: limiter, into: &charged)
+    }
+
+    private mutating func checkAccess(
+        _ request: some LimitableRequest, _ facts: RequestFacts, isPreflight: Bool, on limiter: RequestLimiter
+    ) -> ProblemDetails? {
+        guard !limiter.access.isEmpty else { return nil }
+        limiter.access.find(request, facts, into: &matched)
+        for match in matched {
+            let tiers = limiter.policy.access[match.rule].tiers
+            // A preflight carries no credentials, so it can't be of any tier.
+            if tiers != nil, isPreflight { continue }
+            if let tiers, let tier = facts.tier, tiers.contains(tier) { continue }
+            return ProblemDetails(status: 403, title: "Forbidden", detail: "Access to this resource is not allowed.")
+        }
+        return nil
+    }
+
+    private mutating func isExempt(
+        _ request: some LimitableRequest, _ facts: RequestFacts, on limiter: RequestLimiter
+    ) -> Bool {
+        guard !limiter.exempt.isEmpty else { return false }
+        // Every reading of the path must be exempt: which one the handler goes by is unknown here.
+        var facts = facts
+        let routed = facts.routedPath
+        facts.route = nil
+        limiter.exempt.find(request, facts, into: &matched)
+        guard !matched.isEmpty, routed != facts.path else { return !matched.isEmpty }
+        facts.path = routed
+        limiter.exempt.find(request, facts, into: &matched)
+        return !matched.isEmpty
+    }
+
+    private func bypasses(_ request: some LimitableRequest, on limiter: RequestLimiter) -> Bool {
+        guard let bypass = limiter.policy.bypass, let value = request.onlyValue(of: bypass.header) else { return false }
+        return isEqualInConstantTime(value, bypass.secret)
+    }
+
+    // MARK: cost
+
+    private mutating func findCosts(
+        _ request: some LimitableRequest, _ facts: RequestFacts, on limiter: RequestLimiter,
+        into charged: inout ChargedRequest
+    ) -> Step {
+        var needsBody = false
+        for match in matched {
+            let plan = limiter.plans[match.rule]
+            if plan.needsRequestBody, costOverride == nil {
+                needsBody = true
+                costs.append(Cost(units: 0, required: 0))
+                continue
+            }
+            var reading = CostReading.absent
+            if case .request(let cost, _, _) = plan.rule.cost {
+                reading = CostReading.read(cost, request, query: path?.query, body: .none)
+            }
+            guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
+            costs.append(cost)
+        }
+        makeCharges(request, facts, on: limiter, into: &charged)
+        if needsBody {
+            if request.isCompressed { return resume(body: .unreadable, on: limiter, into: &charged) }
+            return .needsBody(atMost: limiter.policy.bodyLimit)
+        }
+        return price(charges: &charged)
+    }
+
+    /// Goes on with a request whose cost is in its body.
+    mutating func resume(
+        body: RequestBody, on limiter: RequestLimiter, into charged: inout ChargedRequest
+    ) -> Step {
+        for (index, match) in matched.enumerated() {
+            let plan = limiter.plans[match.rule]
+            guard plan.needsRequestBody, case .request(let source, _, _) = plan.rule.cost else { continue }
+            let reading: CostReading =
+                switch source {
+                case .json(let pointer): body.reading(pointer, asLength: false)
+                case .jsonLength(let pointer): body.reading(pointer, asLength: true)
+                case .header, .query: .absent
+                }
+            guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
+            costs[index] = cost
+        }
+        return price(charges: &charged)
+    }
+
+    /// Returns a request's cost for one limit; nil when that is above the policy's `max`.
+    private func cost(of plan: LimitPlan, _ reading: CostReading) -> Cost? {
+        if let costOverride { return Cost(units: costOverride, required: costOverride) }
+        switch plan.rule.cost {
+        case .fixed(let units): return Cost(units: units, required: units)
+        case .response(_, let reserve, _, _): return Cost(units: reserve, required: max(1, reserve))
+        case .request(_, let fallback, let most):
+            let units: Int64
+            switch reading {
+            case .absent: units = fallback
+            case .unreadable:
+                let windows = plan.windows(for: identity?.tier)
+                units = most ?? windows.map(\.limit.numbers.capacity).min() ?? fallback
+            case .units(let found): units = max(1, found)
+            }
+            if units > most ?? Rate.largestCount { return nil }
+            return Cost(units: units, required: units)
+        }
+    }
+
+    private static let tooCostly = ProblemDetails(
+        status: 413, title: "Content Too Large",
+        detail: "The request costs more than the policy allows for one request.")
+
+    // MARK: charge
+
+    /// Makes one charge for each window of each limit that applies. ``price(charges:)`` fills in what they cost.
+    private mutating func makeCharges(
+        _ request: some LimitableRequest, _ facts: RequestFacts, on limiter: RequestLimiter,
+        into charged: inout ChargedRequest
+    ) {
+        guard let identity else { return }
+        for match in matched {
+            let plan = limiter.plans[match.rule]
+            let windows = plan.windows(for: identity.tier)
+            if windows.isEmpty { continue }
+            let isWarm = plan.warmUp?.isWarm(at: limiter.clock.now()) ?? true
+            keys.read(request, facts, identity, of: plan, match: match, on: limiter)
+            for window in windows {
+                charged.add(
+                    plan, window: window, rule: match.rule, isWarm: isWarm,
+                    key: limiter.hasher.key(keys.dimensions, seed: window.seed))
+            }
+        }
+    }
+
+    /// Writes the costs into the charges.
+    private func price(charges charged: inout ChargedRequest) -> Step {
+        if charged.isEmpty { return .passes }
+        var index = 0
+        for (place, match) in matched.enumerated() {
+            charged.price(rule: match.rule, from: &index, units: costs[place].units, required: costs[place].required)
+        }
+        return .ready
+    }
+}
+
+extension RequestFacts {
+    /// Lower case, without a port and a dot at its end.
+    fileprivate static func hostName(_ text: String) -> String {
+        var name = text[...]
+        if let colon = name.lastIndex(of: ":"), !name.hasSuffix("]") { name = name[..<colon] }
+        if name.hasSuffix(".") { name = name.dropLast() }
+        return name.utf8.contains { (65...90).contains($0) } ? name.lowercased() : String(name)
+    }
+}
+
+extension LimitableRequest {
+    /// Whether the body is in a coding, so that a cost can't be read from it.
+    fileprivate var isCompressed: Bool {
+        var isCompressed = false
+        forEachValue(of: "Content-Encoding") { if $0.lowercased() != "identity" { isCompressed = true } }
+        return isCompressed
+    }
+}
+
+/// Compares two strings in a time that does not depend on where they differ.
+private func isEqualInConstantTime(_ left: String, _ right: String) -> Bool {
+    let left = Array(left.utf8)
+    let right = Array(right.utf8)
+    var difference = left.count ^ right.count
+    for index in right.indices {
+        difference |= Int((index < left.count ? left[index] : 0) ^ right[index])
+    }
+    return difference == 0
+}

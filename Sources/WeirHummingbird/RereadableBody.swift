@@ -1,0 +1,44 @@
+import Hummingbird
+import NIOCore
+import WeirHTTP
+
+/// The part of a body that was read already, and the rest.
+///
+/// Sendable, because the handler takes it over, as it would the body that this stands for.
+final class RereadableBody: AsyncSequence, AsyncIteratorProtocol, @unchecked Sendable {
+    private var read: ArraySlice<ByteBuffer>
+    private var rest: HummingbirdCore.RequestBody.AsyncIterator
+
+    init(read: [ByteBuffer], rest: HummingbirdCore.RequestBody.AsyncIterator) {
+        self.read = read[...]
+        self.rest = rest
+    }
+
+    func next() async throws -> ByteBuffer? {
+        if let first = read.popFirst() { return first }
+        return try await rest.next()
+    }
+
+    func makeAsyncIterator() -> RereadableBody { self }
+}
+
+extension Request {
+    /// Reads the body for a cost, and leaves all of it to the handler.
+    mutating func readBody(atMost most: Int) async throws -> WeirHTTP.RequestBody {
+        var read: [ByteBuffer] = []
+        var count = 0
+        var iterator = body.makeAsyncIterator()
+        while let part = try await iterator.next() {
+            read.append(part)
+            count += part.readableBytes
+            guard count <= most else {
+                body = .init(asyncSequence: RereadableBody(read: read, rest: iterator))
+                return .unreadable
+            }
+        }
+        var whole = ByteBuffer()
+        for var part in read { whole.writeBuffer(&part) }
+        body = .init(buffer: whole)
+        return .bytes(Array(whole.readableBytesView))
+    }
+}
