@@ -165,6 +165,16 @@ let package = Package(
                 "Examples", "TestSupport", "WeirTesting", "WeirRedis",
                 .product(name: "Hummingbird", package: "hummingbird"),
             ], swiftSettings: strict),
+        .testTarget(
+            name: "WeirServerTests",
+            dependencies: [
+                "WeirServer", "WeirTesting", "TestSupport",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),
     ]
 )

@@ -82,22 +82,22 @@ struct GatewayServer {
         let denials = Logger(label: "weir.denials") { JSONLogHandler(label: $0, writer: log) }
         let admin = settings.admin.flatMap { SocketText($0) }
         let listening = Listening(needsAdmin: admin != nil, onListening)
-        let gateway = try Gateway(
+        let server = try Server(
             settings: settings, limiter: limiter, logger: logger, denials: denials, log: log,
             onListening: { listening.gateway(host: $0, port: $1) })
-        store?.onKeyChange { gateway.renewKeys() }
-        var services: [any Service] = beside + [gateway]
+        store?.onKeyChange { server.renewKeys() }
+        var services: [any Service] = beside + [server]
         if let admin {
             services.append(
                 AdminServer(
-                    gateway: gateway, address: admin, logger: logger,
+                    server: server, address: admin, logger: logger,
                     onListening: { listening.admin(host: admin.host, port: $0) }))
         }
         if let path {
-            services.append(PolicyReloader(gateway: gateway, path: path, environment: environment, logger: logger))
+            services.append(PolicyWatcher(server: server, path: path, environment: environment, logger: logger))
         }
         if let upstream = settings.upstream.flatMap({ Upstream($0) }) {
-            services.append(ReadinessWatcher(gateway: gateway, upstream: upstream, logger: logger))
+            services.append(ReadinessWatcher(server: server, upstream: upstream, logger: logger))
         }
         var configuration = ServiceGroupConfiguration(
             services: services.map {

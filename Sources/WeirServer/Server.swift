@@ -3,174 +3,125 @@ public import ServiceLifecycle
 import Weir
 public import WeirHTTP
 
-import Foundation
 import NIOCore
-import NIOHTTP1
 import NIOPosix
 import Synchronization
 import WeirRedis
 
-/// The gateway: takes requests on `listen`, decides them by the policy, and forwards those that pass.
+/// The server: takes requests on `listen`, decides them by the policy, and forwards those that pass.
 ///
-/// One event loop for each thread. A request stays on the loop of its connection: the decision is made inline and the
-/// upstream's connections are the loop's own, so nothing hops and nothing but the store is shared.
-public final class Gateway: Service {
+/// There is one event loop for each thread. A request stays on the loop of its connection: the decision is made inline
+/// and the upstream's connections are the loop's own, so nothing hops and nothing but the store is shared.
+public final class Server: Service {
     private let settings: ServerSettings
     private let upstream: Upstream
+    private let policy: PolicyInForce
     private let group: MultiThreadedEventLoopGroup
-    private let loops: [NIOLoopBoundBox<GatewayLoop>]
+    private let loops: [NIOLoopBoundBox<ServerLoop>]
     private let connectionLimits: ConnectionLimits
-    private let current: Mutex<RequestLimiter>
+    private let places: DelayPlaces
     private let log: LineWriter?
     private let logger: Logger
     private let accepts = Atomic<Bool>(false)
     private let onListening: @Sendable (SocketAddress) -> Void
 
-    /// Why the gateway can't start. Fit to be shown.
-    public struct StartError: Error, Sendable, CustomStringConvertible {
-        public let description: String
-    }
-
     /// - Parameters:
-    ///   - settings: the policy's server settings, with the environment's over them.
-    ///   - limiter: what decides.
-    ///   - logger: for what happens to the gateway.
+    ///   - settings: the policy's server settings, overridden by the environment's.
+    ///   - limiter: the policy in force at first.
+    ///   - logger: for what happens to the server.
     ///   - denials: for one line about each denial.
-    ///   - log: what `denials` writes to, whose dropped lines are counted in the metrics.
+    ///   - log: where `denials` writes to, whose dropped lines are counted in the metrics.
     ///   - onListening: called with the address when connections are accepted.
+    /// - Throws: ``StartError`` when there is no upstream.
     public init(
         settings: ServerSettings, limiter: RequestLimiter, logger: Logger, denials: Logger, log: LineWriter? = nil,
         onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
     ) throws(StartError) {
         guard let url = settings.upstream else {
-            throw StartError(description: "no upstream: set 'upstream' in the policy, or WEIR_UPSTREAM")
+            throw StartError(.noUpstream, "no upstream: set 'upstream' in the policy, or WEIR_UPSTREAM")
         }
         guard let upstream = Upstream(url) else {
-            throw StartError(description: "'upstream' must be a URL such as http://127.0.0.1:8000, not '\(url)'")
+            throw StartError(
+                .noUpstream, "'upstream' must be a URL such as http://127.0.0.1:8000, not '\(url)'")
         }
         self.settings = settings
         self.upstream = upstream
         self.logger = logger
-        self.onListening = { address in onListening(address.ipAddress ?? "", address.port ?? 0) }
-        group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
-        connectionLimits = ConnectionLimits(
-            most: settings.maxConnections, mostForAddress: settings.maxConnectionsPerAddress)
-        current = Mutex(limiter)
         self.log = log
-        let limits = connectionLimits
+        self.onListening = { address in onListening(address.ipAddress ?? "", address.port ?? 0) }
+        let policy = PolicyInForce(limiter)
+        let limits = ConnectionLimits(most: settings.maxConnections, mostForAddress: settings.maxConnectionsPerAddress)
+        let places = DelayPlaces(most: settings.maxDelayed)
+        group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
         loops = group.makeIterator().map { loop in
             NIOLoopBoundBox.makeBoxSendingValue(
-                GatewayLoop(
-                    loop, settings: settings, upstream: upstream, limiter: limiter, denials: DenialLog(logger: denials),
-                    connectionLimits: limits),
+                ServerLoop(
+                    loop, settings: settings, upstream: upstream, policy: policy.view,
+                    denials: DenialLog(logger: denials), connectionLimits: limits, places: places),
                 eventLoop: loop)
+        }
+        self.policy = policy
+        connectionLimits = limits
+        self.places = places
+        policy.onChange { [loops] view in
+            for loop in loops { loop.eventLoop.execute { loop.value.use(view) } }
         }
     }
 
     /// The policy in force.
-    public var limiter: RequestLimiter { current.withLock { $0 } }
+    public var limiter: RequestLimiter { policy.limiter }
 
     /// Whether connections are accepted.
     public var isReady: Bool { accepts.load(ordering: .relaxed) }
 
     /// Puts another policy in force, for the requests that begin from now on.
-    public func replace(_ limiter: RequestLimiter) {
-        current.withLock { $0 = limiter }
-        limiter.store.limitsDidChange()
-        for loop in loops { loop.eventLoop.execute { loop.value.replace(limiter) } }
-    }
+    public func replace(_ limiter: RequestLimiter) { policy.replace(limiter) }
 
-    /// Makes the keys anew, after the store's secret for them has become another.
+    /// Makes the keys again, after the store's secret for them has changed.
     public func renewKeys() {
         do {
             replace(try limiter.withNewKeys())
         } catch {
             // The policy is the one in force, so it can't be at fault.
-            logger.error("the keys could not be made anew: \(error)")
+            logger.error("the keys could not be made again: \(error)")
         }
     }
 
+    /// Serves until it is shut down gracefully: then it answers what is under way, for `drain_timeout` at most.
+    ///
+    /// - Throws: ``StartError`` when it can't listen.
     public func run() async throws {
-        let listener: any Channel
+        let channel: any Channel
         do {
-            listener = try await listen()
+            channel = try await Listener(settings.listen, pipeline: pipeline).open(on: group)
         } catch {
             try? await group.shutdownGracefully()
-            throw StartError(description: "can't listen on \(settings.listen): \(Self.reason(error))")
+            throw error
         }
         accepts.store(true, ordering: .relaxed)
-        if let address = listener.localAddress { onListening(address) }
+        if let address = channel.localAddress { onListening(address) }
         let sweeps = startSweeping()
         try? await gracefulShutdown()
         accepts.store(false, ordering: .relaxed)
         logger.info("draining")
-        try? await listener.close()
+        try? await channel.close()
         await drain()
         for sweep in sweeps { sweep.cancel() }
         try? await group.shutdownGracefully()
     }
 
-    private static func reason(_ error: any Error) -> String {
-        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+    private var pipeline: ClientPipeline {
+        ClientPipeline(loops: loops, limits: connectionLimits, maxHeaderSize: settings.maxHeaderSize)
     }
-
-    // MARK: Accept
-
-    private func listen() async throws -> any Channel {
-        guard let socket = SocketText(settings.listen) else {
-            throw StartError(description: "it is not an address and a port")
-        }
-        let configure = configureConnection
-        return try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.maxMessagesPerRead, value: 16)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 8192, maximum: 65536)
-            )
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try configure(channel) }
-            }
-            .bind(host: socket.host, port: socket.port)
-            .get()
-    }
-
-    private var configureConnection: @Sendable (any Channel) throws -> Void {
-        let loops = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0) })
-        let limits = connectionLimits
-        let most = settings.maxHeaderSize
-        return { channel in
-            guard let shared = loops[ObjectIdentifier(channel.eventLoop)]?.value,
-                let peer = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0.prefix { $0 != "%" }) }),
-                limits.admit(peer, isTrusted: shared.limiter.isTrusted(peer))
-            else {
-                channel.close(promise: nil)
-                return
-            }
-            let flow = RequestFlow(shared, peer: PeerAddress(peer))
-            var encoding = HTTPResponseEncoder.Configuration()
-            encoding.automaticallySetFramingHeaders = false
-            let decoder = HTTPRequestDecoder(
-                leftOverBytesStrategy: .dropBytes, limitConfiguration: .weir(maxHeaderSize: most))
-            try channel.pipeline.syncOperations.addHandlers(
-                HeadStartWatch(flow),
-                HTTPResponseEncoder(configuration: encoding),
-                ByteToMessageHandler(decoder, maximumBufferSize: most + 65536),
-                flow)
-        }
-    }
-
-    // MARK: Keep house
 
     private func startSweeping() -> [RepeatedTask] {
         let slices = loops.count
         return loops.map { loop in
-            loop.eventLoop.scheduleRepeatedTask(initialDelay: GatewayLoop.tickLength, delay: GatewayLoop.tickLength) {
+            loop.eventLoop.scheduleRepeatedTask(initialDelay: ServerLoop.tickLength, delay: ServerLoop.tickLength) {
                 _ in
                 loop.value.sweep()
-                // All segments are looked at in about ten seconds, whatever their number.
-                (loop.value.limiter.store as? MemoryStore)?.maintain(segments: 8192 / 20 / slices)
+                // All of the store is looked after in about ten seconds, whatever the number of loops.
+                (loop.value.policy.limiter.store as? MemoryStore)?.maintain(segments: 8192 / 20 / slices)
             }
         }
     }
@@ -185,32 +136,22 @@ public final class Gateway: Service {
         for loop in loops { loop.eventLoop.execute { loop.value.closeAll() } }
     }
 
-    /// What all loops have counted.
+    /// The counters of all loops, in the Prometheus text format.
     public func metrics() async -> String {
-        var sum = LoopMetrics(limits: [])
+        var sum = LoopMetrics()
         for loop in loops {
             let counted = try? await loop.eventLoop.submit {
                 var counted = loop.value.metrics
                 counted.connections = loop.value.connectionCount
-                counted.delayed = loop.value.delayed
                 return counted
             }.get()
             if let counted { sum.add(counted) }
         }
+        sum.delayed = places.count
         let store = limiter.store
         return MetricsText(
-            sum, store: (store as? MemoryStore)?.statistics, shared: (store as? RedisStore)?.statistics,
-            droppedLogLines: log?.dropped ?? 0
+            sum, limits: policy.limitNames, store: (store as? MemoryStore)?.statistics,
+            shared: (store as? RedisStore)?.statistics, droppedLogLines: log?.dropped ?? 0
         ).text
-    }
-}
-
-extension NIOHTTPDecoderLimitConfiguration {
-    fileprivate static func weir(maxHeaderSize: Int) -> NIOHTTPDecoderLimitConfiguration {
-        var limits = NIOHTTPDecoderLimitConfiguration()
-        limits.maxHeaderFieldSize = maxHeaderSize
-        limits.maxHeaderListSize = maxHeaderSize
-        limits.maxHeaderFieldCount = 200
-        return limits
     }
 }

@@ -1,47 +1,43 @@
-import Logging
 import NIOCore
 import Weir
 import WeirHTTP
 
-/// What the connections of one event loop share. It is touched on that loop only, so nothing in it is locked.
-final class GatewayLoop {
-    let loop: any EventLoop
+/// What the connections and exchanges of one event loop share. It is touched on that loop only, so nothing in it is
+/// locked.
+final class ServerLoop {
+    let eventLoop: any EventLoop
     let settings: ServerSettings
+    let upstream: Upstream
+    let pool: ConnectionPool
     let denials: DenialLog
     let connectionLimits: ConnectionLimits
-    private(set) var limiter: RequestLimiter
-    private(set) var forwardedHeader: ForwardedHeader
-    let responseRules = HeaderRules(HeaderRules.hopByHop)
-    /// The headers that Weir writes; an upstream's own of the same name would contradict them.
-    private(set) var limitHeaderRules: HeaderRules
-    let upstream: Upstream
-    let pool: UpstreamPool
-    var metrics: LoopMetrics
-    private var flows: [ObjectIdentifier: RequestFlow] = [:]
-    /// Counts the sweeps; deadlines are measured in it, so that no request reads a clock for them.
+    /// Where requests wait that a leaky bucket holds.
+    let places: DelayPlaces
+    /// The policy for the exchanges that begin now.
+    private(set) var policy: PolicyView
+    var metrics = LoopMetrics()
+    /// Counts the sweeps. Deadlines are measured in it, so that no request reads a clock for them.
     private(set) var tick = 0
     private(set) var isDraining = false
-    /// Requests held by a leaky bucket.
-    var delayed = 0
+    private var connections: [ObjectIdentifier: HTTP1Connection] = [:]
+    /// Exchanges between two requests.
+    private var spare: [Exchange] = []
 
     static let tickLength: TimeAmount = .milliseconds(500)
+    private static let mostSpare = 256
 
     init(
-        _ loop: any EventLoop, settings: ServerSettings, upstream: Upstream, limiter: RequestLimiter,
-        denials: DenialLog,
-        connectionLimits: ConnectionLimits
+        _ eventLoop: any EventLoop, settings: ServerSettings, upstream: Upstream, policy: PolicyView,
+        denials: DenialLog, connectionLimits: ConnectionLimits, places: DelayPlaces
     ) {
-        self.loop = loop
+        self.eventLoop = eventLoop
         self.settings = settings
         self.upstream = upstream
-        self.limiter = limiter
+        self.policy = policy
         self.denials = denials
         self.connectionLimits = connectionLimits
-        forwardedHeader = ForwardedHeader(limiter)
-        limitHeaderRules = HeaderRules(limiter.policy.headers.names)
-        metrics = LoopMetrics(limits: limiter.limitNames)
-        pool = UpstreamPool(
-            upstream, loop: loop, connectTimeout: .microseconds(settings.connectTimeout))
+        self.places = places
+        pool = ConnectionPool(upstream, eventLoop: eventLoop, connectTimeout: .microseconds(settings.connectTimeout))
     }
 
     /// How many ticks a timeout is, at least one whole tick.
@@ -49,34 +45,45 @@ final class GatewayLoop {
         Int(clamping: (microseconds + 499_999) / 500_000 + 1)
     }
 
-    func replace(_ limiter: RequestLimiter) {
-        self.limiter = limiter
-        forwardedHeader = ForwardedHeader(limiter)
-        limitHeaderRules = HeaderRules(limiter.policy.headers.names)
-        metrics.rename(limits: limiter.limitNames)
+    /// Takes over the policy for the exchanges that begin from now on.
+    func use(_ policy: PolicyView) {
+        self.policy = policy
+        // Each keeps the policy of its last request.
+        spare = []
     }
 
-    func add(_ flow: RequestFlow) { flows[ObjectIdentifier(flow)] = flow }
-    func remove(_ flow: RequestFlow) { flows[ObjectIdentifier(flow)] = nil }
+    // MARK: Exchanges
 
-    var connectionCount: Int { flows.count }
+    func takeExchange() -> Exchange { spare.popLast() ?? Exchange(self) }
+
+    func takeBack(_ exchange: Exchange) {
+        if spare.count < Self.mostSpare { spare.append(exchange) }
+    }
+
+    // MARK: Connections
+
+    func add(_ connection: HTTP1Connection) { connections[ObjectIdentifier(connection)] = connection }
+
+    func remove(_ connection: HTTP1Connection) { connections[ObjectIdentifier(connection)] = nil }
+
+    var connectionCount: Int { connections.count }
 
     /// Ends what has passed its deadline.
     func sweep() {
         tick += 1
         pool.sweep(tick: tick)
-        for flow in Array(flows.values) where flow.deadline <= tick { flow.deadlinePassed() }
+        for connection in Array(connections.values) { connection.endIfOverdue(at: tick) }
     }
 
-    /// Closes what is idle; what is at work is closed when it is done.
+    /// Closes what is idle. What is at work is closed when it is done.
     func drain() {
         isDraining = true
-        for flow in Array(flows.values) { flow.drain() }
+        for connection in Array(connections.values) { connection.drain() }
         pool.closeAll()
     }
 
     func closeAll() {
-        for flow in Array(flows.values) { flow.closeNow() }
+        for connection in Array(connections.values) { connection.closeNow() }
         pool.closeAll()
     }
 }

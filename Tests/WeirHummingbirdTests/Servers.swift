@@ -28,7 +28,7 @@ func withGateway(_ limiter: RequestLimiter, upstream: Int, _ body: (Int) async t
     settings.threads = 1
     let gateway = settings
     try await withService(body) { listening in
-        try Gateway(
+        try Server(
             settings: gateway, limiter: limiter, logger: quiet, denials: quiet,
             onListening: { _, port in listening(port) })
     }

@@ -1,7 +1,8 @@
 /// An answer of Weir's own, ready to be sent: a status, header fields without framing, and a body.
 package struct Answer: Sendable {
     package var status: Int
-    package var fields: [(name: String, value: String)] = []
+    /// Names and values.
+    package var fields: [(String, String)] = []
     /// Text, maybe empty.
     package var body: String
 }

@@ -4,13 +4,12 @@ public import ServiceLifecycle
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
-import Foundation
 import NIOCore
 public import WeirHTTP
 
 /// The admin port: `/health`, `/ready` and `/metrics`. It reads only, and answers no page of another origin.
 public struct AdminServer: Service {
-    private let gateway: Gateway
+    private let server: Server
     private let address: SocketText
     private let logger: Logger
     private let onListening: @Sendable (_ port: Int) -> Void
@@ -19,10 +18,10 @@ public struct AdminServer: Service {
     ///   - address: where to listen.
     ///   - onListening: called with the port when connections are accepted.
     public init(
-        gateway: Gateway, address: SocketText, logger: Logger,
+        server: Server, address: SocketText, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }
     ) {
-        self.gateway = gateway
+        self.server = server
         self.address = address
         self.logger = logger
         self.onListening = onListening
@@ -31,17 +30,17 @@ public struct AdminServer: Service {
     public func run() async throws {
         let router = Router(options: .autoGenerateHeadEndpoints)
         router.add(middleware: SameOriginMiddleware(host: address.host))
-        let gateway = gateway
+        let server = server
         router.get("health") { _, _ in "ok\n" }
         router.get("ready") { _, _ -> Response in
-            let isReady = gateway.isReady
+            let isReady = server.isReady
             return Response(
                 status: isReady ? .ok : .serviceUnavailable,
                 headers: [.contentType: "text/plain; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: isReady ? "ready\n" : "not ready\n")))
         }
         router.get("metrics") { _, _ -> Response in
-            let text = await gateway.metrics()
+            let text = await server.metrics()
             return Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
@@ -58,10 +57,10 @@ public struct AdminServer: Service {
         do {
             try await app.run()
         } catch let error as IOError {
-            throw Gateway.StartError(
-                description:
-                    "can't listen on the admin address \(address.host):\(address.port): \(String(cString: strerror(error.errnoCode)))"
-            )
+            throw StartError(
+                .cannotListen,
+                "can't listen on the admin address \(address.host):\(address.port): \(Listener.reason(error))",
+                cause: error)
         }
     }
 }

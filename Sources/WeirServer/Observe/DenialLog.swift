@@ -8,19 +8,19 @@ import WeirHTTP
 struct DenialLog: Sendable {
     let logger: Logger
 
-    func log(_ request: LimitedRequest, _ head: HTTPRequestHead, _ limiter: RequestLimiter) {
-        guard let decision = request.reportedDecision else { return }
+    func log(_ request: LimitedRequest, _ head: HTTPRequestHead, _ policy: PolicyView) {
+        guard let denial = request.denial(method: head.method.rawValue) else { return }
         var metadata: Logger.Metadata = [
-            "limits": .array(request.violatedPolicies.map { .string($0) }),
-            "client": "\(request.clientHash)",
-            "address": "\(request.clientAddress?.description ?? "")",
-            "method": "\(head.method.rawValue)",
-            "path": "\(request.path?.path ?? "")",
-            "limit": .stringConvertible(decision.limit),
-            "remaining": .stringConvertible(decision.remaining),
+            "limits": .array(denial.limits.map { .string($0) }),
+            "client": "\(denial.client)",
+            "address": "\(denial.address?.description ?? "")",
+            "method": "\(denial.method)",
+            "path": "\(denial.path)",
+            "limit": .stringConvertible(denial.limit),
+            "remaining": .stringConvertible(denial.remaining),
         ]
-        if let wait = decision.retryAfter { metadata["retry_after_us"] = .stringConvertible(Int64(clamping: wait)) }
-        if let tier = request.tier { metadata["tier"] = "\(tier)" }
+        if let wait = denial.retryAfter { metadata["retry_after_us"] = .stringConvertible(Int64(clamping: wait)) }
+        if let tier = denial.tier { metadata["tier"] = "\(tier)" }
         logger.info("denied", metadata: metadata)
     }
 }

@@ -6,10 +6,12 @@ struct MetricsText {
     private(set) var text = ""
 
     init(
-        _ metrics: LoopMetrics, store: MemoryStore.Statistics?, shared: RedisStore.Statistics?, droppedLogLines: UInt64
+        _ metrics: LoopMetrics, limits names: [String], store: MemoryStore.Statistics?, shared: RedisStore.Statistics?,
+        droppedLogLines: UInt64
     ) {
         family("weir_limit_requests_total", "counter", "Requests decided, by limit and outcome.")
-        for (name, counts) in metrics.byLimit().sorted(by: { $0.key < $1.key }) {
+        for (slot, name) in names.enumerated().sorted(by: { $0.element < $1.element }) {
+            let counts = slot < metrics.limits.count ? metrics.limits[slot] : LoopMetrics.LimitCounts()
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"allowed\"", counts.allowed)
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"denied\"", counts.denied)
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"shadow_denied\"", counts.shadowDenied)
@@ -17,10 +19,10 @@ struct MetricsText {
         family("weir_responses_total", "counter", "Responses sent to clients, by status class.")
         for status in 1...5 { sample("weir_responses_total", "class=\"\(status)xx\"", metrics.responses[status]) }
         family(
-            "weir_refused_total", "counter",
+            "weir_rejected_total", "counter",
             "Requests answered by Weir itself for other reasons than a limit, by status.")
-        for (status, count) in metrics.refused.sorted(by: { $0.key < $1.key }) {
-            sample("weir_refused_total", "status=\"\(status)\"", count)
+        for (status, count) in metrics.rejected.sorted(by: { $0.key < $1.key }) {
+            sample("weir_rejected_total", "status=\"\(status)\"", count)
         }
         family("weir_upstream_failures_total", "counter", "Exchanges that the upstream failed.")
         sample("weir_upstream_failures_total", "", metrics.upstreamFailures)

@@ -8,14 +8,14 @@ import WeirHTTP
 
 /// Reads the policy again on SIGHUP and when one of its files changes. A bad file keeps the policy in force and says
 /// why; counters survive.
-public struct PolicyReloader: Service {
-    private let gateway: Gateway
+public struct PolicyWatcher: Service {
+    private let server: Server
     private let path: String
     private let environment: [String: String]
     private let logger: Logger
 
-    public init(gateway: Gateway, path: String, environment: [String: String], logger: Logger) {
-        self.gateway = gateway
+    public init(server: Server, path: String, environment: [String: String], logger: Logger) {
+        self.server = server
         self.path = path
         self.environment = environment
         self.logger = logger
@@ -36,15 +36,15 @@ public struct PolicyReloader: Service {
 
     /// Looks every second, which works on every file system and for files that are replaced by renaming.
     private func reloadOnChange() async {
-        var seen = marks(gateway.limiter.policy.files)
+        var seen = marks(server.limiter.policy.files)
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(1))
-            let now = marks(gateway.limiter.policy.files)
+            let now = marks(server.limiter.policy.files)
             guard now != seen else { continue }
             // A file still being written is read when it has rested for a moment.
             try? await Task.sleep(for: .milliseconds(100))
             await reload("a change of the file")
-            seen = marks(gateway.limiter.policy.files)
+            seen = marks(server.limiter.policy.files)
         }
     }
 
@@ -60,7 +60,7 @@ public struct PolicyReloader: Service {
     }
 
     private func reload(_ cause: String) async {
-        let old = gateway.limiter
+        let old = server.limiter
         do {
             let loaded = try await LoadedPolicy.load(path, environment: environment)
             for warning in loaded.warnings { logger.warning("\(warning)") }
@@ -72,7 +72,7 @@ public struct PolicyReloader: Service {
             if loaded.policy.server != old.policy.server {
                 logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
             }
-            gateway.replace(new)
+            server.replace(new)
             logger.notice(
                 "policy reloaded", metadata: ["cause": "\(cause)", "limits": "\(loaded.policy.limits.count)"])
         } catch let error {

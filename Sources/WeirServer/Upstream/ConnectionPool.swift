@@ -4,30 +4,33 @@ import NIOPosix
 import WeirHTTP
 
 /// The connections of one event loop to the upstream. Requests are forwarded on their own loop, so nothing hops.
-final class UpstreamPool {
-    private let loop: any EventLoop
+final class ConnectionPool {
+    private let eventLoop: any EventLoop
     private let upstream: Upstream
     private let connectTimeout: TimeAmount
     private var resting: [UpstreamConnection] = []
 
-    /// Half the ticks after which uvicorn and its like close a quiet connection: one taken later may be closed already.
+    /// In ticks, half the time after which uvicorn and its like close a quiet connection: a connection that is taken
+    /// later may be closed already.
     private static let longestRest = 8
     private static let mostResting = 512
 
-    init(_ upstream: Upstream, loop: any EventLoop, connectTimeout: TimeAmount) {
+    init(_ upstream: Upstream, eventLoop: any EventLoop, connectTimeout: TimeAmount) {
         self.upstream = upstream
-        self.loop = loop
+        self.eventLoop = eventLoop
         self.connectTimeout = connectTimeout
     }
 
-    /// A connection that rests, the latest used first.
+    /// Takes a connection that rests, the one used last first.
     func takeResting() -> UpstreamConnection? { resting.popLast() }
 
-    /// Opens a new connection, then tells the flow.
-    func connect(for flow: RequestFlow) {
-        let flow = NIOLoopBound(flow, eventLoop: loop)
-        let pool = NIOLoopBound(self, eventLoop: loop)
-        let bootstrap = ClientBootstrap(group: loop)
+    /// Opens a new connection, then tells the exchange that asked for it.
+    ///
+    /// - Parameter number: tells whether the exchange is still the same.
+    func connect(for exchange: Exchange, number: Int) {
+        let exchange = NIOLoopBound(exchange, eventLoop: eventLoop)
+        let pool = NIOLoopBound(self, eventLoop: eventLoop)
+        let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(connectTimeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -40,12 +43,14 @@ final class UpstreamPool {
         } else {
             channel = bootstrap.connect(host: upstream.host, port: upstream.port)
         }
-        channel.hop(to: loop).whenComplete { result in
-            switch result {
-            case .success(let channel):
-                let connection = try? channel.pipeline.syncOperations.handler(type: UpstreamConnection.self)
-                flow.value.connected(connection)
-            case .failure: flow.value.connected(nil)
+        channel.hop(to: eventLoop).whenComplete { result in
+            let connection = (try? result.get()).flatMap {
+                try? $0.pipeline.syncOperations.handler(type: UpstreamConnection.self)
+            }
+            if exchange.value.isCurrent(number) {
+                exchange.value.connected(connection)
+            } else {
+                connection?.close()
             }
         }
     }

@@ -1,16 +1,16 @@
 import NIOCore
 import NIOHTTP1
 
-/// One connection to the upstream: it carries one exchange after another, and rests in the pool between them.
+/// One connection to the upstream. It carries one exchange after another, and rests in the pool between them.
 final class UpstreamConnection: ChannelDuplexHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundIn = HTTPClientRequestPart
     typealias OutboundOut = HTTPClientRequestPart
 
     private(set) var context: ChannelHandlerContext?
-    /// Whose response is awaited.
-    private var flow: RequestFlow?
-    private unowned let pool: UpstreamPool
+    /// The exchange whose response is awaited.
+    private var exchange: Exchange?
+    private unowned let pool: ConnectionPool
     /// Whether it has carried an exchange before; the upstream may have closed it meanwhile.
     private(set) var isReused = false
     /// Whether the last response lets it be used again.
@@ -20,7 +20,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     /// The loop's tick at which it came to rest.
     var restingSince = 0
 
-    init(_ pool: UpstreamPool) {
+    init(_ pool: ConnectionPool) {
         self.pool = pool
     }
 
@@ -31,8 +31,8 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     // MARK: Used by a request
 
-    func begin(_ flow: RequestFlow) {
-        self.flow = flow
+    func begin(_ exchange: Exchange) {
+        self.exchange = exchange
         isReusable = true
     }
 
@@ -49,11 +49,11 @@ final class UpstreamConnection: ChannelDuplexHandler {
         context?.read()
     }
 
-    /// Ends an exchange: back to the pool when both sides are through with it, else closed.
-    func end(isComplete: Bool) {
-        flow = nil
+    /// Ends an exchange: back to the pool if the exchange is whole on both sides, else closed.
+    func end(isReusable isWhole: Bool) {
+        exchange = nil
         isReused = true
-        if isComplete, isReusable, !hasFailed, context != nil {
+        if isWhole, isReusable, !hasFailed, context != nil {
             pool.rest(self)
             resumeReading()
         } else {
@@ -62,14 +62,14 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     func close() {
-        flow = nil
+        exchange = nil
         context?.close(promise: nil)
     }
 
     // MARK: Events
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard let flow, !hasFailed else {
+        guard let exchange, !hasFailed else {
             // Nothing was asked, so nothing may come.
             hasFailed = true
             context.close(promise: nil)
@@ -77,15 +77,15 @@ final class UpstreamConnection: ChannelDuplexHandler {
         }
         let part = unwrapInboundIn(data)
         if case .head(let head) = part, !head.isKeepAlive { isReusable = false }
-        flow.received(part, from: self)
+        exchange.received(part, from: self)
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        flow?.flushResponse()
+        exchange?.flushResponse()
     }
 
     func read(context: ChannelHandlerContext) {
-        if let flow, !flow.isWritable {
+        if let exchange, !exchange.clientTakesResponse {
             holdsRead = true
         } else {
             context.read()
@@ -93,7 +93,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { flow?.upstreamIsWritable() }
+        if context.channel.isWritable { exchange?.upstreamIsWritable() }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -106,11 +106,15 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     private func fail(_ context: ChannelHandlerContext) {
-        // Kept, because an end that follows an error is not the response's true end.
+        // Remembered, because an end that follows an error is not the response's true end.
         hasFailed = true
         pool.forget(self)
-        guard let flow else { return }
-        self.flow = nil
-        flow.upstreamFailed(self)
+        guard let exchange else { return }
+        self.exchange = nil
+        exchange.upstreamFailed(self)
     }
+}
+
+extension UpstreamConnection: Equatable {
+    static func == (left: UpstreamConnection, right: UpstreamConnection) -> Bool { left === right }
 }

@@ -1,0 +1,383 @@
+import NIOCore
+import NIOHTTP1
+import WeirHTTP
+
+/// A client's HTTP/1.1 connection: it hands one request after another to an ``Exchange``, and writes the responses.
+///
+/// What the client sends meanwhile (RFC 9112, 9.3.2: pipelining) waits in the inbox.
+final class HTTP1Connection: ChannelDuplexHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum Phase {
+        /// Between requests.
+        case idle(headStarted: Bool)
+        case serving(Exchange, RequestShape)
+        /// The answer is sent; the rest of the request is read and thrown away.
+        case discarding(Int)
+        /// Everything is sent and our side is closed; the client's side is awaited until a tick.
+        case lingering(until: Int)
+        case closed
+    }
+
+    /// What a response's framing depends on.
+    private struct RequestShape {
+        var framing: BodyFraming
+        var isHead = false
+        var isHTTP10 = false
+    }
+
+    private let loop: ServerLoop
+    private let peer: PeerAddress
+    private var context: ChannelHandlerContext?
+    private var phase = Phase.idle(headStarted: false)
+    /// The loop's tick at which something must have happened, unless an exchange has a deadline of its own.
+    private var deadline: Int
+    private var inbox = Inbox()
+    private var keepsAlive = true
+    /// Whether the parser has failed, so that nothing that follows is a request.
+    private var isDead = false
+    private var responseIsChunked = false
+    private var isProcessing = false
+    private var holdsRead = false
+    /// Whether the bytes that were read last held a part of a request, and not only the beginning of one.
+    private var sawPart = false
+
+    /// How much of an unwanted body is read to keep a connection.
+    private static let mostDiscarded = 1 << 20
+    /// How many ticks a silent client has to read its answer, and how many a client that is still sending.
+    private static let lingerTicks = (silent: 4, sending: 60)
+
+    init(_ loop: ServerLoop, peer: PeerAddress) {
+        self.loop = loop
+        self.peer = peer
+        deadline = loop.tick + ServerLoop.ticks(loop.settings.headerTimeout)
+    }
+
+    // MARK: Accept
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        loop.add(self)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch phase {
+        case .lingering(let end):
+            // A client that is still sending what nobody wants has some time to come to the answer.
+            if loop.tick < end { deadline = loop.tick + Self.lingerTicks.silent }
+            return
+        case .closed: return
+        case .idle, .serving, .discarding: break
+        }
+        if isDead { return }
+        let part = unwrapInboundIn(data)
+        sawPart = true
+        if inbox.isEmpty, !isProcessing {
+            // Nearly always: nothing waits, and the part can be taken as it comes.
+            isProcessing = true
+            let isTaken = take(part)
+            isProcessing = false
+            if isTaken, inbox.isEmpty { return }
+            if !isTaken { inbox.putBack(part) }
+        } else {
+            inbox.append(part)
+        }
+        process()
+    }
+
+    /// Takes the waiting parts as far as the present phase can. A step that ends at once comes back here rather than
+    /// calling deeper, so that no client can pile up the stack.
+    private func process() {
+        guard !isProcessing else { return }
+        isProcessing = true
+        defer { isProcessing = false }
+        while let part = inbox.popFirst() {
+            if take(part) { continue }
+            inbox.putBack(part)
+            return
+        }
+    }
+
+    /// Takes one part, unless the present phase has to end first.
+    private func take(_ part: HTTPServerRequestPart) -> Bool {
+        switch (phase, part) {
+        case (.idle, .head(let head)):
+            // Stop answering a client that isn't reading its responses.
+            guard isWritable else { return false }
+            begin(head)
+        case (.serving(let exchange, _), .body(let bytes)):
+            guard exchange.takesBody else { return false }
+            exchange.received(bytes)
+        case (.serving(let exchange, let request), .end):
+            // A request without a body had ended with its head.
+            if request.framing == .none { return true }
+            guard exchange.takesBody else { return false }
+            exchange.requestEnded()
+        case (.serving, .head): return false
+        case (.discarding(let count), .body(let bytes)): discard(count + bytes.readableBytes)
+        case (.discarding, .end): next()
+        case (.idle, _), (.discarding, .head), (.lingering, _), (.closed, _):
+            // Parts of a request that was answered and cut off.
+            break
+        }
+        return true
+    }
+
+    private func begin(_ head: HTTPRequestHead) {
+        let exchange = loop.takeExchange()
+        keepsAlive = head.isKeepAlive && !loop.isDraining && !head.asksForUpgrade
+        var request = RequestShape(
+            framing: .none, isHead: head.method == .HEAD, isHTTP10: head.version != .http1_1)
+        do {
+            request.framing = try RequestFraming.check(head)
+            phase = .serving(exchange, request)
+            exchange.begin(head, framing: request.framing, from: peer, for: self)
+        } catch {
+            keepsAlive = false
+            phase = .serving(exchange, request)
+            exchange.reject(error, head, framing: .none, from: peer, for: self)
+        }
+    }
+
+    // MARK: Read, as fast as it can be passed on
+
+    private var mayRead: Bool {
+        guard inbox.hasRoom else { return false }
+        return switch phase {
+        case .idle, .discarding: isWritable
+        case .serving(let exchange, _): exchange.mayRead
+        case .lingering, .closed: true
+        }
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if mayRead { context.read() } else { holdsRead = true }
+    }
+
+    private func readOn() {
+        guard holdsRead, mayRead else { return }
+        holdsRead = false
+        context?.read()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        switch phase {
+        case .serving(let exchange, _): exchange.flushRequest()
+        case .idle(headStarted: false) where !sawPart:
+            // Bytes came, but no whole head: it must follow before long.
+            phase = .idle(headStarted: true)
+            deadline = loop.tick + ServerLoop.ticks(loop.settings.headerTimeout)
+        case .idle, .discarding, .lingering, .closed: break
+        }
+        sawPart = false
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            if case .serving(let exchange, _) = phase { exchange.clientIsWritable() }
+            process()
+            readOn()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    // MARK: After the answer
+
+    /// The response is written. What is left of the request is thrown away; then comes the next, or the end.
+    func exchangeEnded(requestEnded: Bool) {
+        guard case .serving = phase else { return }
+        if requestEnded {
+            next()
+        } else if keepsAlive {
+            phase = .discarding(0)
+            touch()
+            process()
+            readOn()
+        } else {
+            closeGently()
+        }
+    }
+
+    private func discard(_ count: Int) {
+        phase = .discarding(count)
+        touch()
+        if count > Self.mostDiscarded { closeGently() }
+    }
+
+    /// Takes the next request, if there may be one.
+    private func next() {
+        guard keepsAlive, !isDead, !loop.isDraining else {
+            closeGently()
+            return
+        }
+        phase = .idle(headStarted: false)
+        touch()
+        readOn()
+        if !inbox.isEmpty { process() }
+    }
+
+    /// Closes our side once everything is sent, and waits a moment for the client to have read it: closing at once
+    /// with bytes unread would reset the connection and destroy the answer.
+    private func closeGently() {
+        guard let context else { return }
+        switch phase {
+        case .lingering, .closed: return
+        case .idle, .serving, .discarding: break
+        }
+        phase = .lingering(until: loop.tick + Self.lingerTicks.sending)
+        inbox.removeAll()
+        deadline = loop.tick + Self.lingerTicks.silent
+        // NIO closes the output after what was written before is out.
+        context.flush()
+        context.close(mode: .output, promise: nil)
+        readOn()
+    }
+
+    // MARK: Ends
+
+    private func touch() { deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout) }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let error = error as? HTTPParserError else {
+            closeNow()
+            return
+        }
+        if isDead { return }
+        isDead = true
+        keepsAlive = false
+        switch phase {
+        case .idle: rejectUnread(RequestFraming.problem(error))
+        case .discarding: closeGently()
+        case .serving(let exchange, _):
+            // A whole request is served; one whose body is broken is not.
+            exchange.bodyBroke(RequestFraming.problem(error), bodyHasArrived: inbox.hasEnd)
+        case .lingering, .closed: break
+        }
+    }
+
+    /// Answers a request whose head couldn't be read.
+    private func rejectUnread(_ problem: Problem) {
+        keepsAlive = false
+        let exchange = loop.takeExchange()
+        phase = .serving(exchange, RequestShape(framing: .none))
+        exchange.reject(problem, nil, framing: .none, from: peer, for: self)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        closed()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        closed()
+        self.context = nil
+    }
+
+    /// The connection is gone, whatever was going on: permits are freed and the upstream is not left waiting.
+    private func closed() {
+        let before = phase
+        if case .closed = before { return }
+        phase = .closed
+        inbox.removeAll()
+        if case .serving(let exchange, _) = before { exchange.clientLeft() }
+        loop.remove(self)
+        loop.connectionLimits.leave(peer.address)
+    }
+
+    func closeNow() { context?.close(promise: nil) }
+
+    /// Nothing more is served: an idle connection is closed, another when it is done.
+    func drain() {
+        keepsAlive = false
+        if case .idle = phase, inbox.isEmpty { closeNow() }
+    }
+
+    /// Ends what took too long.
+    func endIfOverdue(at tick: Int) {
+        switch phase {
+        case .serving(let exchange, _): if exchange.deadline <= tick { exchange.deadlinePassed() }
+        case .idle(headStarted: true): if deadline <= tick { rejectUnread(.requestTimeout) }
+        case .idle, .discarding, .lingering, .closed: if deadline <= tick { closeNow() }
+        }
+    }
+}
+
+// MARK: The response
+
+extension HTTP1Connection: ExchangeClient {
+    var isWritable: Bool { context?.channel.isWritable ?? true }
+
+    func sendContinue() {
+        guard case .serving(_, let request) = phase, !request.isHTTP10, inbox.isEmpty else { return }
+        context?.writeAndFlush(
+            wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+    }
+
+    func readBody() {
+        process()
+        readOn()
+    }
+
+    func send(_ answer: Answer) {
+        guard case .serving(let exchange, let request) = phase, let context else { return }
+        closeUnlessWorthDiscarding(exchange, request)
+        var fields = answer.fields
+        fields.append(("Content-Length", String(answer.body.utf8.count)))
+        appendConnection(&fields, request)
+        let status = HTTPResponseStatus(statusCode: answer.status)
+        write(.head(HTTPResponseHead(version: .http1_1, status: status, headers: HTTPHeaders(fields))))
+        if !request.isHead, !answer.body.isEmpty {
+            write(.body(.byteBuffer(context.channel.allocator.buffer(string: answer.body))))
+        }
+        write(.end(nil))
+        context.flush()
+    }
+
+    func startResponse(_ head: ResponseHeader) {
+        guard case .serving(let exchange, let request) = phase else { return }
+        closeUnlessWorthDiscarding(exchange, request)
+        var fields = head.fields
+        responseIsChunked = false
+        if head.hasBody, !head.hasLength {
+            if request.isHTTP10 {
+                keepsAlive = false
+            } else {
+                responseIsChunked = true
+                fields.append(("Transfer-Encoding", "chunked"))
+            }
+        }
+        appendConnection(&fields, request)
+        write(.head(HTTPResponseHead(version: .http1_1, status: head.status, headers: HTTPHeaders(fields))))
+    }
+
+    func sendResponse(_ bytes: ByteBuffer) { write(.body(.byteBuffer(bytes))) }
+
+    func endResponse(_ trailers: HTTPHeaders?) { write(.end(responseIsChunked ? trailers : nil)) }
+
+    func flush() { context?.flush() }
+
+    func abort() {
+        phase = .lingering(until: loop.tick)
+        closeNow()
+    }
+
+    private func write(_ part: HTTPServerResponsePart) {
+        context?.write(wrapOutboundOut(part), promise: nil)
+    }
+
+    /// Gives the connection up if the rest of the request is too much to be read for its sake.
+    private func closeUnlessWorthDiscarding(_ exchange: Exchange, _ request: RequestShape) {
+        if !exchange.requestHasEnded, !request.framing.isKnown(toFit: Self.mostDiscarded) { keepsAlive = false }
+    }
+
+    private func appendConnection(_ fields: inout [(String, String)], _ request: RequestShape) {
+        if !keepsAlive {
+            fields.append(("Connection", "close"))
+        } else if request.isHTTP10 {
+            fields.append(("Connection", "keep-alive"))
+        }
+    }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import NIOCore
+import NIOPosix
+import WeirHTTP
+
+/// One address on which clients connect.
+struct Listener {
+    let address: String
+    let pipeline: ClientPipeline
+
+    init(_ address: String, pipeline: ClientPipeline) {
+        self.address = address
+        self.pipeline = pipeline
+    }
+
+    /// Begins to accept connections.
+    ///
+    /// - Throws: ``StartError`` that names the address and the reason.
+    func open(on group: any EventLoopGroup) async throws(StartError) -> any Channel {
+        guard let socket = SocketText(address) else {
+            throw StartError(.cannotListen, "can't listen on \(address): it is not an address and a port")
+        }
+        let pipeline = pipeline
+        do {
+            return try await ServerBootstrap(group: group)
+                .serverChannelOption(.backlog, value: 1024)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .serverChannelOption(.maxMessagesPerRead, value: 16)
+                .childChannelOption(.maxMessagesPerRead, value: 1)
+                .childChannelOption(
+                    .recvAllocator,
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 8192, maximum: 65536)
+                )
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture { try pipeline.configure(channel) }
+                }
+                .bind(host: socket.host, port: socket.port)
+                .get()
+        } catch {
+            throw StartError(.cannotListen, "can't listen on \(address): \(Self.reason(error))", cause: error)
+        }
+    }
+
+    /// The system's words for an error.
+    static func reason(_ error: any Error) -> String {
+        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+    }
+}

@@ -1,0 +1,275 @@
+extension Exchange {
+    /// The phases of one request with its response, without I/O: an event goes in, an action comes out.
+    ///
+    /// Generic over the connection to the upstream, so that tests can use a string.
+    struct StateMachine<Upstream: Equatable>: ~Copyable {
+        /// What the machine must know of the request.
+        struct Request: Equatable {
+            var framing = BodyFraming.none
+            /// Whether the upstream may be asked twice (RFC 9110, 9.2.1).
+            var isSafeToRepeat = true
+        }
+
+        /// How much of the body there is to read a cost from.
+        enum Body: Equatable {
+            case none
+            case whole
+            /// It is longer than the policy reads.
+            case tooLong
+        }
+
+        enum Action: Equatable {
+            case nothing
+            /// Ask the client for its body, and read on.
+            case readBody
+            /// Keep this part of the body for the upstream.
+            case keep
+            /// Go on deciding with the body that is there.
+            case decide(by: Body)
+            /// Wait for the store, or for a lookup.
+            case wait
+            /// Go on with the answer that was waited for.
+            case resume
+            /// Nobody waits for that answer any more.
+            case abandon
+            case startDelay
+            /// Get a connection to the upstream: a new one where `isNew`, else one that rests if there is one.
+            case connect(isNew: Bool)
+            /// Send the request to the upstream.
+            case forward(Upstream)
+            case sendBody(Upstream)
+            case endRequest(Upstream)
+            case startResponse
+            case sendResponse
+            /// The response is whole. The upstream's connection is used again if the request is, too.
+            case endResponse(Upstream, isReusable: Bool)
+            /// Answer by what the limits say.
+            case answer
+            /// Answer by a problem, and let go of the upstream.
+            case fail(Problem, Upstream?)
+            /// Close the client's connection: a part of a response must not be taken for the whole.
+            case abort(Upstream?)
+            /// The client is gone: free what the request holds.
+            case release(Upstream?)
+            /// Close a connection that nobody waits for any more.
+            case close(Upstream)
+        }
+
+        private enum Phase: Equatable {
+            case deciding
+            /// Reading a body that the cost is in.
+            case readingBody(limit: Int, read: Int)
+            /// For the store, or for a lookup.
+            case waiting
+            /// Held by a leaky bucket.
+            case delayed
+            case connecting(isSecond: Bool)
+            case forwarding(Upstream, isSecond: Bool, responseStarted: Bool)
+            /// The response is written, or nobody is there to read it.
+            case done
+        }
+
+        private let request: Request
+        private var phase = Phase.deciding
+        /// Whether the whole request was received.
+        private(set) var requestEnded: Bool
+        /// Whether a store or a lookup has yet to answer, be it to nobody.
+        private(set) var hasOpenQuestion = false
+
+        init(_ request: Request) {
+            self.request = request
+            requestEnded = request.framing == .none
+        }
+
+        /// Whether parts of the body are taken now.
+        var takesBody: Bool {
+            switch phase {
+            case .readingBody: true
+            case .forwarding: !requestEnded
+            case .deciding, .waiting, .delayed, .connecting, .done: false
+            }
+        }
+
+        var responseStarted: Bool {
+            if case .forwarding(_, _, true) = phase { true } else { false }
+        }
+
+        var upstream: Upstream? {
+            if case .forwarding(let upstream, _, _) = phase { upstream } else { nil }
+        }
+
+        // MARK: Deciding
+
+        /// The cost is in the body.
+        mutating func needsBody(atMost limit: Int) -> Action {
+            guard phase == .deciding else { return .nothing }
+            switch request.framing {
+            case .none: return .decide(by: .none)
+            case .length(let length) where length > limit: return .decide(by: .tooLong)
+            case .length, .chunked:
+                phase = .readingBody(limit: limit, read: 0)
+                return .readBody
+            }
+        }
+
+        /// A store or a lookup will answer later.
+        mutating func mustWait() -> Action {
+            guard phase == .deciding else { return .nothing }
+            phase = .waiting
+            hasOpenQuestion = true
+            return .wait
+        }
+
+        /// What was waited for is there.
+        mutating func answered() -> Action {
+            hasOpenQuestion = false
+            guard phase == .waiting else { return .abandon }
+            phase = .deciding
+            return .resume
+        }
+
+        /// The request passes.
+        mutating func passed() -> Action {
+            guard phase == .deciding else { return .nothing }
+            phase = .connecting(isSecond: false)
+            return .connect(isNew: false)
+        }
+
+        /// The request passes, after a delay.
+        mutating func mustDelay() -> Action {
+            guard phase == .deciding else { return .nothing }
+            phase = .delayed
+            return .startDelay
+        }
+
+        mutating func delayEnded() -> Action {
+            guard phase == .delayed else { return .nothing }
+            phase = .connecting(isSecond: false)
+            return .connect(isNew: false)
+        }
+
+        /// Weir answers.
+        mutating func denied() -> Action {
+            guard phase == .deciding else { return .nothing }
+            phase = .done
+            return .answer
+        }
+
+        // MARK: The request's body
+
+        mutating func bodyReceived(_ count: Int) -> Action {
+            switch phase {
+            case .readingBody(let limit, let read):
+                // Two lengths in memory can't overflow.
+                let read = read + count
+                guard read <= limit else {
+                    phase = .deciding
+                    return .decide(by: .tooLong)
+                }
+                phase = .readingBody(limit: limit, read: read)
+                return .keep
+            case .forwarding(let upstream, _, _): return .sendBody(upstream)
+            case .deciding, .waiting, .delayed, .connecting, .done: return .nothing
+            }
+        }
+
+        mutating func bodyEnded() -> Action {
+            switch phase {
+            case .readingBody:
+                requestEnded = true
+                phase = .deciding
+                return .decide(by: .whole)
+            case .forwarding(let upstream, _, _) where !requestEnded:
+                requestEnded = true
+                return .endRequest(upstream)
+            case .forwarding, .deciding, .waiting, .delayed, .connecting, .done: return .nothing
+            }
+        }
+
+        /// The rest of the body can't be read.
+        ///
+        /// - Parameter bodyHasArrived: whether all of it has been received, though it is not taken yet.
+        mutating func bodyBroke(_ problem: Problem, bodyHasArrived: Bool) -> Action {
+            if phase == .done || requestEnded || bodyHasArrived { return .nothing }
+            return stop(problem)
+        }
+
+        // MARK: The upstream
+
+        /// A connection to the upstream is there; nil when there can be none.
+        mutating func connected(_ upstream: Upstream?) -> Action {
+            guard case .connecting(let isSecond) = phase else { return upstream.map { .close($0) } ?? .nothing }
+            guard let upstream else { return stop(.upstreamUnreachable) }
+            phase = .forwarding(upstream, isSecond: isSecond, responseStarted: false)
+            return .forward(upstream)
+        }
+
+        /// The upstream broke off.
+        ///
+        /// - Parameter isReused: whether its connection carried a request before, so that the upstream may have closed
+        ///   it before it saw this one.
+        mutating func upstreamFailed(_ failed: Upstream, isReused: Bool) -> Action {
+            guard case .forwarding(failed, let isSecond, let responseStarted) = phase else { return .nothing }
+            if responseStarted {
+                phase = .done
+                return .abort(nil)
+            }
+            // The upstream surely did not act upon it, so it is sent again, once.
+            if isReused, !isSecond, requestEnded, request.isSafeToRepeat {
+                phase = .connecting(isSecond: true)
+                return .connect(isNew: true)
+            }
+            phase = .done
+            return .fail(.upstreamClosed, nil)
+        }
+
+        mutating func responseHead(status: Int, from upstream: Upstream) -> Action {
+            guard case .forwarding(upstream, let isSecond, false) = phase else { return .nothing }
+            // An Upgrade is never forwarded, so 101 answers nothing; and other numbers are no status.
+            guard (200...599).contains(status) else { return stop(.upstreamInvalid) }
+            phase = .forwarding(upstream, isSecond: isSecond, responseStarted: true)
+            return .startResponse
+        }
+
+        mutating func responseBody(from upstream: Upstream) -> Action {
+            guard case .forwarding(upstream, _, true) = phase else { return .nothing }
+            return .sendResponse
+        }
+
+        mutating func responseEnded(from upstream: Upstream) -> Action {
+            guard case .forwarding(upstream, _, true) = phase else { return .nothing }
+            phase = .done
+            return .endResponse(upstream, isReusable: requestEnded)
+        }
+
+        // MARK: Ends
+
+        /// Something took too long.
+        mutating func deadlinePassed() -> Action {
+            switch phase {
+            // A delay ends by itself, and so does an attempt to connect.
+            case .deciding, .delayed, .connecting, .done: .nothing
+            case .readingBody: stop(.requestTimeout)
+            case .waiting, .forwarding: stop(requestEnded ? .upstreamTimeout : .requestTimeout)
+            }
+        }
+
+        /// The client is gone.
+        mutating func clientLeft() -> Action {
+            guard phase != .done else { return .nothing }
+            let upstream = upstream
+            phase = .done
+            return .release(upstream)
+        }
+
+        /// Ends the exchange by an error: with an answer, unless a response has begun.
+        private mutating func stop(_ problem: Problem) -> Action {
+            let before = phase
+            phase = .done
+            if case .forwarding(let upstream, _, let responseStarted) = before {
+                return responseStarted ? .abort(upstream) : .fail(problem, upstream)
+            }
+            return .fail(problem, nil)
+        }
+    }
+}

@@ -1,0 +1,378 @@
+import NIOCore
+import NIOHTTP1
+import Weir
+import WeirHTTP
+
+/// One request with its response: decide it, forward it or answer it, and settle it at its end.
+///
+/// It carries out what its ``StateMachine`` says. It keeps the policy it began with until its log line is written. Its
+/// event loop uses one object for one exchange after another, and touches it on that loop only.
+final class Exchange {
+    private let loop: ServerLoop
+    private(set) var policy: PolicyView
+    private let limited: LimitedRequest
+    private var machine = StateMachine<UpstreamConnection>(.init())
+    private var client: (any ExchangeClient)?
+    private var peer: PeerAddress?
+    private var head: HTTPRequestHead?
+    /// The parts of the body that were read before it could be forwarded.
+    private var heldBody: [ByteBuffer] = []
+    private var delay: Scheduled<Void>?
+    /// How long deciding took until it had to wait for the client or a lookup, in nanoseconds.
+    private var decisionTime: Int64 = 0
+    /// The loop's tick at which something must have happened.
+    private(set) var deadline = Int.max
+    /// Counts the exchanges of this object, so that none takes an answer to one before it for its own.
+    private var number = 0
+
+    init(_ loop: ServerLoop) {
+        self.loop = loop
+        policy = loop.policy
+        limited = LimitedRequest(loop.policy.limiter)
+    }
+
+    // MARK: Begin
+
+    /// Begins with a sound request.
+    func begin(
+        _ head: HTTPRequestHead, framing: BodyFraming, from peer: PeerAddress, for client: any ExchangeClient
+    ) {
+        enter(head, framing, peer, client)
+        touch()
+        let start = NIODeadline.now()
+        proceed(
+            limited.begin(NIORequest(head: head), on: policy.limiter, peer: peer.address), since: start)
+    }
+
+    /// Begins with a request that is not served.
+    ///
+    /// - Parameters:
+    ///   - head: nil when it couldn't be read.
+    ///   - framing: how what follows of the request is framed.
+    func reject(
+        _ problem: Problem, _ head: HTTPRequestHead?, framing: BodyFraming, from peer: PeerAddress,
+        for client: any ExchangeClient
+    ) {
+        enter(head, framing, peer, client)
+        limited.clear(for: policy.limiter)
+        fail(problem, nil)
+    }
+
+    private func enter(
+        _ head: HTTPRequestHead?, _ framing: BodyFraming, _ peer: PeerAddress, _ client: any ExchangeClient
+    ) {
+        number &+= 1
+        policy = loop.policy
+        self.head = head
+        self.peer = peer
+        self.client = client
+        decisionTime = 0
+        let isSafe = head.map { $0.method == .GET || $0.method == .HEAD || $0.method == .OPTIONS } ?? false
+        machine = StateMachine(.init(framing: framing, isSafeToRepeat: isSafe && framing == .none))
+    }
+
+    // MARK: Decide
+
+    private func proceed(_ step: LimitedRequest.Step, since start: NIODeadline) {
+        switch step {
+        case .verdict(let verdict): conclude(verdict, since: start)
+        case .needsBody(let limit):
+            decisionTime += (NIODeadline.now() - start).nanoseconds
+            run(machine.needsBody(atMost: limit))
+        case .needsLookup(let answer):
+            decisionTime += (NIODeadline.now() - start).nanoseconds
+            wait(for: answer) { exchange, answer in
+                exchange.lookedUp(answer)
+            } ifGone: { _, _ in
+            }
+        case .pending(let answer):
+            wait(for: answer) { exchange, decisions in
+                exchange.decided(decisions, since: start)
+            } ifGone: { exchange, decisions in
+                exchange.limited.abandon(decisions: decisions)
+            }
+        }
+    }
+
+    /// Goes on with an answer, on this event loop, if the exchange is still there.
+    private func wait<Answer: Sendable>(
+        for answer: PendingAnswer<Answer>, _ goOn: @escaping @Sendable (Exchange, Answer) -> Void,
+        ifGone: @escaping @Sendable (Exchange, Answer) -> Void
+    ) {
+        run(machine.mustWait())
+        let exchange = NIOLoopBound(self, eventLoop: loop.eventLoop)
+        let eventLoop = loop.eventLoop
+        answer.whenComplete { answer in
+            eventLoop.execute {
+                // An exchange that ended while it waited is not used again, so this is never another's answer.
+                if case .resume = exchange.value.machine.answered() {
+                    goOn(exchange.value, answer)
+                } else {
+                    ifGone(exchange.value, answer)
+                }
+            }
+        }
+    }
+
+    private func lookedUp(_ answer: Result<LookupAnswer, StoreFailure>) {
+        guard let head else { return }
+        let start = NIODeadline.now()
+        proceed(limited.resume(lookup: answer, NIORequest(head: head)), since: start)
+    }
+
+    private func decided(_ decisions: DecisionResult, since start: NIODeadline) {
+        if case .failure(let failure) = decisions { loop.metrics.countStoreFailure(failure) }
+        conclude(limited.resume(decisions: decisions), since: start)
+    }
+
+    /// Carries the verdict out.
+    private func conclude(_ verdict: LimitedRequest.Verdict, since start: NIODeadline) {
+        loop.metrics.count(decisionNanoseconds: decisionTime + (NIODeadline.now() - start).nanoseconds)
+        limited.forEachOutcome { loop.metrics.count($0, policy) }
+        switch limited.carryOut(verdict, places: loop.places) {
+        case .forward: run(machine.passed())
+        case .hold(let microseconds):
+            run(machine.mustDelay())
+            deadline = .max
+            let exchange = NIOLoopBound(self, eventLoop: loop.eventLoop)
+            delay = loop.eventLoop.scheduleTask(in: .microseconds(microseconds)) { exchange.value.delayEnded() }
+        case .answer(let answer):
+            if answer.status == 429, let head { loop.denials.log(limited, head, policy) }
+            _ = machine.denied()
+            send(answer)
+        }
+    }
+
+    private func delayEnded() {
+        delay = nil
+        loop.places.leave()
+        run(machine.delayEnded())
+    }
+
+    // MARK: The client
+
+    /// Whether parts of the body are taken now.
+    var takesBody: Bool { machine.takesBody }
+
+    /// Whether the whole request was received.
+    var requestHasEnded: Bool { machine.requestEnded }
+
+    /// Whether the client's next bytes may be read.
+    var mayRead: Bool { machine.takesBody && machine.upstream?.isWritable ?? true }
+
+    func received(_ bytes: ByteBuffer) {
+        let action = machine.bodyReceived(bytes.readableBytes)
+        if case .sendBody(let upstream) = action {
+            touch(machine.responseStarted ? loop.settings.responseTimeout : nil)
+            upstream.write(.body(.byteBuffer(bytes)))
+            return
+        }
+        touch()
+        heldBody.append(bytes)
+        run(action)
+    }
+
+    func requestEnded() { run(machine.bodyEnded()) }
+
+    /// The rest of the body can't be read.
+    func bodyBroke(_ problem: Problem, bodyHasArrived: Bool) {
+        run(machine.bodyBroke(problem, bodyHasArrived: bodyHasArrived))
+    }
+
+    /// Sends on what was written to the upstream.
+    func flushRequest() { machine.upstream?.flush() }
+
+    /// The client takes bytes again.
+    func clientIsWritable() {
+        guard let upstream = machine.upstream else { return }
+        touch(loop.settings.responseTimeout)
+        upstream.resumeReading()
+    }
+
+    func clientLeft() { run(machine.clientLeft()) }
+
+    func deadlinePassed() { run(machine.deadlinePassed()) }
+
+    // MARK: The upstream
+
+    /// A connection to the upstream is there; nil when there can be none.
+    func connected(_ upstream: UpstreamConnection?) { run(machine.connected(upstream)) }
+
+    /// A part of the upstream's response.
+    func received(_ part: HTTPClientResponsePart, from upstream: UpstreamConnection) {
+        touch(loop.settings.responseTimeout)
+        switch part {
+        case .head(let head):
+            let action = machine.responseHead(status: Int(head.status.code), from: upstream)
+            if case .startResponse = action { startResponse(head) } else { run(action) }
+        case .body(let bytes):
+            guard case .sendResponse = machine.responseBody(from: upstream) else { return }
+            if limited.metersBody { bytes.withUnsafeReadableBytes { limited.responseBody($0) } }
+            client?.sendResponse(bytes)
+        case .end(let trailers):
+            guard case .endResponse(_, let isReusable) = machine.responseEnded(from: upstream) else { return }
+            limited.finish(isComplete: true)
+            client?.endResponse(trailers.map { ResponseHeader.permitted($0, dropping: policy.limitHeaders) })
+            // The upstream's connection forgets this exchange with its end, so it won't flush for it.
+            client?.flush()
+            upstream.end(isReusable: isReusable)
+            finish()
+        }
+    }
+
+    func upstreamFailed(_ upstream: UpstreamConnection) {
+        run(machine.upstreamFailed(upstream, isReused: upstream.isReused))
+    }
+
+    func upstreamIsWritable() { client?.readBody() }
+
+    /// Whether the client takes what the upstream sends.
+    var clientTakesResponse: Bool { client?.isWritable ?? false }
+
+    func flushResponse() { client?.flush() }
+
+    // MARK: Carry out
+
+    private func run(_ action: StateMachine<UpstreamConnection>.Action) {
+        switch action {
+        case .readBody: readBody()
+        case .decide(let body): decide(by: body)
+        case .connect(let isNew): connect(isNew: isNew)
+        case .forward(let upstream): forward(to: upstream)
+        case .endRequest(let upstream): endRequest(to: upstream)
+        case .fail(let problem, let upstream): fail(problem, upstream)
+        case .abort(let upstream):
+            upstream?.end(isReusable: false)
+            limited.finish(isComplete: false)
+            letGo()?.abort()
+        case .release(let upstream):
+            upstream?.end(isReusable: false)
+            limited.finish(isComplete: false)
+            _ = letGo()
+        case .close(let upstream): upstream.close()
+        case .nothing, .keep, .wait, .resume, .abandon, .startDelay, .answer, .sendBody, .startResponse, .sendResponse,
+            .endResponse:
+            // Whoever asked the machine carries these out, because they need what came with the event.
+            break
+        }
+    }
+
+    private func readBody() {
+        if head?.expectsContinue == true { client?.sendContinue() }
+        client?.readBody()
+    }
+
+    private func decide(by body: StateMachine<UpstreamConnection>.Body) {
+        let start = NIODeadline.now()
+        let body: RequestBody =
+            switch body {
+            case .none: .none
+            case .tooLong: .unreadable
+            case .whole: .bytes(heldBody.flatMap { Array($0.readableBytesView) })
+            }
+        proceed(limited.resume(body: body), since: start)
+    }
+
+    private func connect(isNew: Bool) {
+        // The pool has a timeout of its own.
+        deadline = .max
+        if !isNew, let upstream = loop.pool.takeResting() {
+            connected(upstream)
+        } else {
+            loop.pool.connect(for: self, number: number)
+        }
+    }
+
+    /// Whether the exchange that asked for a connection is still this one.
+    func isCurrent(_ number: Int) -> Bool { self.number == number }
+
+    private func forward(to upstream: UpstreamConnection) {
+        guard let head, let peer else { return }
+        touch(loop.settings.responseTimeout)
+        upstream.begin(self)
+        upstream.write(.head(forwardedHead(head, peer)))
+        for bytes in heldBody { upstream.write(.body(.byteBuffer(bytes))) }
+        heldBody.removeAll()
+        if machine.requestEnded {
+            upstream.write(.end(nil))
+            upstream.flush()
+            return
+        }
+        if head.expectsContinue { client?.sendContinue() }
+        client?.readBody()
+        machine.upstream?.flush()
+    }
+
+    private func endRequest(to upstream: UpstreamConnection) {
+        touch(loop.settings.responseTimeout)
+        // Trailers are dropped: an upstream that merges them into the header would believe them.
+        upstream.write(.end(nil))
+        upstream.flush()
+    }
+
+    private func forwardedHead(_ head: HTTPRequestHead, _ peer: PeerAddress) -> HTTPRequestHead {
+        let target = limited.path?.target ?? head.uri
+        return policy.forwardedHeader.head(
+            head, target: target == "*" ? target : loop.upstream.basePath + target, host: limited.path?.authority,
+            upstream: loop.upstream.authority, peer: peer, isTrusted: policy.limiter.isTrusted(peer.address),
+            dropsCoding: limited.metersBody)
+    }
+
+    private func startResponse(_ head: HTTPResponseHead) {
+        guard let method = self.head?.method else { return }
+        if limited.metersResponse {
+            limited.responseHead(status: Int(head.status.code)) { name in
+                head.headers.filter { $0.name.isEqualIgnoringCase(name) }.map(\.value)
+            }
+        }
+        var header = ResponseHeader(head, to: method, dropping: limited.isLimited ? policy.limitHeaders : nil)
+        limited.writeHeaders { (name: String, value) in header.add(name, value) }
+        loop.metrics.count(status: Int(head.status.code))
+        client?.startResponse(header)
+    }
+
+    /// Answers a problem, and lets go of the upstream.
+    private func fail(_ problem: Problem, _ upstream: UpstreamConnection?) {
+        upstream?.end(isReusable: false)
+        if problem.isUpstreamFailure { loop.metrics.countUpstreamFailure() }
+        send(limited.answer(problem.details))
+    }
+
+    private func send(_ answer: Answer) {
+        if answer.status != 429 { loop.metrics.countRejected(answer.status) }
+        loop.metrics.count(status: answer.status)
+        limited.finish(isComplete: false)
+        client?.send(answer)
+        finish()
+    }
+
+    // MARK: End
+
+    /// The exchange is over.
+    private func finish() {
+        let requestEnded = machine.requestEnded
+        letGo()?.exchangeEnded(requestEnded: requestEnded)
+    }
+
+    /// Holds nothing any more. Returns the client.
+    private func letGo() -> (any ExchangeClient)? {
+        let client = client
+        if let delay {
+            delay.cancel()
+            self.delay = nil
+            loop.places.leave()
+        }
+        self.client = nil
+        head = nil
+        peer = nil
+        heldBody = []
+        deadline = .max
+        // The answer to an open question is for this request alone.
+        if !machine.hasOpenQuestion { loop.takeBack(self) }
+        return client
+    }
+
+    private func touch(_ timeout: Timestamp? = nil) {
+        deadline = loop.tick + ServerLoop.ticks(timeout ?? loop.settings.idleTimeout)
+    }
+}

@@ -1,0 +1,67 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import WeirHTTP
+
+/// Asks an upstream one question and hears one status: whether it is ready.
+struct ProbeClient: Sendable {
+    let upstream: Upstream
+    /// How long to wait for the answer.
+    var timeout = TimeAmount.seconds(2)
+
+    /// The status of a GET; nil when there is no answer in time.
+    func status(of path: String) async -> Int? {
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        let answer = loop.makePromise(of: Int?.self)
+        let head = HTTPRequestHead(
+            version: .http1_1, method: .GET, uri: upstream.basePath + path,
+            headers: ["Host": upstream.authority, "Connection": "close", "User-Agent": "weir-readiness"])
+        let channel = ClientBootstrap(group: loop)
+            .connectTimeout(timeout)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandlers(
+                        HTTPRequestEncoder(), ByteToMessageHandler(HTTPResponseDecoder()),
+                        StatusHandler(head: head, answer: answer))
+                }
+            }
+            .connect(host: upstream.host, port: upstream.port)
+        channel.whenFailure { _ in answer.succeed(nil) }
+        let late = loop.scheduleTask(in: timeout) { answer.succeed(nil) }
+        defer { late.cancel() }
+        let status = try? await answer.futureResult.get()
+        channel.whenSuccess { $0.close(promise: nil) }
+        return status ?? nil
+    }
+}
+
+/// Sends one request and tells the status of its response.
+private final class StatusHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    typealias OutboundOut = HTTPClientRequestPart
+
+    private let head: HTTPRequestHead
+    private let answer: EventLoopPromise<Int?>
+
+    init(head: HTTPRequestHead, answer: EventLoopPromise<Int?>) {
+        self.head = head
+        self.answer = answer
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if case .head(let head) = unwrapInboundIn(data) { answer.succeed(Int(head.status.code)) }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        answer.succeed(nil)
+    }
+}

@@ -1,0 +1,52 @@
+import NIOHTTP1
+import WeirHTTP
+
+/// The header of an upstream's response on its way to the client, without the framing of either connection.
+struct ResponseHeader {
+    let status: HTTPResponseStatus
+    private(set) var fields: [(String, String)] = []
+    /// Whether a body follows; never after HEAD, 204 and 304.
+    let hasBody: Bool
+    /// Whether the fields say how long the body is.
+    private(set) var hasLength = false
+
+    private static let hopByHop = HeaderSet(HeaderSet.hopByHop)
+
+    /// - Parameters:
+    ///   - head: as the upstream sent it.
+    ///   - method: the request's.
+    ///   - dropping: Weir's own headers, which the upstream's would contradict; nil when the response has none.
+    init(_ head: HTTPResponseHead, to method: HTTPMethod, dropping own: HeaderSet?) {
+        status = head.status
+        hasBody = method != .HEAD && head.status != .noContent && head.status != .notModified
+        fields.reserveCapacity(head.headers.count + 8)
+        var named: [Substring] = []
+        for (name, value) in head.headers {
+            if Self.hopByHop.contains(name) {
+                if name.isEqualIgnoringCase("connection") {
+                    named += value.split { $0 == "," || $0 == " " || $0 == "\t" }
+                }
+                continue
+            }
+            if let own, own.contains(name) { continue }
+            if name.isEqualIgnoringCase("content-length") { hasLength = true }
+            fields.append((name, value))
+        }
+        if !named.isEmpty { drop(named) }
+    }
+
+    mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
+
+    /// Drops the fields that Connection names, but never the framing. `close` names no field.
+    private mutating func drop(_ names: [Substring]) {
+        let kept = ["close", "keep-alive", "content-length", "content-type"]
+        let dropped = names.map { $0.lowercased() }.filter { !kept.contains($0) }
+        fields.removeAll { field in dropped.contains { field.0.isEqualIgnoringCase($0) } }
+    }
+
+    /// An upstream's trailers, without those that concern the connection or contradict the limits.
+    static func permitted(_ trailers: HTTPHeaders, dropping own: HeaderSet) -> HTTPHeaders {
+        HTTPHeaders(
+            trailers.filter { !hopByHop.contains($0.name) && !own.contains($0.name) }.map { ($0.name, $0.value) })
+    }
+}
