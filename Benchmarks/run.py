@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures Weir against its peers and prints ratios.
 
-Each comparison interleaves its sides, so that a machine that slows down slows both, and takes the median of ROUNDS
-rounds. What is missing (a peer's program) is said, not skipped in silence.
+Each comparison alternates its sides, so that a machine that slows down slows both, and takes the median of N rounds.
+A peer whose program is missing is named, not skipped silently.
 
 Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [shared] [app]
-       run.py check   builds and runs each program for a moment, and fails when a decision or the middleware allocates too much
+       run.py check   builds each program and runs it for a moment; fails if a decision or the middleware allocates too
+                      much
 """
 import argparse
 import os

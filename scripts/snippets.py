@@ -1,6 +1,6 @@
-"""Writes the snippets that the documentation shows as a symbol graph, the form in which docc takes them.
+"""Writes the documentation's snippets as a symbol graph, the form in which docc takes them.
 
-SwiftPM's plugin for docc does this too, and would be a dependency of every app that uses Weir.
+SwiftPM's docc plugin does this too, but it would become a dependency of every app that uses Weir.
 Usage: snippets.py FOLDER OUTPUT
 """
 

@@ -1,4 +1,4 @@
-"""The API of the examples as a FastAPI app, with no line about limits in it: `weir serve` stands before it."""
+"""The examples' API as a FastAPI app without a line about limits: `weir serve` runs in front of it."""
 import asyncio
 import json
 
@@ -51,7 +51,7 @@ def predict_large(body: dict):
 
 @app.post("/v1/chat/completions")
 async def chat(body: dict):
-    # An answer has four words at most, of a hundred tokens each.
+    # An answer has at most four words, of a hundred tokens each.
     words = body["prompt"].split()[:4]
     usage = {"usage": {"total_tokens": 100 * len(words)}}
     if not body.get("stream"):

@@ -1,9 +1,9 @@
-// Counts allocations: the program's own malloc stands before the C library's.
+// Counts allocations: the program's own malloc replaces the C library's and calls it.
 #include "allocations.h"
 #include <stddef.h>
 
 static unsigned long count;
-// Threads that count together wait for each other, which a program that measures something else must not.
+// Threads that share a counter wait for each other, which would distort other measurements; so counting starts off.
 static int counts;
 
 extern void *__libc_malloc(size_t);

@@ -1,5 +1,5 @@
-// What one decision costs. Prints one number on a line: nanoseconds, bytes or a ratio; `run.py` pairs
-// these with the peers' and reports the ratios.
+// Measures what one decision costs. Prints one number on a line: nanoseconds, bytes or a ratio. `run.py` pairs these
+// with the peers' and reports the ratios.
 import CAllocations
 import Glibc
 import Synchronization
@@ -10,14 +10,14 @@ let arguments = CommandLine.arguments
 let usage =
     "usage: Decisions keys COUNT OPERATIONS | memory KEYS | threads KEYS OPERATIONS | spin OPERATIONS | rules COUNT OPERATIONS | allocations OPERATIONS"
 
-/// Nanoseconds of the monotonic clock.
+/// The monotonic clock, in nanoseconds.
 func nanoseconds() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
-/// The next of a xorshift sequence, the same that the Go peer uses, so both take the same keys in the same order.
+/// The next number of a xorshift sequence. The Go peer uses the same one, so both take the same keys in the same order.
 func next(_ state: inout UInt64) -> UInt64 {
     state ^= state << 13
     state ^= state >> 7
@@ -30,8 +30,8 @@ func key(_ index: Int) -> String {
     return "client-" + String(repeating: "0", count: 8 - digits.utf8.count) + digits
 }
 
-/// A limit that allows all that a benchmark asks, so that the sum of `allowed` proves the work, and under which a key
-/// stays active for as long as it runs.
+/// A limiter that allows everything a benchmark asks, so that the sum of `allowed` proves the work. Its keys stay
+/// active for as long as the benchmark runs.
 func makeLimiter(capacity: Int) throws -> Limiter {
     let limit = try Limit("bench", Rate(1_000_000, per: 3_600_000_000, burst: 1_000_000_000))
     return Limiter(limit, store: MemoryStore(capacity: capacity))
@@ -62,7 +62,7 @@ func residentBytes() -> Int {
     return resident * Int(sysconf(Int32(_SC_PAGESIZE)))
 }
 
-/// How much faster two threads do the work than one.
+/// How many times as fast as one thread two threads do the work.
 func speedup(_ operations: Int, _ work: @escaping @Sendable (Int) -> Void) -> Double {
     func elapsed(threads: Int) -> Double {
         let start = nanoseconds()
@@ -97,7 +97,7 @@ struct BenchmarkRequest: LimitableRequest {
     func forEachValue(of name: String, _ body: (String) -> Void) {}
 }
 
-/// One request through a policy with so many rules, one of which it matches.
+/// The time that one request takes through a policy with that many rules, one of which matches it.
 func nanosecondsToMatch(rules: Int, operations: Int) throws -> Double {
     var text = "limits:\n"
     for index in 0..<rules {
@@ -108,7 +108,7 @@ func nanosecondsToMatch(rules: Int, operations: Int) throws -> Double {
     let limiter = try RequestLimiter(policy: policy)
     let request = LimitedRequest(limiter)
     guard let peer = IPAddress("192.0.2.1") else { return 0 }
-    // The same ten paths, spread over the rules, whatever their number.
+    // Ten paths, spread evenly over the rules, however many there are.
     let requests = (0..<10).map { BenchmarkRequest(target: "/api/v1/model-\($0 * rules / 10)/predict") }
     var passed = 0
     let start = nanoseconds()
@@ -120,7 +120,7 @@ func nanosecondsToMatch(rules: Int, operations: Int) throws -> Double {
     return Double(elapsed) / Double(operations)
 }
 
-/// Allocations of one decision, by the engine alone and through a policy with three limits.
+/// Counts the allocations of one decision, in the engine alone and through a policy with three limits.
 func printAllocations(operations: Int) throws {
     func count(_ body: () -> Void) -> Double {
         for _ in 0..<1000 { body() }
@@ -158,7 +158,7 @@ case ("keys", let numbers) where numbers.count == 2:
     guard allowed == numbers[1] else { fatalError("\(allowed) of \(numbers[1]) allowed") }
     print(Double(elapsed) / Double(numbers[1]))
 case ("memory", let numbers) where numbers.count == 1:
-    // Active keys: an hour passes before any of them has recovered.
+    // Active keys: none of them recovers within an hour.
     let limit = try Limit("bench", Rate(1, per: 3_600_000_000))
     let limiter = Limiter(limit, store: MemoryStore(capacity: numbers[0]))
     let before = residentBytes()

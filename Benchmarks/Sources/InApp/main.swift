@@ -1,4 +1,4 @@
-// What the middleware costs a Hummingbird app. `run.py` loads the routes in turn.
+// Measures what the middleware costs a Hummingbird app. `run.py` loads the routes in turn.
 import CAllocations
 import Glibc
 import Hummingbird
@@ -27,7 +27,7 @@ func addRoutes(_ router: Router<ClientContext>, _ shared: (any Store)?) throws {
     router.get("plain", use: answer)
     router.group().add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy()))).get(
         "limited", use: answer)
-    // What any answer from another thread costs.
+    // Shows what any answer from another thread costs.
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     router.get("hop") { _, _ -> String in
         try await loop.submit { "hello, world" }.get()

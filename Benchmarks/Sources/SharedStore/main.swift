@@ -1,4 +1,4 @@
-// What a decision on a shared store costs. Prints one number on a line; `run.py` pairs these with the peers'.
+// Measures what a decision on a shared store costs. Prints one number on a line; `run.py` pairs these with the peers'.
 import Glibc
 import Logging
 import NIOCore
@@ -33,7 +33,8 @@ let usualPolicy = """
     limits: [{name: per-client, rate: 1000000/second}]
     """
 
-/// So many requests at once, each followed by the next as soon as it is answered. Everything on the store's event loop.
+/// Keeps a number of requests in flight; each is followed by the next as soon as it is answered. Everything runs on the
+/// store's event loop.
 final class Load: @unchecked Sendable {
     // Sendable, because it is touched on one event loop only.
     let limiter: RequestLimiter
@@ -57,7 +58,8 @@ final class Load: @unchecked Sendable {
         end = nanoseconds() + Int64(seconds) * 1_000_000_000
     }
 
-    /// Those that were answered at once for a while, and go on when the loop has looked after the store, which lives on it too.
+    /// Requests that were answered at once for a while. They go on after the event loop, which the store shares, has
+    /// served the store.
     private var rested: [Slot] = []
 
     func start(_ inFlight: Int) {
@@ -80,7 +82,7 @@ final class Load: @unchecked Sendable {
 
     func next(_ slot: Slot) {
         var atOnce = 0
-        // Answers that come at once would be a recursion without an end.
+        // With answers that come at once, recursion would never end.
         while true {
             if decided & 63 == 0, nanoseconds() >= end {
                 running -= 1
@@ -115,7 +117,7 @@ final class Load: @unchecked Sendable {
     }
 }
 
-/// One key, asked of the store itself, by so many at once.
+/// Asks the store itself about one key, with a number of requests in flight.
 final class HotKey: @unchecked Sendable {
     // Sendable, because it is touched on one event loop only.
     let store: RedisStore
@@ -133,7 +135,7 @@ final class HotKey: @unchecked Sendable {
         end = nanoseconds() + Int64(seconds) * 1_000_000_000
     }
 
-    /// How many were answered at once for a while, and go on when the loop has looked after the store.
+    /// How many requests were answered at once for a while. They go on after the event loop has served the store.
     private var rested = 0
 
     func start(_ inFlight: Int) {
@@ -196,7 +198,7 @@ case ("rate", 6...7):
     guard let policy = reading.policy else { fatalError("\(reading.diagnostics)") }
     let store = try await makeStore(arguments[2], on: loop)
     let limiter = try RequestLimiter(policy: policy, store: store)
-    // All instances must have known each other for a while.
+    // Prefetching starts only when all instances have known each other for a while.
     while policy.limits.contains(where: \.isLeased), !store.statistics.canBorrow {
         try await Task.sleep(for: .milliseconds(100))
     }
@@ -265,7 +267,7 @@ func one(_ load: Load, _ slot: Load.Slot, _ left: Int, _ done: EventLoopPromise<
     }
 }
 
-/// Sends the bytes of a command over a plain blocking socket and waits for the answer, again and again.
+/// Repeatedly sends a command's bytes over a plain blocking socket and waits for the answer.
 func replay(port: UInt16, file: String, count: Int) throws -> Double {
     guard let input = fopen(file, "r") else { fatalError("can't read \(file)") }
     var bytes = [UInt8](repeating: 0, count: 65_536)

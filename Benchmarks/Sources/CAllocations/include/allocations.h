@@ -1,5 +1,5 @@
 #pragma once
-/// Begins to count, for good.
+/// Starts counting. It never stops.
 void count_allocations(void);
-/// How often the program has allocated memory since it began to count.
+/// How many times the program has allocated memory since counting started.
 unsigned long allocations(void);
