@@ -1,39 +1,6 @@
 import Weir
 import WeirHTTP
 
-/// What a decision looks like as a line of JSON. Times are exact decimal seconds.
-struct ReplayAnswer {
-    let json: String
-
-    init(_ verdict: LimitedRequest.Verdict, _ request: LimitedRequest, _ limiter: RequestLimiter) {
-        let decision = request.reportedDecision
-        var delay: Timestamp = 0
-        var status = 200
-        switch verdict {
-        case .pass(let wait): delay = decision?.delay ?? wait
-        case .answer(let problem): status = problem.status
-        }
-        let isDenied = status == 429
-        let name = isDenied ? request.reportedRule.map { limiter.policy.limits[$0].name } : nil
-        json =
-            "{\"allowed\": \(status == 200), \"status\": \(status), \"limit\": \(decision.map { "\($0.limit)" } ?? "null")"
-            + ", \"remaining\": \(decision.map { "\($0.remaining)" } ?? "null")"
-            + ", \"retry_after\": \(Self.seconds(decision?.retryAfter))"
-            + ", \"reset_after\": \(Self.seconds(decision?.resetAfter)), \"delay\": \(Self.seconds(Ticks(delay)))"
-            + ", \"limited_by\": \(name.map { "\"\($0)\"" } ?? "null")}"
-    }
-
-    static func seconds(_ ticks: Ticks?) -> String {
-        guard let ticks else { return "null" }
-        let (whole, rest) = ticks.quotientAndRemainder(dividingBy: 1_000_000)
-        if rest == 0 { return "\(whole)" }
-        var fraction = String(rest)
-        fraction = String(repeating: "0", count: 6 - fraction.count) + fraction
-        while fraction.hasSuffix("0") { fraction.removeLast() }
-        return "\(whole).\(fraction)"
-    }
-}
-
 /// Who would have been limited, when, by which rule.
 struct ReplayReport: CustomStringConvertible {
     var broken = 0

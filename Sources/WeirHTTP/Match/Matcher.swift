@@ -1,9 +1,3 @@
-/// One rule that a request matches, and by which of its path patterns.
-struct MatchedRule {
-    var rule: Int
-    var pattern: Int
-}
-
 /// Finds the rules whose conditions a request meets.
 struct Matcher: Sendable {
     private var index = PathIndex()
@@ -101,23 +95,4 @@ struct Matcher: Sendable {
         guard let host else { return false }
         return pattern.hasPrefix("*.") ? host.hasSuffix(pattern.dropFirst()) : host == pattern
     }
-}
-
-/// What rules are held against.
-struct RequestFacts {
-    /// Upper case.
-    var sentMethod: String
-    var path: String
-    /// Lower case, without a port.
-    var host: String?
-    var tier: String?
-    var address: IPAddress
-    /// In an app: the route that its router found.
-    var route: MatchedRoute?
-
-    /// HEAD counts as GET.
-    var method: String { sentMethod == "HEAD" ? "GET" : sentMethod }
-
-    /// The path as whoever handles the request reads it.
-    var routedPath: String { route?.path ?? path }
 }

@@ -1,15 +1,5 @@
 import Yams
 
-/// Where something stands in a file, from 1.
-struct Place: Sendable {
-    var line: Int
-    var column: Int
-}
-
-extension Node {
-    var place: Place? { mark.map { Place(line: $0.line, column: $0.column) } }
-}
-
 /// A YAML file as nodes with their places, and what was found wrong with it.
 final class PolicyDocument {
     let file: String
@@ -209,45 +199,5 @@ final class PolicyDocument {
             values[name.string] = value
         }
         return PolicyMapping(document: self, mark: node.place, what: section.what, values: values)
-    }
-}
-
-/// A mapping being read.
-struct PolicyMapping {
-    let document: PolicyDocument
-    let mark: Place?
-    let what: String
-    let values: [String: Node]
-
-    subscript(key: String) -> Node? { values[key] }
-
-    func text(_ key: String) -> String? { values[key].flatMap { document.text($0, "'\(key)'") } }
-    func texts(_ key: String) -> [String]? { values[key].map { document.texts($0, "'\(key)'") } }
-    func boolean(_ key: String) -> Bool? { values[key].flatMap { document.boolean($0, "'\(key)'") } }
-    func integer(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
-        values[key].flatMap { document.integer($0, "'\(key)'", in: range) }
-    }
-    func duration(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
-        values[key].flatMap { (node: Node) -> Int64? in
-            guard let text = document.text(node, "'\(key)'") else { return nil }
-            do {
-                return try RateText.duration(text, in: range)
-            } catch {
-                document.error("'\(key)': \(error)", at: node.place)
-                return nil
-            }
-        }
-    }
-    func mapping(_ key: String, _ section: PolicySection) -> PolicyMapping? {
-        values[key].flatMap { document.mapping($0, section) }
-    }
-    func choice<Value>(_ key: String, _ values: KeyValuePairs<String, Value>) -> Value? {
-        self.values[key].flatMap { document.choice($0, "'\(key)'", values) }
-    }
-    func error(_ message: String, at key: String? = nil) {
-        document.error(message, at: key.flatMap { values[$0]?.place } ?? mark)
-    }
-    func warning(_ message: String, at key: String? = nil) {
-        document.warning(message, at: key.flatMap { values[$0]?.place } ?? mark)
     }
 }

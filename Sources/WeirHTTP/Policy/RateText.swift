@@ -1,11 +1,5 @@
 package import Weir
 
-/// What is wrong with a value, without its place.
-package struct ValueError: Error, CustomStringConvertible {
-    package let description: String
-    init(_ description: String) { self.description = description }
-}
-
 /// Reads rates and durations: `20/minute burst 64; 2000 per 2 hours`, `90s`, `5 minutes`.
 package enum RateText {
     static let units: KeyValuePairs<String, Timestamp> = [

@@ -1,0 +1,78 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// An IPv4 or IPv6 address. IPv4 addresses mapped into IPv6 are unmapped, so each client has one form.
+public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
+    /// The bits of an IPv6 address, or an IPv4 address in the lowest 32.
+    package let bits: UInt128
+    public let isIPv4: Bool
+
+    package init(bits: UInt128, isIPv4: Bool) {
+        if !isIPv4, bits >> 32 == 0xFFFF {
+            self.bits = bits & 0xFFFF_FFFF
+            self.isIPv4 = true
+        } else {
+            self.bits = bits
+            self.isIPv4 = isIPv4
+        }
+    }
+
+    /// Reads an address without brackets, port or zone.
+    public init?(_ text: some StringProtocol) {
+        guard text.utf8.count <= 45, !text.utf8.contains(0) else { return nil }
+        let text = String(text)
+        if text.utf8.contains(UInt8(ascii: ":")) {
+            var address = in6_addr()
+            guard inet_pton(AF_INET6, text, &address) == 1 else { return nil }
+            let bits = withUnsafeBytes(of: &address) { $0.reduce(UInt128(0)) { $0 << 8 | UInt128($1) } }
+            self.init(bits: bits, isIPv4: false)
+        } else {
+            var address = in_addr()
+            guard inet_pton(AF_INET, text, &address) == 1 else { return nil }
+            self.init(bits: UInt128(UInt32(bigEndian: address.s_addr)), isIPv4: true)
+        }
+    }
+
+    /// Reads an address as proxies write it: perhaps in brackets, perhaps with a port.
+    init?(forwarded text: some StringProtocol) {
+        if let address = IPAddress(text) {
+            self = address
+            return
+        }
+        if text.hasPrefix("["), let close = text.firstIndex(of: "]") {
+            let rest = text[text.index(after: close)...]
+            guard rest.isEmpty || rest.hasPrefix(":") && rest.dropFirst().allSatisfy(\.isNumber) else { return nil }
+            self.init(text[text.index(after: text.startIndex)..<close])
+            return
+        }
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts[1].allSatisfy(\.isNumber) else { return nil }
+        self.init(parts[0])
+    }
+
+    /// The address with all but the first bits cleared. IPv4 addresses stay whole: one is one client.
+    public func masked(ipv6Prefix: Int) -> IPAddress {
+        guard !isIPv4, ipv6Prefix < 128 else { return self }
+        return IPAddress(bits: (bits >> UInt128(128 - ipv6Prefix)) << UInt128(128 - ipv6Prefix), isIPv4: false)
+    }
+
+    public var description: String {
+        var buffer = [CChar](repeating: 0, count: 46)
+        if isIPv4 {
+            var address = in_addr(s_addr: UInt32(truncatingIfNeeded: bits).bigEndian)
+            inet_ntop(AF_INET, &address, &buffer, 46)
+        } else {
+            var address = in6_addr()
+            withUnsafeMutableBytes(of: &address) { bytes in
+                for index in 0..<16 { bytes[index] = UInt8(truncatingIfNeeded: bits >> UInt128(8 * (15 - index))) }
+            }
+            inet_ntop(AF_INET6, &address, &buffer, 46)
+        }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,41 @@
+import Yams
+
+/// A mapping being read.
+struct PolicyMapping {
+    let document: PolicyDocument
+    let mark: Place?
+    let what: String
+    let values: [String: Node]
+
+    subscript(key: String) -> Node? { values[key] }
+
+    func text(_ key: String) -> String? { values[key].flatMap { document.text($0, "'\(key)'") } }
+    func texts(_ key: String) -> [String]? { values[key].map { document.texts($0, "'\(key)'") } }
+    func boolean(_ key: String) -> Bool? { values[key].flatMap { document.boolean($0, "'\(key)'") } }
+    func integer(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
+        values[key].flatMap { document.integer($0, "'\(key)'", in: range) }
+    }
+    func duration(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
+        values[key].flatMap { (node: Node) -> Int64? in
+            guard let text = document.text(node, "'\(key)'") else { return nil }
+            do {
+                return try RateText.duration(text, in: range)
+            } catch {
+                document.error("'\(key)': \(error)", at: node.place)
+                return nil
+            }
+        }
+    }
+    func mapping(_ key: String, _ section: PolicySection) -> PolicyMapping? {
+        values[key].flatMap { document.mapping($0, section) }
+    }
+    func choice<Value>(_ key: String, _ values: KeyValuePairs<String, Value>) -> Value? {
+        self.values[key].flatMap { document.choice($0, "'\(key)'", values) }
+    }
+    func error(_ message: String, at key: String? = nil) {
+        document.error(message, at: key.flatMap { values[$0]?.place } ?? mark)
+    }
+    func warning(_ message: String, at key: String? = nil) {
+        document.warning(message, at: key.flatMap { values[$0]?.place } ?? mark)
+    }
+}
