@@ -117,7 +117,7 @@ struct Replayer {
         let request = spare.popLast() ?? LimitedRequest(limiter)
         let step = request.begin(line, on: limiter, peer: line.address, tier: line.tier, cost: line.cost)
         let verdict = finish(step, request)
-        report.count(line, verdict, request, limiter, at: clock.now())
+        report.count(line, verdict: verdict, request: request, limiter: limiter, at: clock.now())
         if case .pass(let delay) = verdict {
             let (sum, overflow) = clock.now().addingReportingOverflow(line.duration + delay)
             hold(request, until: overflow ? .max : sum)

@@ -14,7 +14,7 @@ struct ReplayReport: CustomStringConvertible {
     private static let mostClients = 100_000
 
     mutating func count(
-        _ line: ReplayLine, _ verdict: LimitedRequest.Verdict, _ request: LimitedRequest, _ limiter: RequestLimiter,
+        _ line: ReplayLine, verdict: LimitedRequest.Verdict, request: LimitedRequest, limiter: RequestLimiter,
         at now: Timestamp
     ) {
         lines += 1

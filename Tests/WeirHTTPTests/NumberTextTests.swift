@@ -21,9 +21,9 @@ struct NumberTextTests {
     func parts() {
         for head in ["", "\"a\";r=", "\"a-name-that-does-not-fit-into-a-small-string\";r="] {
             for number in Self.numbers {
-                #expect(String(head, number, ";t=", nil) == "\(head)\(number)")
+                #expect(String(head, number: number, separator: ";t=", second: nil) == "\(head)\(number)")
                 for other in Self.numbers {
-                    let text = String(head, number, ";t=", other)
+                    let text = String(head, number: number, separator: ";t=", second: other)
                     #expect(text == "\(head)\(number);t=\(other)")
                     #expect(text.utf8.count == "\(head)\(number);t=\(other)".utf8.count)
                 }

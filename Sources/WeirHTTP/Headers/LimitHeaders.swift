@@ -51,7 +51,7 @@ final class LimitHeaders: Sendable {
         if settings.rateLimit {
             add(.rateLimitPolicy, policies)
             let remaining = min(decision.remaining, Self.largestInteger)
-            add(.rateLimit, String(report.window.itemHead, remaining, ";t=", seconds))
+            add(.rateLimit, String(report.window.itemHead, number: remaining, separator: ";t=", second: seconds))
         }
         if settings.xRateLimit {
             let isUsual = decision.limit == report.window.limit.numbers.count

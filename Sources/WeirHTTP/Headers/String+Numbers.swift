@@ -16,7 +16,7 @@ extension String {
     }
 
     /// `"\(head)\(number)"`, and `"\(separator)\(other)"` if there is another number.
-    init(_ head: String, _ number: Int64, _ separator: String, _ other: Int64?) {
+    init(_ head: String, number: Int64, separator: String, second other: Int64?) {
         guard number >= 0, other ?? 0 >= 0 else {
             self = head + String(number) + (other.map { separator + String($0) } ?? "")
             return

@@ -47,15 +47,17 @@ struct Matcher: Sendable {
             }
         }
         guard hasPaths else { return }
-        find(facts.path, request, facts, &found)
+        addMatches(of: facts.path, request, facts, to: &found)
         guard let route = facts.route else { return }
         // What reaches a route is limited by the rules for it, however its router came to it.
-        if let path = route.path, path != facts.path { find(path, request, facts, &found) }
-        if let template = route.template, template != facts.path { find(template, request, facts, &found) }
+        if let path = route.path, path != facts.path { addMatches(of: path, request, facts, to: &found) }
+        if let template = route.template, template != facts.path {
+            addMatches(of: template, request, facts, to: &found)
+        }
     }
 
-    private func find(
-        _ path: String, _ request: some LimitableRequest, _ facts: RequestFacts, _ found: inout [MatchedRule]
+    private func addMatches(
+        of path: String, _ request: some LimitableRequest, _ facts: RequestFacts, to found: inout [MatchedRule]
     ) {
         index.forEachMatch(ignoresCase ? path.caseless : path) { id in
             let rule = id >> 16

@@ -66,12 +66,14 @@ struct PathIndex: Sendable {
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count) { bytes in
                 _ = bytes.initialize(from: utf8)
                 if !endsWithSlash { bytes.initializeElement(at: count - 1, to: UInt8(ascii: "/")) }
-                walk(0, UnsafeBufferPointer(bytes), 0, body)
+                walk(from: 0, along: UnsafeBufferPointer(bytes), at: 0, body)
             }
         }
     }
 
-    private func walk(_ index: Int, _ path: UnsafeBufferPointer<UInt8>, _ start: Int, _ body: (Int) -> Void) {
+    private func walk(
+        from index: Int, along path: UnsafeBufferPointer<UInt8>, at start: Int, _ body: (Int) -> Void
+    ) {
         var position = start
         for byte in nodes[index].label {
             guard position < path.count, path[position] == byte else { return }
@@ -82,11 +84,11 @@ struct PathIndex: Sendable {
             for id in nodes[index].exact { body(id) }
             return
         }
-        if let child = child(of: index, path[position]) { walk(child, path, position, body) }
+        if let child = child(of: index, path[position]) { walk(from: child, along: path, at: position, body) }
         if let parameter = nodes[index].parameter, path[position] != UInt8(ascii: "/") {
             var end = position
             while end < path.count, path[end] != UInt8(ascii: "/") { end += 1 }
-            walk(parameter, path, end, body)
+            walk(from: parameter, along: path, at: end, body)
         }
     }
 
