@@ -1,10 +1,14 @@
-/// A route of an app, as its router names it.
+/// A route of an app.
 public struct AppRoute: Sendable, Hashable, CustomStringConvertible {
-    /// Such as `GET`.
+    /// The method, such as `GET`.
     public var method: String
-    /// Such as `/users/{id}`; `*` stands for any segment, `**` at the end for any number of them.
+    /// The path as the router declares it, such as `/users/{id}`. `*` matches any segment, and `**` at the end any
+    /// number of segments.
     public var template: String
 
+    /// - Parameters:
+    ///   - method: the method, such as `GET`.
+    ///   - template: the path as the router declares it, such as `/users/{id}`.
     public init(_ method: String, _ template: String) {
         self.method = method
         self.template = template

@@ -1,17 +1,17 @@
 /// Finds the rules whose conditions a request meets.
 struct Matcher: Sendable {
     private var index = PathIndex()
-    /// Rules without a path but with hosts that are exact.
+    /// Rules that have no paths and only exact hosts, by host.
     private var byHost: [String: [Int]] = [:]
-    /// Rules with neither.
+    /// All other rules that have no paths. Each of them is checked for every request.
     private var others: [Int] = []
     private let matches: [Match]
-    /// Whether a rule has conditions beside its path.
+    /// For each rule, whether it has no condition other than its paths.
     private let isPlain: [Bool]
     private(set) var hasPaths = false
     private let ignoresCase: Bool
 
-    /// - Parameter ignoresCase: whether paths are compared without regard to the case of ASCII letters.
+    /// - Parameter ignoresCase: whether paths match regardless of the case of their ASCII letters.
     init(_ matches: [Match], ignoresCase: Bool = false) {
         self.matches = matches
         self.ignoresCase = ignoresCase
@@ -35,9 +35,9 @@ struct Matcher: Sendable {
     var usesMethods: Bool { matches.contains { !$0.methods.isEmpty } }
     var isEmpty: Bool { matches.isEmpty }
 
-    /// Finds the rules that match, in the policy's order, each once.
+    /// Finds the matching rules, in the policy's order and without duplicates.
     ///
-    /// - Parameter found: receives them; what it held is removed.
+    /// - Parameter found: replaced by the matching rules. Its storage is reused.
     func find(_ request: some LimitableRequest, _ facts: RequestFacts, into found: inout [MatchedRule]) {
         found.removeAll(keepingCapacity: true)
         for rule in others where holds(rule, request, facts) { found.append(MatchedRule(rule: rule, pattern: 0)) }
@@ -49,7 +49,7 @@ struct Matcher: Sendable {
         guard hasPaths else { return }
         addMatches(of: facts.path, request, facts, to: &found)
         guard let route = facts.route else { return }
-        // What reaches a route is limited by the rules for it, however its router came to it.
+        // A rule for a route must apply to every request that reaches it, however the request spelled its path.
         if let path = route.path, path != facts.path { addMatches(of: path, request, facts, to: &found) }
         if let template = route.template, template != facts.path {
             addMatches(of: template, request, facts, to: &found)
@@ -65,7 +65,7 @@ struct Matcher: Sendable {
         }
     }
 
-    /// Keeps the rules in order, each with the first of its patterns that matches.
+    /// Inserts a rule in the policy's order. A rule found twice keeps the first of its matching patterns.
     private static func insert(_ new: MatchedRule, _ found: inout [MatchedRule]) {
         var place = found.count
         while place > 0, found[place - 1].rule > new.rule { place -= 1 }
@@ -92,7 +92,7 @@ struct Matcher: Sendable {
         }
     }
 
-    /// `api.example.com`, or `*.example.com` for all below it.
+    /// Whether a host matches a pattern: `api.example.com`, or `*.example.com` for all its subdomains.
     private static func host(_ host: String?, fits pattern: String) -> Bool {
         guard let host else { return false }
         return pattern.hasPrefix("*.") ? host.hasSuffix(pattern.dropFirst()) : host == pattern

@@ -1,14 +1,16 @@
-/// Finds all patterns that a path matches, in time that depends on the path's length and not on how many patterns
-/// there are: a radix tree over bytes, with a branch for parameters.
+/// Finds all patterns that a path matches.
+///
+/// A radix tree over bytes, with a branch for parameters: a search takes time by the path's length, not by the number
+/// of patterns.
 struct PathIndex: Sendable {
     private struct Node: Sendable {
         var label: [UInt8]
-        /// By first byte, rising.
+        /// Sorted by first byte, for a binary search.
         var children: [(byte: UInt8, node: Int)] = []
         var parameter: Int?
-        /// Ids of patterns that end here.
+        /// The ids of exact patterns that end here.
         var exact: [Int] = []
-        /// Ids of patterns that end here with `*`.
+        /// The ids of prefix patterns, whose `*` stands here.
         var prefix: [Int] = []
     }
 
@@ -34,7 +36,7 @@ struct PathIndex: Sendable {
         if pattern.isPrefix { nodes[node].prefix.append(id) } else { nodes[node].exact.append(id) }
     }
 
-    /// The node at the end of some bytes, made if it isn't there.
+    /// Returns the node reached by `bytes`, and creates it if necessary.
     private mutating func descend(from node: Int, along bytes: ArraySlice<UInt8>) -> Int {
         guard let first = bytes.first else { return node }
         guard let place = nodes[node].children.firstIndex(where: { $0.byte == first }) else {
@@ -47,7 +49,7 @@ struct PathIndex: Sendable {
         let label = nodes[child].label
         let common = zip(label, bytes).prefix { $0 == $1 }.count
         if common == label.count { return descend(from: child, along: bytes.dropFirst(common)) }
-        // The label is split: a new node takes what both have, and the old one follows it.
+        // Split the label: a new node takes the common part, and the old node keeps the rest below it.
         nodes.append(Node(label: Array(label[..<common])))
         let middle = nodes.count - 1
         nodes[node].children[place].node = middle
@@ -56,11 +58,11 @@ struct PathIndex: Sendable {
         return descend(from: middle, along: bytes.dropFirst(common))
     }
 
-    /// Calls `body` with the id of every pattern that matches.
+    /// Calls `body` with the id of every pattern that matches, in no particular order.
     func forEachMatch(_ path: String, _ body: (Int) -> Void) {
         var path = path
         path.withUTF8 { utf8 in
-            // Paths are held against patterns with a slash at their end, so that one there or not makes no difference.
+            // Both patterns and paths get a trailing slash, so that one more or less makes no difference.
             let endsWithSlash = utf8.last == UInt8(ascii: "/")
             let count = utf8.count + (endsWithSlash ? 0 : 1)
             withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count) { bytes in
@@ -71,6 +73,7 @@ struct PathIndex: Sendable {
         }
     }
 
+    /// Matches `path` from byte `start` against the subtree of a node.
     private func walk(
         from index: Int, along path: UnsafeBufferPointer<UInt8>, at start: Int, _ body: (Int) -> Void
     ) {

@@ -1,19 +1,27 @@
-/// A path in a policy: exact, with a `*` at its end for all that begins so, with `{name}` for one segment.
+/// A path in a policy, such as `/predict`, `/predict*` or `/users/{id}`.
+///
+/// A `*` at the end matches everything that begins so, and `{name}` matches one segment of any value. A trailing slash
+/// makes no difference; case does. Patterns are matched against decoded paths.
 public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
     enum Part: Sendable, Hashable {
         case literal([UInt8])
         case parameter(String)
     }
 
+    /// The pattern as written in the policy.
     public let description: String
-    /// Literals and parameters in turn. An exact pattern ends with a slash, as the paths that it is held against do.
+    /// Alternating literals and parameters. The last literal of an exact pattern ends with a slash, as the paths that
+    /// it is matched against do.
     let parts: [Part]
+    /// Whether the pattern ends with a `*`.
     let isPrefix: Bool
 
+    /// The names of the pattern's parameters.
     var parameters: [String] {
         parts.compactMap { if case .parameter(let name) = $0 { name } else { nil } }
     }
 
+    /// - Throws: ``ValueError`` if the text is not a valid pattern.
     init(_ text: String) throws(ValueError) {
         guard text.hasPrefix("/") else { throw ValueError("a path must begin with '/', not '\(text)'") }
         guard !text.contains(where: { $0 == "?" || $0 == "#" || $0 == "\\" || $0.isWhitespace }) else {
@@ -53,7 +61,8 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
         self.parts = parts
     }
 
-    /// What a parameter stands for in a path; nil when the path is another before it. Case doesn't count.
+    /// Returns the value of a parameter in a path, or nil if the path doesn't match up to that segment or the pattern
+    /// has no such parameter. Ignores case.
     func value(of name: String, in path: String) -> String? {
         let bytes = Array(path.utf8)
         var index = 0

@@ -1,18 +1,20 @@
-/// What rules are held against.
+/// The parts of a request that rules are matched against.
 struct RequestFacts {
-    /// Upper case.
+    /// The method as sent, such as `GET`.
     var sentMethod: String
+    /// The path to match, decoded.
     var path: String
-    /// Lower case, without a port.
+    /// The host in lower case, without a port.
     var host: String?
     var tier: String?
+    /// The client's address.
     var address: IPAddress
-    /// In an app: the route that its router found.
+    /// The route that the app's router found, nil outside an app.
     var route: MatchedRoute?
 
-    /// HEAD counts as GET.
+    /// The method that rules are matched against: HEAD counts as GET.
     var method: String { sentMethod == "HEAD" ? "GET" : sentMethod }
 
-    /// The path as whoever handles the request reads it.
+    /// The path as the request's handler sees it.
     var routedPath: String { route?.path ?? path }
 }

@@ -1,26 +1,34 @@
-/// A request's path in the one spelling that is matched, and the target that is forwarded: they are the same path,
-/// so that no other spelling of it gets past a rule.
+/// A request's path in one canonical spelling, and the target to forward.
+///
+/// Rules are matched against ``path`` and the request is forwarded to ``target``. Both are the same path, so that no
+/// alternative spelling of a path gets past a rule.
 public struct RequestPath: Sendable, Hashable {
-    /// Decoded once, without dot segments, doubled slashes and `;parameters`.
+    /// The path to match: decoded once, without dot segments, doubled slashes and `;parameters`.
     public var path: String
-    /// What to forward: the path, encoded again, and the query as it was sent.
+    /// The target to forward: the path, encoded again in one spelling, and the query as sent.
     public var target: String
-    /// The authority of a target that was a whole URL.
+    /// The authority of a target that was a whole URL, such as `api.example:8080`; nil for any other target.
     public var authority: String?
 
+    /// The query without its `?`, as sent; nil if the target has none.
     public var query: Substring? {
         guard let mark = target.firstIndex(of: "?") else { return nil }
         return target[target.index(after: mark)...]
     }
 
-    /// Why a target is refused with 400. Fit to be shown to the client.
+    /// The error for a target that gets 400.
     public struct Refusal: Error, Sendable, Hashable {
+        /// The fault, such as "a backslash in the path". May be sent to the client.
         public let reason: String
     }
 
+    /// Reads a request target (RFC 9112, 3.2).
+    ///
     /// - Parameters:
-    ///   - target: as sent (RFC 9112, 3.2): `/path?query`, `http://host/path`, or `*`.
-    ///   - lenient: whether encoded slashes, backslashes, NULs and double encodings are kept as they are sent.
+    ///   - target: the target as sent: `/path?query`, `http://host/path`, or `*`.
+    ///   - lenient: whether to keep encoded slashes, backslashes, NULs and double encodings as sent. By default they
+    ///     are refused.
+    /// - Throws: ``Refusal`` if the target is malformed, or if two servers could read it differently.
     public init(_ target: String, lenient: Bool = false) throws(Refusal) {
         if target == "*" {
             path = "*"
@@ -62,7 +70,7 @@ public struct RequestPath: Sendable, Hashable {
         self.target = encoded + query
     }
 
-    /// How many bytes the path of a target has that needs no change; nil when it needs one.
+    /// The length of the target's path in bytes, or nil if the target isn't in the canonical spelling already.
     private static func plainLength(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
         var previous: UInt8 = 0
         for (index, byte) in bytes.enumerated() {
@@ -83,16 +91,16 @@ public struct RequestPath: Sendable, Hashable {
         return bytes.count
     }
 
-    /// One segment: as it is matched and as it is forwarded.
+    /// A segment of a path, in the spelling that is matched and in the one that is forwarded.
     private struct Segment {
-        /// Decoded, without `;parameters`, which some servers cut off before they route.
+        /// The segment decoded, without `;parameters`: some servers remove them before they choose a route.
         var matched: [UInt8] = []
         var encoded = ""
 
         static let empty = Segment()
     }
 
-    /// The segments of a path, with dot segments and empty ones resolved. A slash at the end stays, as an empty last
+    /// Splits a path into segments and resolves dot segments and empty ones. A trailing slash is kept as an empty last
     /// segment.
     private static func segments(_ path: [UInt8], lenient: Bool) throws(Refusal) -> [Segment] {
         var segments: [Segment] = []
@@ -106,7 +114,7 @@ public struct RequestPath: Sendable, Hashable {
             }
             endsWithSlash = segment.encoded.isEmpty || isDots
             if segment.matched == Array("..".utf8) {
-                // Above the root there is only the root (RFC 3986, 5.2.4).
+                // `..` at the root stays at the root (RFC 3986, 5.2.4).
                 if !segments.isEmpty { segments.removeLast() }
             } else if !endsWithSlash {
                 segments.append(segment)
@@ -115,15 +123,17 @@ public struct RequestPath: Sendable, Hashable {
         return endsWithSlash || segments.isEmpty ? segments + [.empty] : segments
     }
 
-    /// A segment decoded once, as it is matched; itself where it can't be decoded.
+    /// Decodes a segment once, as for matching. Returns it unchanged if it can't be decoded.
     static func decoded(segment text: String) -> String {
         guard text.utf8.contains(UInt8(ascii: "%")), let segment = try? segment(Array(text.utf8)[...], lenient: true)
         else { return text }
         return String(decoding: segment.matched, as: UTF8.self)
     }
 
-    /// Decodes one segment once, and encodes it again in one spelling: what arrived encoded and isn't an unreserved
-    /// character stays encoded, because to the upstream it is data and no delimiter.
+    /// Decodes a segment once, and encodes it again in one spelling.
+    ///
+    /// A character that arrived encoded stays encoded unless it is unreserved: to the upstream it is data, not a
+    /// delimiter.
     private static func segment(_ part: ArraySlice<UInt8>, lenient: Bool) throws(Refusal) -> Segment {
         var matched: [UInt8] = []
         var encoded: [UInt8] = []
@@ -148,20 +158,21 @@ public struct RequestPath: Sendable, Hashable {
             let decoded = high << 4 | low
             let isSeparator = decoded == UInt8(ascii: "/") || decoded == UInt8(ascii: "\\") || decoded == 0
             if isSeparator, !lenient { throw Refusal(reason: "an encoded slash, backslash or NUL in the path") }
-            // Lenient: it is matched as it was sent, so that `%2F` is no separator here, as it is none upstream.
+            // An encoded slash doesn't separate segments upstream, so it must not separate them here either.
             let staysEncoded = isSeparator || lenient && decoded == UInt8(ascii: "%")
             matched += staysEncoded ? escaped(decoded) : [decoded]
             encoded += unreserved.contains(decoded) ? [decoded] : escaped(decoded)
             index += 3
         }
-        // What still looks encoded would be decoded once more by an upstream that is less careful.
+        // A careless upstream would decode a second time, and see a different path.
         if !lenient, holdsEncoding(matched) { throw Refusal(reason: "a double encoding in the path") }
         if let parameters { matched.removeSubrange(parameters...) }
         return Segment(matched: matched, encoded: String(decoding: encoded, as: UTF8.self))
     }
 
-    /// A host and perhaps a port (RFC 3986, 3.2.2), without the characters that nobody uses in host names but that
-    /// would make one host look like another.
+    /// Whether a text is a host with an optional port (RFC 3986, 3.2.2).
+    ///
+    /// Refuses characters that the RFC allows but no host name uses, since they can make one host look like another.
     package static func isAuthority(_ text: String) -> Bool {
         var rest = text.utf8[...]
         if rest.first == UInt8(ascii: "[") {
@@ -182,6 +193,7 @@ public struct RequestPath: Sendable, Hashable {
             && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
     }
 
+    /// Whether the bytes contain a percent-encoded byte.
     private static func holdsEncoding(_ bytes: [UInt8]) -> Bool {
         bytes.indices.contains { index in
             bytes[index] == UInt8(ascii: "%") && index + 2 < bytes.count && hex(bytes[index + 1]) != nil
@@ -204,8 +216,8 @@ public struct RequestPath: Sendable, Hashable {
         [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
     }
 
-    /// Characters that mean the same encoded or not (RFC 3986, 2.3).
+    /// Characters that mean the same whether encoded or not (RFC 3986, 2.3).
     private static let unreserved = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
-    /// What may stand in a path as it is (RFC 3986, 3.3: `pchar`).
+    /// Characters that a path may contain unencoded (`pchar` of RFC 3986, 3.3).
     private static let pathBytes = unreserved.union("!$&'()*+,;=:@".utf8)
 }

@@ -1,23 +1,27 @@
-/// Which routes of an app a policy leaves alone.
+/// The routes of an app that a policy doesn't limit.
 public struct RouteCoverage: Sendable, Hashable {
-    /// Routes that no limit covers: none applies, or only to some clients, tiers or hosts.
+    /// Routes without a limit that applies to every request: no limit matches them, or only for some clients, tiers or
+    /// hosts. Limits in shadow mode don't count.
     public var unlimited: [AppRoute] = []
-    /// Routes that the policy exempts.
+    /// Routes that the policy exempts from all limits.
     public var exempt: [AppRoute] = []
 
     public init() {}
 }
 
 extension RequestLimiter {
-    /// Holds the policy against the routes of an app, for a router that doesn't tell its routes itself.
+    /// Checks the policy against the routes of an app, for a router that doesn't expose its routes.
     ///
-    /// - Returns: the routes that no limit covers.
-    /// - Throws: ``PolicyError`` that names each rule whose path fits none of the routes.
+    /// - Parameter routes: all routes of the app.
+    /// - Returns: the routes that the policy doesn't limit.
+    /// - Throws: ``PolicyError`` with an error for each path in a rule that matches none of the routes.
     public func verify(_ routes: [AppRoute]) throws(PolicyError) -> RouteCoverage {
         try verify(routes, passes: { _ in true })
     }
 
-    /// - Parameter passes: whether a route's requests come to this limiter at all.
+    /// Checks the policy against routes of which some may bypass the policy's limits.
+    ///
+    /// - Parameter passes: whether a route's requests pass through this limiter.
     package func verify(
         _ routes: [AppRoute], passes: (AppRoute) -> Bool
     ) throws(PolicyError) -> RouteCoverage {
@@ -51,7 +55,7 @@ extension RequestLimiter {
 }
 
 extension Match {
-    /// Whether every request to a route meets it.
+    /// Whether every request to a route meets these conditions.
     fileprivate func covers(_ route: AppRoute) -> Bool {
         guard hosts.isEmpty, headers.isEmpty, tiers.isEmpty, addresses.isEmpty else { return false }
         let method = route.method == "HEAD" ? "GET" : route.method
@@ -61,11 +65,13 @@ extension Match {
 }
 
 extension PathPattern {
-    /// Whether some request to a route has a path that matches. Case counts only for templates that have upper case, for a
-    /// router that doesn't regard it keeps its templates in lower case.
+    /// Whether the pattern matches the path of some request to a route.
+    ///
+    /// Case counts only if the template has upper case, because a case-insensitive router keeps its templates in lower
+    /// case.
     func fits(_ template: String) -> Bool { compare(template, wildcardsFit: true) }
 
-    /// Whether every request to a route has a path that matches.
+    /// Whether the pattern matches the path of every request to a route.
     func covers(_ template: String) -> Bool { compare(template, wildcardsFit: false) }
 
     private func compare(_ template: String, wildcardsFit: Bool) -> Bool {
@@ -75,7 +81,7 @@ extension PathPattern {
         }
         let routes = segments(template)
         var own = segments(isPrefix ? String(description.dropLast()) : description)
-        // What stands before the `*` is a part of a segment, unless a slash does.
+        // Unless a slash precedes the `*`, the text in front of it is the beginning of a segment.
         let beginning = isPrefix && !description.dropLast().hasSuffix("/") ? own.popLast() : nil
         for (index, segment) in own.enumerated() {
             guard index < routes.count else { return false }
