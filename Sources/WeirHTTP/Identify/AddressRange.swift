@@ -1,13 +1,18 @@
-/// A range of addresses, as in `10.0.0.0/8`; a single address is a range of one.
+/// A range of addresses, such as `10.0.0.0/8`. A single address is a range of one.
 public struct AddressRange: Sendable, Hashable, CustomStringConvertible {
+    /// The bits that all addresses of the range share.
     private let first: UInt128
+    /// The number of bits in which the addresses differ.
     private let shift: UInt128
     private let isIPv4: Bool
+    /// The range as it was written.
     public let description: String
 
-    /// What an IPv6 client is masked to: a household has at least a /64.
+    /// The prefix that identifies an IPv6 client. A household has at least a /64, so a longer prefix would let one
+    /// client have many budgets.
     package static let defaultPrefix = 64
 
+    /// Reads a range: an address, or an address and a prefix length. Returns nil for anything else.
     public init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard (1...2).contains(parts.count), let address = IPAddress(parts[0]) else { return nil }
@@ -25,6 +30,7 @@ public struct AddressRange: Sendable, Hashable, CustomStringConvertible {
         description = text
     }
 
+    /// Whether the range contains an address. A range of IPv6 addresses contains no IPv4 address, and vice versa.
     public func contains(_ address: IPAddress) -> Bool {
         address.isIPv4 == isIPv4 && (shift >= 128 || address.bits >> shift == first)
     }

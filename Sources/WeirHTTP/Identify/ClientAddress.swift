@@ -1,17 +1,19 @@
 /// Finds the client's address behind proxies.
 struct ClientAddress {
+    /// The trusted proxies.
     let trusted: [AddressRange]
+    /// The header from which forwarded addresses are taken.
     let header: AddressHeader
 
     func isTrusted(_ address: IPAddress) -> Bool {
         trusted.contains { $0.contains(address) }
     }
 
-    /// The client's address.
+    /// Finds the client's address.
     ///
-    /// A peer that isn't a trusted proxy is the client. Else all lines of the one header are walked from the right,
-    /// which the nearest proxy wrote: the first address that isn't a trusted proxy is the client. The walk ends at
-    /// what is no address; then, or when every hop is trusted, the last address seen is the client.
+    /// A peer that isn't a trusted proxy is the client. Otherwise the header is read from the right, because the
+    /// nearest proxy wrote its last element. The first address that isn't a trusted proxy is the client. If an element
+    /// isn't an address, or if all addresses are trusted, the client is the last address read.
     func client(of request: some LimitableRequest, peer: IPAddress) -> IPAddress {
         guard !trusted.isEmpty, isTrusted(peer) else { return peer }
         var lines: [String] = []
@@ -25,7 +27,7 @@ struct ClientAddress {
         return last
     }
 
-    /// The hops, nearest last; nil for one that names no address.
+    /// The elements of the header, nearest hop last; nil for an element of Forwarded that names no address.
     private func hops(_ value: String) -> [String?] {
         guard !value.isEmpty else { return [] }
         switch header {
@@ -36,10 +38,10 @@ struct ClientAddress {
         }
     }
 
-    /// The node that an element of Forwarded names with `for=` (RFC 7239): an address, or a quoted one in brackets.
-    /// Nil for `unknown` and obfuscated names, which are no address, and for an element with an open quote or two
-    /// nodes. Commas inside quotes are not honoured: the client's part of the line must not be able to open a quote
-    /// that swallows what a proxy appended.
+    /// Returns the node after `for=` in an element of Forwarded (RFC 7239, 5.2), without its quotes.
+    ///
+    /// Returns nil if the element has no node, several nodes or an open quote. The header is split at every comma, even
+    /// inside quotes: a client must not be able to open a quote that swallows the elements that proxies append.
     private static func forwardedFor(_ element: Substring) -> String? {
         guard element.utf8.reduce(0, { $0 + ($1 == UInt8(ascii: "\"") ? 1 : 0) }).isMultiple(of: 2) else { return nil }
         var found: String?

@@ -1,6 +1,6 @@
 import Weir
 
-/// Finds out who is asking.
+/// Identifies the client behind a request.
 struct ClientIdentifier: Sendable {
     let addresses: ClientAddress
     private let sources: [ClientSource]
@@ -9,17 +9,18 @@ struct ClientIdentifier: Sendable {
     private let lookup: (any TierLookup)?
     private let needsToken: Bool
 
-    /// Longer values name nobody: the next source is asked.
+    /// The longest name of a client, in bytes. A source with a longer value is skipped.
     static let longestValue = 4096
+    /// The longest value of `Authorization` from which a token is taken, in bytes.
     static let longestToken = 16_384
 
-    /// The answer to a question to a ``TierLookup``.
+    /// The answer of a ``TierLookup`` that isn't there yet.
     typealias Pending = PendingAnswer<Result<LookupAnswer, StoreFailure>>
 
-    /// A question that isn't answered yet, and what asked it.
+    /// A lookup in progress, and the part of the policy that needs it.
     struct Lookup {
         enum Place: Equatable {
-            /// A source of the policy, by its index.
+            /// The client source with this index.
             case source(Int)
             case tier
         }
@@ -37,14 +38,16 @@ struct ClientIdentifier: Sendable {
         needsToken = verifier != nil && policy.usesTokens
     }
 
-    /// Where a client stands that the app itself has identified, behind all of a policy's sources.
+    /// The ``Identity/source`` of a client that the app has identified. It is larger than that of any source in a
+    /// policy.
     private static let app = 1 << 20
 
     /// Finds the client and its tier.
     ///
     /// - Parameters:
-    ///   - client: the client that the app has identified; it goes before the policy's sources.
-    ///   - pending: set when a lookup must be waited for; ``resume(_:from:with:_:tier:pending:)`` goes on then.
+    ///   - client: the client that the app has identified. It takes precedence over the policy's sources.
+    ///   - tier: the client's tier. It takes precedence over the tiers of `client` and the policy.
+    ///   - pending: set if a lookup must be awaited. Then pass its answer to ``resume(_:from:with:_:tier:pending:)``.
     func identify(
         _ request: some LimitableRequest, peer: IPAddress, client: AppClient? = nil, tier: String? = nil,
         pending: inout Lookup?
@@ -64,13 +67,14 @@ struct ClientIdentifier: Sendable {
         return identity
     }
 
-    /// Goes on with what a lookup found.
+    /// Continues after a lookup.
     ///
     /// - Parameters:
-    ///   - identity: as far as it was known.
-    ///   - place: what had asked.
-    ///   - tier: overrides the policy's tier.
-    ///   - pending: set when another lookup must be waited for.
+    ///   - identity: the incomplete identity, which is completed.
+    ///   - place: the part of the policy that needed the lookup.
+    ///   - answer: the lookup's answer.
+    ///   - tier: the client's tier. It takes precedence over the policy's.
+    ///   - pending: set if one more lookup must be awaited.
     func resume(
         _ identity: inout Identity, from place: Lookup.Place, with answer: LookupAnswer,
         _ request: some LimitableRequest, tier: String?, pending: inout Lookup?
@@ -83,7 +87,7 @@ struct ClientIdentifier: Sendable {
         }
     }
 
-    /// Asks what a hash says of a client; nil when that must be waited for.
+    /// Looks a client up in a hash. Returns nil and sets `pending` if the answer must be awaited.
     private func look(
         up client: String, in hash: HashLookup, of identity: Identity, for place: Lookup.Place,
         pending: inout Lookup?
@@ -98,11 +102,11 @@ struct ClientIdentifier: Sendable {
         }
     }
 
-    /// Asks the policy's sources for the client's name, in order.
+    /// Takes the client's name from the first of the policy's sources that is present and known.
     ///
     /// - Parameters:
-    ///   - start: the first source to ask.
-    ///   - answer: what the first source's lookup has found, if that was waited for.
+    ///   - start: the index of the first source to try.
+    ///   - answer: the answer of the lookup for that source, if it was awaited.
     private func name(
         _ identity: inout Identity, _ request: some LimitableRequest, from start: Int = 0,
         with answer: LookupAnswer? = nil, pending: inout Lookup?
@@ -163,7 +167,7 @@ struct ClientIdentifier: Sendable {
         return found ?? tiers.fallback
     }
 
-    /// The token of `Authorization: Bearer …` (RFC 6750).
+    /// The token of `Authorization: Bearer …` (RFC 6750, 2.1).
     private func bearerToken(_ request: some LimitableRequest) -> String? {
         guard let value = request.onlyValue(of: "Authorization"), value.utf8.count <= Self.longestToken else {
             return nil
@@ -175,13 +179,13 @@ struct ClientIdentifier: Sendable {
 }
 
 extension Policy {
-    /// Whether clients or tiers are looked up on a server.
+    /// Whether the policy looks up clients or tiers in Redis hashes.
     package var usesLookups: Bool {
         if case .hash? = tiers?.source { return true }
         return client.contains { if case .header(_, _, .hash?) = $0 { true } else { false } }
     }
 
-    /// Whether anything in the policy asks for a token's claim.
+    /// Whether the policy uses claims of tokens.
     package var usesTokens: Bool {
         client.contains { if case .jwt = $0 { true } else { false } }
             || limits.contains { $0.key.contains { if case .claim = $0 { true } else { false } } }

@@ -6,10 +6,13 @@
     import Darwin
 #endif
 
-/// An IPv4 or IPv6 address. IPv4 addresses mapped into IPv6 are unmapped, so each client has one form.
+/// An IPv4 or IPv6 address.
+///
+/// An IPv4 address mapped into IPv6 (`::ffff:192.0.2.1`) becomes the IPv4 address, so that each client has one form.
 public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
-    /// The bits of an IPv6 address, or an IPv4 address in the lowest 32.
+    /// The address as a number. An IPv4 address is in the lowest 32 bits.
     package let bits: UInt128
+    /// Whether this is an IPv4 address, or was one mapped into IPv6.
     public let isIPv4: Bool
 
     package init(bits: UInt128, isIPv4: Bool) {
@@ -22,7 +25,8 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Reads an address without brackets, port or zone.
+    /// Reads an address, such as `192.0.2.1` or `2001:db8::1`. Returns nil for anything else, such as an address with
+    /// brackets, a port or a zone.
     public init?(_ text: some StringProtocol) {
         guard text.utf8.count <= 45, !text.utf8.contains(0) else { return nil }
         let text = String(text)
@@ -38,7 +42,7 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Reads an address as proxies write it: perhaps in brackets, perhaps with a port.
+    /// Reads an address as proxies write it, with optional brackets and an optional port.
     init?(forwarded text: some StringProtocol) {
         if let address = IPAddress(text) {
             self = address
@@ -55,12 +59,16 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
         self.init(parts[0])
     }
 
-    /// The address with all but the first bits cleared. IPv4 addresses stay whole: one is one client.
+    /// Returns an IPv6 address with all but its first `ipv6Prefix` bits cleared. Returns an IPv4 address unchanged,
+    /// because it stands for one client.
+    ///
+    /// - Parameter ipv6Prefix: the number of bits to keep, 0 to 128.
     public func masked(ipv6Prefix: Int) -> IPAddress {
         guard !isIPv4, ipv6Prefix < 128 else { return self }
         return IPAddress(bits: (bits >> UInt128(128 - ipv6Prefix)) << UInt128(128 - ipv6Prefix), isIPv4: false)
     }
 
+    /// The address in its usual notation, such as `2001:db8::1`.
     public var description: String {
         var buffer = [CChar](repeating: 0, count: 46)
         if isIPv4 {

@@ -1,15 +1,16 @@
-/// Who is asking, as far as the policy wants to know.
+/// The client behind a request, as far as the policy needs to know it.
 struct Identity {
     /// The client's own address.
     var address: IPAddress
-    /// Whether the peer is a trusted proxy.
+    /// Whether the request came from a trusted proxy.
     var isFromTrustedProxy: Bool
-    /// Which source named the client, from 1; 0 for the address. Part of the key, so that a user called
-    /// `192.0.2.1` is not the address.
+    /// The source that named the client: its position in the policy's list, from 1; 0 for the address.
+    ///
+    /// Part of the key, so that a user named `192.0.2.1` and the address have different budgets.
     var source: Int
-    /// What names the client when it isn't its address; never sent anywhere.
+    /// The client's name, empty if ``source`` is 0. It may be a secret, and is never sent anywhere.
     var client: String
-    /// What names the client when it is: the address, masked.
+    /// The address that stands for the client if ``source`` is 0: masked to the policy's prefix.
     var maskedAddress: IPAddress
     var tier: String?
     var token: VerifiedToken?

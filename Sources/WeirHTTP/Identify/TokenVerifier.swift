@@ -1,6 +1,10 @@
-/// Verifies tokens. `WeirJWT` has one, so that an app without tokens needn't build cryptography.
+/// Verifies bearer tokens.
+///
+/// `WeirJWT` has an implementation. It is a separate module, so that an app without tokens doesn't build cryptography.
 public protocol TokenVerifier: Sendable {
-    /// The claims of a token whose signature, times, issuer and audience hold; nil for any other.
+    /// Returns the claims of a token, or nil unless its signature, times, issuer and audience are valid.
+    ///
+    /// - Parameter token: the token, without the scheme `Bearer`.
     func verify(_ token: String) -> VerifiedToken?
 }
 
@@ -8,10 +12,11 @@ public protocol TokenVerifier: Sendable {
 public struct VerifiedToken: Sendable, Hashable {
     private let claims: [String: String]
 
-    /// - Parameter claims: strings and numbers; others are left out.
+    /// - Parameter claims: the claims that are strings or numbers. Leave out claims of other types.
     public init(claims: [String: String]) {
         self.claims = claims
     }
 
+    /// The value of a claim, or nil if the token doesn't have it.
     public func claim(_ name: String) -> String? { claims[name] }
 }
