@@ -1,22 +1,22 @@
 import Weir
 
-/// What a request or response was found to cost.
+/// The cost of a request or response, as read from it.
 enum CostReading: Equatable {
-    /// Nothing says it.
+    /// The request or response doesn't state a cost.
     case absent
-    /// Something says it, but not so that it could be relied on.
+    /// The request or response states a cost that is malformed or ambiguous.
     case unreadable
     case units(Int64)
 
-    /// More than any limit holds, but few enough to add up.
+    /// The largest cost: more than any limit allows, and small enough to be added without overflow.
     static let enormous: Int64 = 1 << 40
 
-    /// The cost of a number as written in JSON or a header: rounded up, at least 0.
+    /// Reads a number in JSON's notation. Rounds it up to a whole number, and a negative number up to 0.
     init(number text: some StringProtocol) {
         var mantissa = text.lowercased()[...]
         var exponent = 0
         if let e = mantissa.firstIndex(of: "e") {
-            // An exponent that doesn't fit makes the number nothing or enormous either way.
+            // With an exponent that overflows, the number is practically zero or exceeds every limit.
             let digits = mantissa[mantissa.index(after: e)...]
             exponent = Int(digits) ?? (digits.hasPrefix("-") ? -1000 : 1000)
             mantissa = mantissa[..<e]
@@ -31,7 +31,7 @@ enum CostReading: Equatable {
             return
         }
         let digits = parts.joined().utf8.map { Int64($0) - 48 }
-        // Where the decimal point stands among the digits.
+        // The number of digits in front of the decimal point.
         let point = parts[0].utf8.count + max(-10_000, min(10_000, exponent))
         var value: Int64 = 0
         for position in 0..<max(point, 0) {
@@ -45,7 +45,7 @@ enum CostReading: Equatable {
         self = .units(isNegative ? 0 : min(Self.enormous, value + (hasFraction ? 1 : 0)))
     }
 
-    /// The cost of a whole number in a header or a query.
+    /// Reads a whole number in a header or a query.
     init(text: String) {
         let trimmed = text.trimmingSpaces()
         guard !trimmed.isEmpty, trimmed.utf8.allSatisfy({ (48...57).contains($0) }) else {
@@ -55,7 +55,9 @@ enum CostReading: Equatable {
         self.init(number: trimmed)
     }
 
-    /// The value of a JSON document at a pointer.
+    /// Reads the value at a pointer in a JSON document.
+    ///
+    /// - Parameter asLength: whether the cost is the number of elements, members or characters there, not the value.
     init(json pointer: JSONPointer, in bytes: UnsafeRawBufferPointer, asLength: Bool) {
         guard let finding = try? JSONProbe.find(pointer, in: bytes) else {
             self = .unreadable
@@ -71,7 +73,9 @@ enum CostReading: Equatable {
 
     /// Reads a request's cost.
     ///
-    /// - Parameter body: the whole body; nil when there is none or it was not asked for.
+    /// - Parameters:
+    ///   - query: the query without its `?`.
+    ///   - body: the request's body, `none` if the cost isn't in the body.
     static func read(
         _ cost: CostRule.RequestCost, _ request: some LimitableRequest, query: Substring?, body: RequestBody
     ) -> CostReading {
@@ -94,7 +98,7 @@ enum CostReading: Equatable {
         }
     }
 
-    /// A query parameter's name as the app reads it: `%6e` is `n`.
+    /// Decodes the name of a query parameter as an app does: `%6e` is `n`.
     private static func decoded(_ name: Substring) -> [UInt8] {
         var result: [UInt8] = []
         var bytes = name.utf8[...]

@@ -1,13 +1,21 @@
-/// The numbers at the top of a JSON object, as they are written.
+/// Numeric members of a JSON object, as they are written.
+///
+/// A decoder would read them as `Double`, and lose digits.
 package struct JSONNumbers {
     private var values: [String: String] = [:]
 
-    /// Why they can't be read. Fit to be shown.
+    /// The error for a line whose numbers can't be read.
     package struct Unreadable: Error {
+        /// The reason, for the user.
         package let reason: String
     }
 
-    /// - Parameter names: members that are numbers, or not there, or null.
+    /// Reads the object's members of the given names.
+    ///
+    /// - Parameters:
+    ///   - text: the object.
+    ///   - names: the members to read. Each must be a number, null or absent.
+    /// - Throws: ``Unreadable`` if the text isn't an object, or a member is of a different type or given twice.
     package init(_ text: String, _ names: [String]) throws(Unreadable) {
         let bytes = Array(text.utf8)
         for name in names {
@@ -22,5 +30,6 @@ package struct JSONNumbers {
         }
     }
 
+    /// The digits of a member; nil if it is null or absent.
     package subscript(name: String) -> String? { values[name] }
 }

@@ -1,9 +1,12 @@
-/// A place in a JSON document (RFC 6901).
+/// A pointer to a value in a JSON document (RFC 6901), such as `/usage/total_tokens`.
 public struct JSONPointer: Sendable, Hashable, CustomStringConvertible {
+    /// The pointer as it was written.
     public let description: String
-    /// The unescaped names, from the root.
+    /// The unescaped names along the path, from the root.
     let tokens: [[UInt8]]
 
+    /// Reads a pointer. Returns nil if the text is malformed or names more than 128 levels. The empty text points to
+    /// the whole document.
     public init?(_ text: String) {
         guard text.isEmpty || text.hasPrefix("/") else { return nil }
         var tokens: [[UInt8]] = []

@@ -1,23 +1,23 @@
-/// Reads what stands at one place of a JSON document (RFC 8259), and whether the document is sound, without
-/// building any of it.
+/// Reads one value of a JSON document (RFC 8259) and checks the document's syntax, without building the document.
 ///
-/// Hand-written, because a general parser takes the last of two equal keys where the app may take the first,
-/// builds what is thrown away, and recurses as deep as an attacker likes.
+/// Hand-written, because a general parser takes the last of two equal keys where the app may take the first, builds
+/// values only to discard them, and recurses as deeply as an attacker likes.
 struct JSONProbe {
-    /// What was found.
+    /// The value at the pointer.
     enum Finding: Equatable {
         case absent
         case null
-        /// Its number as written.
+        /// A number, as written.
         case number(String)
-        /// How many elements, members or characters it has.
+        /// The number of elements of an array, members of an object or characters of a string.
         case length(Int64)
         case boolean
     }
 
-    /// Why a document can't be relied on: not JSON, deeper than ``deepest``, or a key on the way given twice.
+    /// The error for a document that isn't JSON, is nested deeper than ``deepest``, or has a key of the pointer twice.
     struct Unreadable: Error {}
 
+    /// The deepest nesting that is read, in levels.
     static let deepest = 128
 
     private let bytes: UnsafeRawBufferPointer
@@ -25,6 +25,9 @@ struct JSONProbe {
     private let tokens: [[UInt8]]
     private var finding = Finding.absent
 
+    /// Returns the value at a pointer.
+    ///
+    /// - Throws: ``Unreadable`` if the document can't be relied on, even if the fault isn't at the pointer.
     static func find(_ pointer: JSONPointer, in bytes: UnsafeRawBufferPointer) throws(Unreadable) -> Finding {
         var probe = JSONProbe(bytes: bytes, tokens: pointer.tokens)
         probe.skipSpace()
@@ -50,7 +53,11 @@ struct JSONProbe {
         index += 1
     }
 
-    /// Reads a value. `matched` is how many of the pointer's tokens led here; nil when it is elsewhere.
+    /// Reads a value.
+    ///
+    /// - Parameters:
+    ///   - matched: the number of the pointer's tokens that lead to this value; nil if it is off the pointer's path.
+    ///   - depth: the nesting of the value.
     private mutating func value(matched: Int?, depth: Int) throws(Unreadable) {
         guard depth <= Self.deepest else { throw Unreadable() }
         let isTarget = matched == tokens.count
@@ -97,7 +104,7 @@ struct JSONProbe {
             } else {
                 _ = try string()
             }
-            // Of two equal keys nobody knows which one the app takes.
+            // With two equal keys, the app may read a different one than we do.
             if isWanted, seen { throw Unreadable() }
             seen = seen || isWanted
             skipSpace()
@@ -141,7 +148,7 @@ struct JSONProbe {
         }
     }
 
-    /// Reads a string. Returns its range without the quotes, whether it has escapes, and how many characters.
+    /// Reads a string. Returns its range without the quotes, whether it has escapes, and its length in characters.
     @discardableResult
     private mutating func string() throws(Unreadable) -> (range: Range<Int>, isEscaped: Bool, count: Int64) {
         try expect(UInt8(ascii: "\""))
@@ -157,14 +164,14 @@ struct JSONProbe {
                 count += 1
                 try escape()
             case 0..<0x20: throw Unreadable()
-            // The first byte of a character.
+            // Count a character at its first byte, not at continuation bytes.
             default: if byte & 0xC0 != 0x80 { count += 1 }
             }
         }
         throw Unreadable()
     }
 
-    /// Reads what follows a backslash, and gives the bytes that it stands for.
+    /// Reads an escape after its backslash. Returns the UTF-16 code unit that it stands for.
     @discardableResult
     private mutating func escape() throws(Unreadable) -> UInt32 {
         guard let byte = next else { throw Unreadable() }
@@ -190,7 +197,7 @@ struct JSONProbe {
         }
     }
 
-    /// Reads a key and compares it with a name, escapes resolved: `"in\u0070uts"` is `inputs` to the app too.
+    /// Reads a key and compares it with a name. Resolves escapes as the app does: `"in\u0070uts"` is `inputs`.
     private mutating func string(equals name: [UInt8]) throws(Unreadable) -> Bool {
         let start = index
         let (range, isEscaped, _) = try string()

@@ -1,8 +1,10 @@
-/// What is known of a request's body when its cost is read.
+/// A request's body, as the cost of the request is read from it.
 public enum RequestBody: Sendable {
+    /// The request has no body.
     case none
-    /// It is longer than the policy's `body_limit`, or compressed.
+    /// The body is compressed, or longer than the policy's `body_limit`.
     case unreadable
+    /// The whole body.
     case bytes([UInt8])
 
     func reading(_ pointer: JSONPointer, asLength: Bool) -> CostReading {

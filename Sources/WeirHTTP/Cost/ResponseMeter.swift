@@ -1,4 +1,4 @@
-/// Finds out what a response cost, as it passes by. It keeps at most the policy's `body_limit` of it.
+/// Reads the cost of a response as the response passes by. Keeps at most `body_limit` bytes of it.
 struct ResponseMeter {
     private let cost: CostRule.ResponseCost
     private let bodyLimit: Int
@@ -13,7 +13,9 @@ struct ResponseMeter {
         self.bodyLimit = bodyLimit
     }
 
-    /// - Parameter header: all values of a response header.
+    /// Reads the response's head.
+    ///
+    /// - Parameter header: returns all values of the header of a name.
     mutating func head(status: Int, header: (String) -> [String]) {
         switch cost {
         case .status(let costs): if let units = costs[status] { reading = .units(units) }
@@ -28,11 +30,12 @@ struct ResponseMeter {
         }
     }
 
-    /// The response is an error whose status is made somewhere else.
+    /// Ends with an error, whose status isn't known here. A cost by status is the highest one configured.
     mutating func failed() {
         if case .status(let costs) = cost, let most = costs.values.max() { reading = .units(most) }
     }
 
+    /// Reads the next part of the response's body.
     mutating func body(_ bytes: UnsafeRawBufferPointer) {
         switch mode {
         case .ignoring: break
@@ -54,7 +57,7 @@ struct ResponseMeter {
         }
     }
 
-    /// One line of an event stream (WHATWG HTML, 9.2): the last `data:` that has the pointer counts.
+    /// Reads a line of an event stream (WHATWG HTML, 9.2). The last `data:` line that has the pointer counts.
     private mutating func endLine() {
         defer { kept.removeAll(keepingCapacity: true) }
         guard case .json(let pointer) = cost, kept.starts(with: "data:".utf8) else { return }
@@ -64,7 +67,7 @@ struct ResponseMeter {
         if case .units = found { reading = found }
     }
 
-    /// What the response cost; nil when that can't be known.
+    /// Ends the response. Returns its cost, or nil if the cost can't be read from it.
     mutating func end() -> Int64? {
         if case .json(let pointer) = cost {
             switch mode {

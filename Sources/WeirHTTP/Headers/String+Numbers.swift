@@ -1,8 +1,8 @@
-// The texts of numbers in a response's headers. The standard library's way to a number's digits is generic, and putting a
-// string together piece by piece moves it as it grows: both take longer than deciding the request does.
+// Numbers for response headers. The standard library converts numbers with generic code, and a string that is appended
+// to is moved as it grows. Either takes longer than the decision about the request.
 
 extension String {
-    /// A number's decimal digits, as `String(_:)` gives them.
+    /// Creates a number's decimal digits, the same as `String(number)`.
     init(digitsOf number: Int64) {
         guard number >= 0 else {
             self = String(number)
@@ -15,7 +15,7 @@ extension String {
         }
     }
 
-    /// `"\(head)\(number)"`, and `"\(separator)\(other)"` if there is another number.
+    /// Creates `"\(head)\(number)"`, followed by `"\(separator)\(second)"` if there is a second number.
     init(_ head: String, number: Int64, separator: String, second other: Int64?) {
         guard number >= 0, other ?? 0 >= 0 else {
             self = head + String(number) + (other.map { separator + String($0) } ?? "")
@@ -23,7 +23,7 @@ extension String {
         }
         let first = head.utf8.count + number.digitCount
         let second = other.map { first + separator.utf8.count + $0.digitCount } ?? first
-        // Its length is that of all its parts, so each writes inside of it.
+        // The capacity is the sum of the parts' lengths, so no part writes past the end.
         self.init(unsafeUninitializedCapacity: second) { bytes in
             _ = bytes.initialize(from: head.utf8)
             number.writeDigits(to: bytes, endingAt: first)
@@ -37,7 +37,7 @@ extension String {
 }
 
 extension Int64 {
-    /// How many decimal digits a number has that isn't negative.
+    /// The number of decimal digits of a number that isn't negative.
     fileprivate var digitCount: Int {
         var count = 1
         var rest = self / 10
@@ -48,7 +48,7 @@ extension Int64 {
         return count
     }
 
-    /// Writes the digits of a number that isn't negative before `end`, which is at least ``digitCount``.
+    /// Writes the digits of a number that isn't negative, the last one at `end - 1`. `end` is at least ``digitCount``.
     fileprivate func writeDigits(to bytes: UnsafeMutableBufferPointer<UInt8>, endingAt end: Int) {
         var place = end
         var rest = magnitude
