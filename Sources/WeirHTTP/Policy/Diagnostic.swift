@@ -1,15 +1,18 @@
-/// Something to say about a policy, at a place in its file.
+/// An error or warning about a policy, with its place in the file.
 public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
+    /// How serious a diagnostic is.
     public enum Severity: String, Sendable, Hashable {
         case error, warning
     }
 
     public var severity: Severity
+    /// The file's name, or `policy` for a policy made in code.
     public var file: String
-    /// From 1; 0 when the whole file is meant.
+    /// The line, from 1; 0 if the diagnostic is about the whole file.
     public var line: Int
-    /// From 1; 0 when the whole line or file is meant.
+    /// The column, from 1; 0 if the diagnostic is about the whole line or file.
     public var column: Int
+    /// The fault, and if possible how to mend it.
     public var message: String
 
     package init(severity: Severity, file: String, line: Int = 0, column: Int = 0, message: String) {
@@ -20,26 +23,29 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
         self.message = message
     }
 
-    /// `weir.yaml:3:7: error: …`
+    /// The diagnostic in one line, such as `weir.yaml:3:7: error: …`.
     public var description: String {
         let place = line > 0 ? "\(file):\(line):\(column)" : file
         return "\(place): \(severity.rawValue): \(message)"
     }
 }
 
-/// Why a policy can't be used: every error found, in the file's order.
+/// The error for a policy that can't be used.
 public struct PolicyError: Error, Sendable, CustomStringConvertible {
+    /// All errors found, in the file's order.
     public let diagnostics: [Diagnostic]
 
     package init(_ diagnostics: [Diagnostic]) {
         self.diagnostics = diagnostics
     }
 
+    /// The diagnostics, one per line.
     public var description: String { diagnostics.map(\.description).joined(separator: "\n") }
 }
 
-/// Names close to what was written, for «did you mean».
+/// Suggests a name for a misspelled one.
 enum Suggestion {
+    /// Returns `; did you mean 'name'?` with the closest name, or an empty text if none is close.
     static func text(for written: String, among names: [String]) -> String {
         let limit = max(1, written.count / 3)
         let best = names.map { (name: $0, distance: distance(written.lowercased(), $0.lowercased())) }
@@ -48,7 +54,8 @@ enum Suggestion {
         return best.map { "; did you mean '\($0.name)'?" } ?? ""
     }
 
-    /// How many letters must be changed, added, removed or exchanged with their neighbour.
+    /// The number of letters to change, insert, delete or swap with a neighbour to turn one name into the other
+    /// (optimal string alignment distance). Compares the first 64 letters.
     static func distance(_ left: String, _ right: String) -> Int {
         let left = Array(left.prefix(64))
         let right = Array(right.prefix(64))

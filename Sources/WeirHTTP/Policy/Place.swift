@@ -1,11 +1,12 @@
 import Yams
 
-/// Where something stands in a file, from 1.
+/// A place in a file. Lines and columns are counted from 1.
 struct Place: Sendable {
     var line: Int
     var column: Int
 }
 
 extension Node {
+    /// The node's place in the file.
     var place: Place? { mark.map { Place(line: $0.line, column: $0.column) } }
 }

@@ -1,14 +1,18 @@
 import Yams
 
-/// A YAML file as nodes with their places, and what was found wrong with it.
+/// A policy file: reads its YAML into nodes that know their places, and collects errors and warnings.
 final class PolicyDocument {
+    /// The file's name in diagnostics.
     let file: String
     private(set) var diagnostics: [Diagnostic] = []
     private let environment: [String: String]
 
-    /// Longer files are refused: a policy is written by people.
+    /// The largest file that is read, in bytes. A policy written by hand is far smaller.
     static let longest = 4 * 1024 * 1024
 
+    /// - Parameters:
+    ///   - file: the file's name in diagnostics.
+    ///   - environment: the variables that replace `${NAME}`.
     init(file: String, environment: [String: String]) {
         self.file = file
         self.environment = environment
@@ -25,7 +29,7 @@ final class PolicyDocument {
                 severity: severity, file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, message: message))
     }
 
-    /// Reads the text into nodes; nil when it can't be, with the reason among the diagnostics.
+    /// Parses the text. Returns nil and adds an error if it isn't the YAML of a policy.
     func compose(_ text: String) -> Node? {
         guard text.utf8.count <= Self.longest else {
             error("the file is larger than 4 MiB", at: nil)
@@ -67,8 +71,10 @@ final class PolicyDocument {
         }
     }
 
-    /// The first anchor or alias outside quotes and comments. They are refused before parsing, because a few
-    /// hundred bytes of nested aliases can keep a YAML parser busy for minutes.
+    /// Finds the first anchor or alias outside quotes and comments.
+    ///
+    /// They must be refused before parsing: a few hundred bytes of nested aliases can keep a YAML parser busy for
+    /// minutes.
     static func firstAnchor(in text: String) -> (line: Int, column: Int)? {
         var line = 1
         for source in text.split(separator: "\n", omittingEmptySubsequences: false) {
@@ -96,6 +102,7 @@ final class PolicyDocument {
         return nil
     }
 
+    /// Returns how deeply brackets are nested. The parser recurses as deeply.
     private static func nesting(of text: String) -> Int {
         var depth = 0
         var deepest = 0
@@ -109,7 +116,7 @@ final class PolicyDocument {
 
     // MARK: Values
 
-    /// The text of a scalar, with `${NAME}` replaced from the environment.
+    /// Reads a scalar, and replaces each `${NAME}` in it from the environment.
     func text(_ node: Node, _ what: String) -> String? {
         guard case .scalar(let scalar) = node else {
             error("\(what) must be a single value", at: node.place)
@@ -139,6 +146,7 @@ final class PolicyDocument {
         return result + rest
     }
 
+    /// Reads a whole number. Adds an error if it isn't in the range.
     func integer(_ node: Node, _ what: String, in range: ClosedRange<Int64>) -> Int64? {
         guard let text = text(node, what) else { return nil }
         guard let value = Int64(text), range.contains(value) else {
@@ -150,6 +158,7 @@ final class PolicyDocument {
         return value
     }
 
+    /// Reads `true` or `false`, or one of YAML's other spellings of them.
     func boolean(_ node: Node, _ what: String) -> Bool? {
         guard let text = text(node, what) else { return nil }
         switch text {
@@ -161,7 +170,7 @@ final class PolicyDocument {
         }
     }
 
-    /// One of some words.
+    /// Reads a word, and returns the value that belongs to it.
     func choice<Value>(_ node: Node, _ what: String, _ values: KeyValuePairs<String, Value>) -> Value? {
         guard let text = text(node, what) else { return nil }
         if let match = values.first(where: { $0.key == text }) { return match.value }
@@ -172,17 +181,18 @@ final class PolicyDocument {
         return nil
     }
 
-    /// A value or a list of values.
+    /// Returns the elements of a list, or a single value as a list of one.
     func list(_ node: Node) -> [Node] {
         if case .sequence(let sequence) = node { return Array(sequence) }
         return [node]
     }
 
+    /// Reads a scalar or a list of scalars.
     func texts(_ node: Node, _ what: String) -> [String] {
         list(node).compactMap { text($0, what) }
     }
 
-    /// A mapping whose keys are known; anything else in it is an error.
+    /// Reads a mapping. Adds an error for each key that the section doesn't have.
     func mapping(_ node: Node, _ section: PolicySection) -> PolicyMapping? {
         guard case .mapping(let mapping) = node else {
             error("\(section.what) must be a mapping of \(section.keys.joined(separator: ", "))", at: node.place)

@@ -1,7 +1,7 @@
 import Weir
 
-/// Finds what a policy may say but can hardly mean: rules that can never match or deny, and keys that a client
-/// chooses freely.
+/// Warns of valid rules that are probably mistakes: rules that can never match or deny, and keys that clients can
+/// choose freely.
 struct PolicyLint {
     let policy: Policy
     let places: PolicyPlaces
@@ -30,6 +30,7 @@ struct PolicyLint {
         checkProxies()
     }
 
+    /// All names of tiers that the policy mentions.
     private var tierNames: Set<String> {
         var names: Set<String> = []
         if let tiers = policy.tiers { names.insert(tiers.fallback) }
@@ -63,7 +64,7 @@ struct PolicyLint {
             document.warning("a rule asks for a tier, but the policy has no 'tiers', so it never holds", at: mark)
             return
         }
-        // Names that come from a header or a token can't be known here.
+        // A header or a token can name any tier.
         switch policy.tiers?.source {
         case .header, .jwt: return
         case .directory, .hash, nil: break
@@ -98,7 +99,7 @@ struct PolicyLint {
             at: mark)
     }
 
-    /// Whether another enforced limit, whose key nobody chooses freely, bounds all that this one applies to.
+    /// Whether a different enforced limit, whose key clients can't choose, applies to all requests of this one.
     private func isBounded(_ limit: LimitRule) -> Bool {
         policy.limits.contains { other in
             !other.isShadow && other.boundsRate && !other.key.contains(where: \.isFreelyChosen)
@@ -127,7 +128,8 @@ struct PolicyLint {
             at: mark)
     }
 
-    /// A header that anyone may fill with anything buys a fresh budget with every request.
+    /// Warns of client sources that anyone can forge or that are never used. With a header that takes any value, a
+    /// client could get a fresh budget for every request.
     private func checkClient() {
         for (index, source) in policy.client.enumerated() {
             switch source {
@@ -164,7 +166,7 @@ struct PolicyLint {
         }
     }
 
-    /// Whether an enforced limit on the address applies to all that this limit applies to.
+    /// Whether an enforced limit by address applies to all requests of this limit.
     private func hasAddressLimit(for limit: LimitRule) -> Bool {
         policy.limits.contains {
             $0.isKeptByAddress && $0.boundsRate && !$0.isShadow && $0.match.covers(limit.match)
@@ -173,7 +175,7 @@ struct PolicyLint {
 }
 
 extension LimitRule {
-    /// Whether a client can't choose its key: an address, or one budget for all.
+    /// Whether clients can't choose the limit's key: it is their address, the route, or the same for all.
     fileprivate var isKeptByAddress: Bool {
         key.allSatisfy { dimension in
             switch dimension {
@@ -183,14 +185,15 @@ extension LimitRule {
         }
     }
 
-    /// Whether it bounds how much anybody can do: not when it is unlimited, or counts only what is in flight.
+    /// Whether the limit bounds the number of requests over time. An unlimited one doesn't, and a concurrency limit
+    /// bounds only requests in flight.
     fileprivate var boundsRate: Bool {
         allowance.values.contains { if case .rates = $0 { true } else { false } }
     }
 }
 
 extension KeyDimension {
-    /// Whether whoever sends a request writes it as he likes.
+    /// Whether a client can choose the value freely.
     fileprivate var isFreelyChosen: Bool {
         switch self {
         case .path, .host, .method, .header, .parameter: true
@@ -200,7 +203,7 @@ extension KeyDimension {
 }
 
 extension Match {
-    /// Whether every request that meets the other's conditions surely meets these too.
+    /// Whether every request that meets the other conditions is certain to meet these too.
     func covers(_ other: Match) -> Bool {
         func isWider<Value: Equatable>(_ mine: [Value], _ theirs: [Value]) -> Bool {
             mine.isEmpty || !theirs.isEmpty && theirs.allSatisfy { mine.contains($0) }
@@ -215,9 +218,10 @@ extension Match {
 }
 
 extension PathPattern {
+    /// Whether the pattern matches all paths.
     fileprivate var isEverything: Bool { description == "/*" }
 
-    /// Whether every path that the other matches surely matches this one.
+    /// Whether every path that matches the other pattern is certain to match this one.
     func covers(_ other: PathPattern) -> Bool {
         if self == other { return true }
         guard isPrefix, parts.count == 1, case .literal(let mine) = parts[0],

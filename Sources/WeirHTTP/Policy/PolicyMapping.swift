@@ -1,9 +1,14 @@
 import Yams
 
-/// A mapping being read.
+/// A mapping in a policy file, and the values of its keys.
+///
+/// A method that reads a key returns nil if the key is absent or its value is invalid. An invalid value also adds an
+/// error.
 struct PolicyMapping {
     let document: PolicyDocument
+    /// The place of the mapping.
     let mark: Place?
+    /// The mapping's description in messages, such as "a limit".
     let what: String
     let values: [String: Node]
 
@@ -15,6 +20,7 @@ struct PolicyMapping {
     func integer(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
         values[key].flatMap { document.integer($0, "'\(key)'", in: range) }
     }
+    /// Reads a duration. It and the range are in microseconds.
     func duration(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
         values[key].flatMap { (node: Node) -> Int64? in
             guard let text = document.text(node, "'\(key)'") else { return nil }
@@ -32,9 +38,11 @@ struct PolicyMapping {
     func choice<Value>(_ key: String, _ values: KeyValuePairs<String, Value>) -> Value? {
         self.values[key].flatMap { document.choice($0, "'\(key)'", values) }
     }
+    /// Adds an error at a key's value, or at the mapping if there is no such key.
     func error(_ message: String, at key: String? = nil) {
         document.error(message, at: key.flatMap { values[$0]?.place } ?? mark)
     }
+    /// Adds a warning at a key's value, or at the mapping if there is no such key.
     func warning(_ message: String, at key: String? = nil) {
         document.warning(message, at: key.flatMap { values[$0]?.place } ?? mark)
     }

@@ -2,6 +2,7 @@ package import Weir
 
 /// Reads rates and durations: `20/minute burst 64; 2000 per 2 hours`, `90s`, `5 minutes`.
 package enum RateText {
+    /// The units and their lengths in microseconds.
     static let units: KeyValuePairs<String, Timestamp> = [
         "second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000,
         "week": 7 * 86_400_000_000, "month": 30 * 86_400_000_000, "year": 365 * 86_400_000_000,
@@ -12,7 +13,9 @@ package enum RateText {
         "y": "year", "yr": "year",
     ]
 
-    /// The length of a unit in microseconds.
+    /// Returns a unit's length in microseconds.
+    ///
+    /// - Throws: ``ValueError`` if there is no such unit.
     static func unit(_ text: some StringProtocol) throws(ValueError) -> Timestamp {
         let lower = text.lowercased()
         let singular = lower.count > 2 && lower.hasSuffix("s") ? String(lower.dropLast()) : lower
@@ -24,7 +27,9 @@ package enum RateText {
         )
     }
 
-    /// Reads one or several windows; nil for `unlimited`.
+    /// Reads the windows of a rate, separated by `;`. Returns nil for `unlimited`.
+    ///
+    /// - Throws: ``ValueError`` if a window is malformed, or if two windows have the same period.
     package static func rates(_ text: String) throws(ValueError) -> [Rate]? {
         if text.trimmingSpaces().lowercased() == "unlimited" { return nil }
         var rates: [Rate] = []
@@ -38,7 +43,9 @@ package enum RateText {
         return rates
     }
 
-    /// `N/unit`, `N per [M] unit`, each with an optional `burst B`.
+    /// Reads one window: `N/unit` or `N per [M] unit`, with an optional `burst B`.
+    ///
+    /// - Throws: ``ValueError`` unless counts are 1 to 10^9 and the period at most 366 days.
     static func rate(_ text: String) throws(ValueError) -> Rate {
         var words = text.split(whereSeparator: \.isWhitespace).map(String.init)
         let example = "write a rate as '20/minute', '20 per 5 minutes' or '20/minute burst 64'"
@@ -87,7 +94,10 @@ package enum RateText {
         return value
     }
 
-    /// `500ms`, `30s`, `5m`, `2 hours`, in microseconds.
+    /// Reads a duration such as `500ms`, `30s`, `5m` or `2 hours`. Returns it in microseconds.
+    ///
+    /// - Parameter range: the durations that are allowed, in microseconds.
+    /// - Throws: ``ValueError`` if the text isn't a duration, or isn't in the range.
     package static func duration(_ text: String, in range: ClosedRange<Timestamp>) throws(ValueError) -> Timestamp {
         let trimmed = text.trimmingSpaces()
         let digits = trimmed.prefix { $0.isASCII && $0.isNumber }
@@ -103,7 +113,7 @@ package enum RateText {
         return value.partialValue
     }
 
-    /// A decimal such as `0.2`, as a fraction, so that no binary rounding enters a limit.
+    /// Reads a decimal above 0 and at most 1, such as `0.2`. Returns a fraction, because a `Double` would round it.
     static func fraction(_ text: String) throws(ValueError) -> (numerator: Int64, denominator: Int64) {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard (1...2).contains(parts.count), let whole = Int64(parts[0]), (0...1).contains(whole),
@@ -119,6 +129,7 @@ package enum RateText {
         return (numerator, denominator)
     }
 
+    /// Writes a duration in microseconds in the largest unit that divides it, such as `5 minutes`.
     static func describe(_ ticks: Timestamp) -> String {
         if ticks % 1_000_000 != 0 { return "\(ticks / 1000)ms" }
         return units.reversed().first { ticks >= $0.value && ticks % $0.value == 0 }
@@ -127,6 +138,7 @@ package enum RateText {
 }
 
 extension StringProtocol {
+    /// Returns the text without white space at its beginning and end.
     func trimmingSpaces() -> String {
         var rest = self[...]
         while rest.first?.isWhitespace == true { rest = rest.dropFirst() }

@@ -1,5 +1,6 @@
-/// What is wrong with a value, without its place.
+/// The error for an invalid value in a policy. The reader adds the value's place.
 package struct ValueError: Error, CustomStringConvertible {
+    /// The message, for the user.
     package let description: String
     init(_ description: String) { self.description = description }
 }
