@@ -192,7 +192,7 @@ struct PolicyTests {
         "what can hardly be meant is a warning",
         arguments: [
             ("client: [{header: X-Key}]\nlimits: [{name: a, rate: 1/s}]", "anyone can send any 'X-Key'"),
-            ("limits: [{name: a, rate: 1/s, key: [path]}]", "'route' is the matched pattern"),
+            ("limits: [{name: a, rate: 1/s, key: [path]}]", "use 'route', which is the matched pattern"),
             ("limits: [{name: a, rate: 1/s, key: [{header: X-Org}]}]", "every new value buys a fresh budget"),
             ("exempt: [{path: '/*'}]\nlimits: [{name: a, rate: 1/s, match: {path: /b}}]", "never applies"),
             (
@@ -205,7 +205,7 @@ struct PolicyTests {
             ("limits: [{name: a, rate: 1000000/day, algorithm: sliding-log}]", "16 bytes for each request"),
             ("client: [{header: X-U, from: trusted_proxies}]\nlimits: [{name: a, rate: 1/s}]", "it is never used"),
             ("trusted_proxies: [0.0.0.0/0]\nlimits: [{name: a, rate: 1/s}]", "trusts everybody"),
-            ("client: [{address: {}}, {header: X-U}]\nlimits: [{name: a, rate: 1/s}]", "never asked"),
+            ("client: [{address: {}}, {header: X-U}]\nlimits: [{name: a, rate: 1/s}]", "are never used"),
             ("listen: 127.0.0.1:1", "no limits"),
             ("exempt: [{path: '/*'}]\nlimits: [{name: a, rate: 1/s}]", "never applies"),
             ("limits: [{name: a, rate: 1/s, key: [client, method]}]", "chooses the 'method'"),

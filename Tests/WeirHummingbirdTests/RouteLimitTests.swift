@@ -322,7 +322,8 @@ extension InApp {
             let wrong = try limiter("limits: [{name: p, match: {path: /predct}, rate: 1/minute}]")
             let error = #expect(throws: PolicyError.self) { try wrong.verify(router) }
             #expect(
-                error?.description.contains("limit 'p': no route of the app fits '/predct'; did you mean '/predict'?")
+                error?.description.contains(
+                    "limit 'p': no route of the app matches '/predct'; did you mean '/predict'?")
                     == true)
             // Rules in code are held against the routes too.
             var elsewhere = LimitRule("elsewhere", try .perMinute(1))
@@ -331,7 +332,7 @@ extension InApp {
             let ofCode = try self.limiter()
             try inCode.limited(elsewhere, in: ofCode).post("predict") { _, _ in "" }
             let misplaced = #expect(throws: PolicyError.self) { try ofCode.verify(inCode) }
-            #expect(misplaced?.description.contains("limit 'elsewhere': no route of the app fits '/predct'") == true)
+            #expect(misplaced?.description.contains("limit 'elsewhere': no route of the app matches '/predct'") == true)
             var shadow = LimitRule("shadow", try .perMinute(1))
             shadow.isShadow = true
             let shadowed = Router(context: ClientContext.self)

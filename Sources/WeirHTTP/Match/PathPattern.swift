@@ -25,21 +25,22 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
     init(_ text: String) throws(ValueError) {
         guard text.hasPrefix("/") else { throw ValueError("a path must begin with '/', not '\(text)'") }
         guard !text.contains(where: { $0 == "?" || $0 == "#" || $0 == "\\" || $0.isWhitespace }) else {
-            throw ValueError("a path must be without query, fragment, backslash and space: '\(text)'")
+            throw ValueError("a path can't contain '?', '#', '\\' or a space: '\(text)'")
         }
         guard !text.contains("//"), !text.contains("/./"), !text.contains("/../"), !text.hasSuffix("/.."),
             !text.hasSuffix("/.")
         else {
             throw ValueError(
-                "a path must be without '//', '/./' and '/../', which no request has when it is matched: '\(text)'")
+                "a path can't contain '//', '/./' or '/../', because they are resolved before it is matched: '\(text)'")
         }
         guard !text.contains("%") else {
-            throw ValueError("a path is matched decoded, so write it without '%': '\(text)'")
+            throw ValueError(
+                "a path is decoded before it is matched, so write the character itself instead of '%': '\(text)'")
         }
         description = text
         isPrefix = text.hasSuffix("*")
         var rest = isPrefix ? text.dropLast() : text[...]
-        guard !rest.contains("*") else { throw ValueError("'*' may stand only at a path's end: '\(text)'") }
+        guard !rest.contains("*") else { throw ValueError("'*' is allowed only at a path's end: '\(text)'") }
         if !isPrefix, !rest.hasSuffix("/") { rest += "/" }
         var parts: [Part] = []
         while let open = rest.firstIndex(of: "{") {
@@ -56,7 +57,7 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
             parts.append(.parameter(String(name)))
             rest = rest[after...]
         }
-        guard !rest.contains("}") else { throw ValueError("'}' without '{': '\(text)'") }
+        guard !rest.contains("}") else { throw ValueError("'}' has no matching '{': '\(text)'") }
         parts.append(.literal(Array(rest.utf8)))
         self.parts = parts
     }

@@ -18,7 +18,8 @@ public struct RequestPath: Sendable, Hashable {
 
     /// The error for a target that gets 400.
     public struct Refusal: Error, Sendable, Hashable {
-        /// The fault, such as "a backslash in the path". May be sent to the client.
+        /// The fault, such as "a backslash in the path". Ends the sentence "The request has …", which the client may
+        /// see.
         public let reason: String
     }
 
@@ -43,7 +44,7 @@ public struct RequestPath: Sendable, Hashable {
             let rest = target[scheme.upperBound...]
             let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
             guard Self.isAuthority(String(rest[..<end])) else {
-                throw Refusal(reason: "a target without a sound host")
+                throw Refusal(reason: "a target without a valid host")
             }
             authority = String(rest[..<end])
             text = (rest[end...].hasPrefix("/") ? "" : "/") + rest[end...]
@@ -153,7 +154,7 @@ public struct RequestPath: Sendable, Hashable {
                 continue
             }
             guard index + 2 < part.endIndex, let high = hex(part[index + 1]), let low = hex(part[index + 2]) else {
-                throw Refusal(reason: "'%' in the path without two hexadecimal digits")
+                throw Refusal(reason: "a '%' in the path without two hexadecimal digits")
             }
             let decoded = high << 4 | low
             let isSeparator = decoded == UInt8(ascii: "/") || decoded == UInt8(ascii: "\\") || decoded == 0

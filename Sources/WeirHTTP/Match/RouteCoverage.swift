@@ -32,7 +32,7 @@ extension RequestLimiter {
                 errors.append(
                     Diagnostic(
                         severity: .error, file: "policy",
-                        message: "\(what): no route of the app fits '\(pattern)'\(hint)"))
+                        message: "\(what): no route of the app matches '\(pattern)'\(hint)"))
             }
         }
         let inCode = rulesInCode

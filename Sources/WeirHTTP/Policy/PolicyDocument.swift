@@ -37,12 +37,12 @@ final class PolicyDocument {
         }
         if let (line, column) = Self.firstAnchor(in: text) {
             error(
-                "anchors and aliases ('&name', '*name') are not part of a policy; put quotes around the value if it is meant as text",
+                "anchors and aliases ('&name', '*name') aren't allowed in a policy; put a text that begins with '&' or '*' in quotes",
                 at: Place(line: line, column: column))
             return nil
         }
         if Self.nesting(of: text) > 100 {
-            error("brackets are nested more than 100 deep", at: nil)
+            error("brackets are nested more than 100 levels deep", at: nil)
             return nil
         }
         do {
@@ -119,7 +119,7 @@ final class PolicyDocument {
     /// Reads a scalar, and replaces each `${NAME}` in it from the environment.
     func text(_ node: Node, _ what: String) -> String? {
         guard case .scalar(let scalar) = node else {
-            error("\(what) must be a single value", at: node.place)
+            error("\(what) must be a single value, not a list or a mapping", at: node.place)
             return nil
         }
         return expand(scalar.string, at: node.place)
@@ -132,7 +132,7 @@ final class PolicyDocument {
         while let start = rest.firstRange(of: "${") {
             result += rest[..<start.lowerBound]
             guard let end = rest[start.upperBound...].firstIndex(of: "}") else {
-                error("'${' is not closed", at: mark)
+                error("'${' has no closing '}'", at: mark)
                 return nil
             }
             let name = String(rest[start.upperBound..<end])
@@ -195,7 +195,9 @@ final class PolicyDocument {
     /// Reads a mapping. Adds an error for each key that the section doesn't have.
     func mapping(_ node: Node, _ section: PolicySection) -> PolicyMapping? {
         guard case .mapping(let mapping) = node else {
-            error("\(section.what) must be a mapping of \(section.keys.joined(separator: ", "))", at: node.place)
+            error(
+                "\(section.what) must be a mapping; its keys are \(section.keys.joined(separator: ", "))",
+                at: node.place)
             return nil
         }
         var values: [String: Node] = [:]

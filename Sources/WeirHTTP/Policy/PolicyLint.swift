@@ -20,7 +20,7 @@ struct PolicyLint {
             if let tiers = rule.tiers { checkNames(tiers, at: places.access[index]) }
             for earlier in policy.access[..<index] where earlier.tiers == nil && earlier.match.covers(rule.match) {
                 document.warning(
-                    "this access rule is never reached: an earlier one denies all that it matches",
+                    "this access rule has no effect: an earlier one denies everything it matches",
                     at: places.access[index])
                 break
             }
@@ -45,10 +45,10 @@ struct PolicyLint {
         let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "CONNECT"]
         for method in match.methods where !methods.contains(method) {
             document.warning(
-                "no common request has the method '\(method)'\(Suggestion.text(for: method, among: methods))", at: mark)
+                "'\(method)' is not a common HTTP method\(Suggestion.text(for: method, among: methods))", at: mark)
         }
         if match.methods == ["HEAD"] {
-            document.warning("HEAD counts as GET, so a match of HEAD alone never holds; write GET", at: mark)
+            document.warning("HEAD counts as GET, so a rule for HEAD alone never applies; write GET", at: mark)
         }
         checkNames(match.tiers, at: mark)
         let prefixes = match.paths.filter(\.isPrefix).prefix(100)
@@ -61,7 +61,7 @@ struct PolicyLint {
     private func checkNames(_ tiers: [String], at mark: Place?) {
         guard !tiers.isEmpty else { return }
         guard policy.tiers != nil else {
-            document.warning("a rule asks for a tier, but the policy has no 'tiers', so it never holds", at: mark)
+            document.warning("this rule needs a tier, but the policy has no 'tiers', so no client has one", at: mark)
             return
         }
         // A header or a token can name any tier.
@@ -86,16 +86,17 @@ struct PolicyLint {
     private func checkKey(_ limit: LimitRule, at mark: Place?) {
         if limit.key.contains(.path) {
             document.warning(
-                "the key 'path' gives every spelling of a path a budget of its own, so a client can make as many as it likes; 'route' is the matched pattern",
+                "the key 'path' gives every path its own budget, so a client can get as many as it likes; use 'route', which is the matched pattern",
                 at: mark)
         }
         if limit.key.contains(.route), limit.match.paths.isEmpty {
-            document.warning("the key 'route' needs paths in 'match'; without them all paths are one route", at: mark)
+            document.warning(
+                "the key 'route' needs paths in 'match'; without them, all requests share one route", at: mark)
         }
         guard !limit.isShadow, let free = limit.key.first(where: \.isFreelyChosen), !isBounded(limit) else { return }
         guard free != .path else { return }
         document.warning(
-            "a client chooses the '\(free.text)' in the key freely, so every new value buys a fresh budget; add a limit over the same requests without it, such as one with 'key: [address]'",
+            "a client freely chooses the '\(free.text)' in the key, so every new value buys a fresh budget; add a limit for the same requests with a key that it can't choose, such as 'key: [address]'",
             at: mark)
     }
 
@@ -109,22 +110,22 @@ struct PolicyLint {
 
     private func checkExempted(_ limit: LimitRule, at mark: Place?) {
         if policy.exempt.contains(where: { $0.covers(limit.match) }) {
-            document.warning("the limit '\(limit.name)' never applies: all that it matches is exempt", at: mark)
+            document.warning("the limit '\(limit.name)' never applies: everything it matches is exempt", at: mark)
         }
         for rule in policy.access where rule.tiers == nil && rule.match.covers(limit.match) {
             document.warning(
-                "the limit '\(limit.name)' never applies: an access rule denies all that it matches", at: mark)
+                "the limit '\(limit.name)' never applies: an access rule denies everything it matches", at: mark)
         }
         let isUnlimited = limit.allowance.values.allSatisfy { if case .unlimited = $0 { true } else { false } }
         if isUnlimited {
-            document.warning("the limit '\(limit.name)' is unlimited for everybody, so it does nothing", at: mark)
+            document.warning("the limit '\(limit.name)' is unlimited for every client, so it does nothing", at: mark)
         }
     }
 
     private func checkSize(_ limit: LimitRule, at mark: Place?) {
         guard limit.algorithm == .slidingLog, let capacity = limit.smallestCapacity, capacity > 100_000 else { return }
         document.warning(
-            "a sliding log keeps 16 bytes for each request in its period, here up to \(capacity) for every key; 'sliding-window' keeps 16 bytes for a key",
+            "'sliding-log' keeps 16 bytes for each request in its period, here up to \(capacity) requests per key; 'sliding-window' keeps 16 bytes per key",
             at: mark)
     }
 
@@ -139,30 +140,30 @@ struct PolicyLint {
                 }
                 if unprotected || policy.limits.isEmpty {
                     document.warning(
-                        "anyone can send any '\(name)', so each new value buys a fresh budget; add 'known' or 'from: trusted_proxies', or a limit with 'key: [address]'",
+                        "anyone can send any '\(name)', so each new value buys a fresh budget; add 'known', 'from: trusted_proxies', or a limit with 'key: [address]'",
                         at: places.client[index])
                 }
             case .header(let name, true, _) where policy.trustedProxies.isEmpty:
                 document.warning(
-                    "'\(name)' is believed from trusted proxies only, but there are no 'trusted_proxies', so it is never used",
+                    "'\(name)' is accepted only from trusted proxies, but the policy has no 'trusted_proxies', so it is never used",
                     at: places.client[index])
             case .address where index < policy.client.count - 1:
                 document.warning(
-                    "an address is always there, so the client sources after it are never asked",
+                    "every request has an address, so the client sources after this one are never used",
                     at: places.client[index])
             default: break
             }
         }
         if case .header(let name)? = policy.tiers?.source, policy.trustedProxies.isEmpty {
             document.warning(
-                "the tier header '\(name)' is believed from trusted proxies only, but there are no 'trusted_proxies', so everybody has the default tier",
+                "the tier header '\(name)' is accepted only from trusted proxies, but the policy has no 'trusted_proxies', so every client has the default tier",
                 at: nil)
         }
     }
 
     private func checkProxies() {
         for range in policy.trustedProxies where range.description.hasSuffix("/0") {
-            document.warning("'\(range)' trusts everybody to say who they are", at: nil)
+            document.warning("'\(range)' trusts everybody, so any client can choose its own address", at: nil)
         }
     }
 

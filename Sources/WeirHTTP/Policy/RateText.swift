@@ -23,7 +23,7 @@ package enum RateText {
         if let unit = units.first(where: { $0.key == name }) { return unit.value }
         let names = units.map(\.key)
         throw ValueError(
-            "unknown unit '\(text)'; units are \(names.joined(separator: ", "))\(Suggestion.text(for: lower, among: names))"
+            "unknown unit '\(text)'; the units are \(names.joined(separator: ", "))\(Suggestion.text(for: lower, among: names))"
         )
     }
 
@@ -36,7 +36,7 @@ package enum RateText {
         for part in text.split(separator: ";", omittingEmptySubsequences: false) {
             let rate = try rate(String(part))
             guard !rates.contains(where: { $0.period == rate.period }) else {
-                throw ValueError("two windows of one limit have the same period")
+                throw ValueError("two windows of one limit can't have the same period")
             }
             rates.append(rate)
         }
@@ -49,7 +49,7 @@ package enum RateText {
     static func rate(_ text: String) throws(ValueError) -> Rate {
         var words = text.split(whereSeparator: \.isWhitespace).map(String.init)
         let example = "write a rate as '20/minute', '20 per 5 minutes' or '20/minute burst 64'"
-        guard !words.isEmpty else { throw ValueError("a rate is missing; \(example)") }
+        guard !words.isEmpty else { throw ValueError("the rate is empty; \(example)") }
         var burst: Int64?
         if words.count >= 2, words[words.count - 2].lowercased() == "burst" {
             burst = try count(words[words.count - 1], "a burst")
@@ -74,7 +74,7 @@ package enum RateText {
         let multiple = period.count == 2 ? try count(String(period[0]), "a period") : 1
         let length = try unit(period[period.count - 1]).multipliedReportingOverflow(by: multiple)
         guard !length.overflow, length.partialValue <= Rate.longestPeriod else {
-            throw ValueError("a period is at most 366 days")
+            throw ValueError("a period can be at most 366 days")
         }
         do {
             return try Rate(number, per: length.partialValue, burst: burst)
