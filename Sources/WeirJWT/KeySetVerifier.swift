@@ -4,26 +4,31 @@ public import WeirHTTP
 import Foundation
 import JWTKit
 
-/// Verifies tokens against a JSON Web Key Set (RFC 7517, 7519), loaded once and kept.
+/// Verifies JSON Web Tokens (RFC 7519) against a JSON Web Key Set (RFC 7517), which is loaded once.
 ///
-/// Each key verifies with the one algorithm that it was loaded for, so a token can't choose another: `none`, or an RSA
-/// public key used as an HMAC secret. A token must name its key (`kid`), unless the set has only one, and must expire.
+/// Each key verifies with only one algorithm, so that a token can't choose `none`, or use an RSA public key as an HMAC
+/// secret. A token must name its key (`kid`) unless the set has only one, and must have an expiry (`exp`).
 public struct KeySetVerifier: TokenVerifier {
     private let keys: [String: any JWTAlgorithm]
     private let issuer: String?
     private let audience: String?
     private let clock: any TickClock
 
-    /// Why a key set can't be used. Fit to be shown.
+    /// The error for a key set that can't be used.
     public struct KeySetError: Error, Sendable, CustomStringConvertible {
+        /// The reason, for the operator. It contains no secret.
         public let description: String
     }
 
+    /// Loads a key set.
+    ///
     /// - Parameters:
-    ///   - json: the key set: RSA, EC, Ed25519 and symmetric (`oct`) keys. Entries of other kinds are passed over.
-    ///   - issuer: what `iss` must be, if anything.
-    ///   - audience: what `aud` must be or hold, if anything.
-    ///   - clock: the time for `exp` and `nbf`.
+    ///   - json: the key set, with RSA, EC, Ed25519 or symmetric (`oct`) keys. Keys of other types are ignored.
+    ///   - issuer: the issuer (`iss`) that tokens must have; nil to accept any.
+    ///   - audience: the audience (`aud`) that tokens must have, perhaps among others; nil to accept any.
+    ///   - clock: the clock for `exp` and `nbf`.
+    /// - Throws: ``KeySetError`` if the text isn't a key set, two keys have the same name, a key is invalid or too
+    ///   short, or no key is left.
     public init(
         json: String, issuer: String? = nil, audience: String? = nil, clock: any TickClock = SystemClock()
     ) async throws(KeySetError) {
@@ -38,11 +43,11 @@ public struct KeySetVerifier: TokenVerifier {
             let name = entry.kid ?? "key \(index + 1)"
             guard let key = try await Self.algorithm(entry, name) else { continue }
             guard keys.updateValue(key, forKey: name) == nil else {
-                throw KeySetError(description: "the key set has two keys of the name '\(name)'")
+                throw KeySetError(description: "the key set has two keys named '\(name)'")
             }
         }
         guard !keys.isEmpty else {
-            throw KeySetError(description: "the key set has no key that can be used: RSA, EC, OKP (Ed25519) or oct")
+            throw KeySetError(description: "the key set has no usable key of type RSA, EC, OKP (Ed25519) or oct")
         }
         self.keys = keys
         self.issuer = issuer
@@ -73,6 +78,7 @@ public struct KeySetVerifier: TokenVerifier {
         }
     }
 
+    /// Returns the key with its algorithm, or nil for a key of an unknown type.
     private static func algorithm(_ entry: Entry, _ name: String) async throws(KeySetError) -> (any JWTAlgorithm)? {
         let collection = JWTKeyCollection()
         let id = JWKIdentifier(string: name)
@@ -102,7 +108,8 @@ public struct KeySetVerifier: TokenVerifier {
         }
     }
 
-    /// Pinned for a key that names none, so that the first token can't choose it.
+    /// Returns the algorithm for a key that doesn't name one. It must be fixed here: otherwise the first token would
+    /// choose it.
     private static func defaultAlgorithm(_ jwk: JWK) -> JWK.Algorithm {
         switch (jwk.keyType, jwk.curve?.rawValue) {
         case (.rsa, _): .rs256
@@ -113,6 +120,11 @@ public struct KeySetVerifier: TokenVerifier {
         }
     }
 
+    /// Returns the claims of a token that are strings or whole numbers, or nil if the token isn't valid.
+    ///
+    /// A token with critical header parameters (`crit`) isn't valid (RFC 7515, 4.1.11).
+    ///
+    /// - Parameter token: the token in compact form, without the scheme `Bearer`.
     public func verify(_ token: String) -> VerifiedToken? {
         let bytes = Array(token.utf8)
         let parts = bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
@@ -134,7 +146,7 @@ public struct KeySetVerifier: TokenVerifier {
         let crit: [String]?
     }
 
-    /// A claim's value as far as it can be used.
+    /// The value of a claim, if it is of a usable type.
     private enum Claim: Decodable {
         case text(String)
         case number(Double)
@@ -163,6 +175,7 @@ public struct KeySetVerifier: TokenVerifier {
         }
     }
 
+    /// Whether the token's times, issuer and audience are valid now (RFC 7519, 4.1).
     private func isInForce(_ claims: [String: Claim]) -> Bool {
         let now = Double(clock.now()) / 1_000_000
         guard case .number(let expiry)? = claims["exp"], now < expiry else { return false }
@@ -182,7 +195,7 @@ public struct KeySetVerifier: TokenVerifier {
         return true
     }
 
-    /// Base64 for URLs, without padding (RFC 7515).
+    /// Decodes Base64url without padding (RFC 7515, 2).
     private static func decode(_ text: some Sequence<UInt8>) -> Data? {
         var base64 = text.map { byte in
             switch byte {
