@@ -11,13 +11,13 @@ import WeirHTTP
 
 struct Demo: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "See Weir at work: the gateway before a small sample ML API. Nothing else is needed."
+        abstract: "Try Weir: run the gateway in front of a small sample ML API. Nothing else is needed."
     )
 
-    @Option(help: "Where the gateway listens.")
+    @Option(help: "The gateway's address.")
     var listen = "127.0.0.1:8080"
 
-    @Option(help: "Where health and metrics are served.")
+    @Option(help: "The address for health checks and metrics.")
     var admin = "127.0.0.1:9090"
 
     func validate() throws {
@@ -50,7 +50,7 @@ struct Demo: AsyncParsableCommand {
         let sample = SampleAPI()
         do {
             try await withThrowingTaskGroup { group in
-                // The API runs beside the gateway, and ends after it has answered everything.
+                // The API must outlive the gateway, which drains its requests at the end.
                 group.addTask { try await sample.run() }
                 let port = await sample.port.value
                 var settings = policy.server
@@ -78,10 +78,10 @@ struct Demo: AsyncParsableCommand {
 
     private static func welcome(gateway: String, admin: String, port: Int) -> String {
         """
-        Weir is in front of a sample ML API (http://127.0.0.1:\(port)), which has no limiter code in it.
-        Each client may make 60 requests a minute, and 10 predictions, counted by the length of "inputs".
+        Weir is running in front of a sample ML API (http://127.0.0.1:\(port)), which does no rate limiting itself.
+        Each client may send 60 requests and get 10 predictions a minute. A request for n "inputs" costs n predictions.
 
-        Try, in another terminal:
+        In another terminal, try:
 
           curl -i http://\(gateway)/models
 
@@ -89,13 +89,13 @@ struct Demo: AsyncParsableCommand {
 
           for i in $(seq 12); do curl -s -o /dev/null -w '%{http_code}\\n' http://\(gateway)/predict -d '{"inputs": ["a"]}'; done; curl -i http://\(gateway)/predict -d '{"inputs": ["a"]}'
 
-        Counters: http://\(admin)/metrics   Stop with Ctrl-C.
+        Metrics are at http://\(admin)/metrics. Press Ctrl-C to stop.
 
         """
     }
 }
 
-/// A small API such as people protect: a model that answers slowly, with nothing about limits in it.
+/// A small API like those that people protect: a slow model, with no code for limits.
 private struct SampleAPI: Service {
     let port = PendingAnswer<Int>()
 
@@ -114,7 +114,7 @@ private struct SampleAPI: Service {
         router.post("predict") { request, context -> Prediction in
             let body = try await request.body.collect(upTo: 1 << 20)
             let inputs = (try? JSONDecoder().decode(Inputs.self, from: Data(body.readableBytesView)))?.inputs ?? [""]
-            // A model takes its time.
+            // A real model takes some time.
             try await Task.sleep(for: .milliseconds(20))
             return Prediction(outputs: inputs.map { Double($0.utf8.count) / 10 })
         }

@@ -2,20 +2,20 @@ import ArgumentParser
 import Foundation
 
 struct Init: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Write a commented weir.yaml to begin with.")
+    static let configuration = CommandConfiguration(abstract: "Write a commented weir.yaml to start from.")
 
-    @Argument(help: "Where to write it.")
+    @Argument(help: "The file to write.")
     var file = "weir.yaml"
 
-    @Option(help: "The API to protect.")
+    @Option(help: "The URL of the API to protect.")
     var upstream = "http://127.0.0.1:8000"
 
-    @Flag(help: "Overwrite a file that is there.")
+    @Flag(help: "Overwrite the file if it exists.")
     var force = false
 
     func run() throws {
         guard force || !FileManager.default.fileExists(atPath: file) else {
-            complain("\(file) is already there; --force overwrites it")
+            complain("\(file) already exists; use --force to overwrite it")
             throw ExitCode.failure
         }
         do {
@@ -24,25 +24,26 @@ struct Init: ParsableCommand {
             complain("\(file) can't be written: \(error.localizedDescription)")
             throw ExitCode.failure
         }
-        print("wrote \(file); now: weir validate \(file) && weir serve --config \(file)")
+        print("wrote \(file); next, run: weir validate \(file) && weir serve --config \(file)")
     }
 
     static func template(upstream: String) -> String {
         """
-        # What Weir enforces. `weir validate` checks this file; docs/policy.md explains every key.
+        # The limits that Weir enforces. Check this file with `weir validate`. docs/policy.md explains every key.
 
         listen: 127.0.0.1:8080           # where clients connect
         upstream: \(upstream)  # the API behind Weir
         admin: 127.0.0.1:9090            # health, readiness and metrics; keep it on loopback
 
-        # If a proxy or load balancer stands before Weir, name its addresses. Only these are believed when they say,
-        # in X-Forwarded-For, who the client is.
+        # If there is a proxy or load balancer in front of Weir, list its addresses. X-Forwarded-For is trusted only
+        # from them.
         # trusted_proxies: [10.0.0.0/8]
 
-        # Who is asking: the first that is present and known wins. Without this, the client is its address.
+        # How to identify clients: the first source that is present and known wins. Without this list, a client is
+        # identified by its address.
         # client:
         #   - header: X-API-Key
-        #     known: {file: keys.txt}    # one key on a line, after a space its tier
+        #     known: {file: keys.txt}    # one key per line, then optionally a space and a tier
         #   - address: {ipv6_prefix: 64}
 
         # tiers:
@@ -53,21 +54,21 @@ struct Init: ParsableCommand {
           - path: /health
 
         limits:
-          - name: per-client             # every client: 60 requests a minute, at most 60 at once
+          - name: per-client             # each client: 60 requests a minute, in bursts of up to 60
             rate: 60/minute
 
-        # - name: predict                # an expensive route: two windows, cost by the batch's length
+        # - name: predict                # an expensive route: two windows, and a batch costs its length
         #   match: {method: POST, path: /predict}
         #   rate: 20/minute burst 64; 2000/hour
         #   cost: {json_length: /inputs, default: 1, max: 64}
 
-        # - name: gpu                    # at most 8 requests in flight, whoever sends them
+        # - name: gpu                    # at most 8 requests in flight, from all clients together
         #   match: {path: "/predict*"}
         #   key: [global]
         #   algorithm: concurrency
         #   limit: 8
 
-        # - name: tighter                # try a limit without denying anybody: watch it in the metrics
+        # - name: tighter                # shadow mode: denies nothing, but shows up in the metrics
         #   rate: 30/minute
         #   mode: shadow
 

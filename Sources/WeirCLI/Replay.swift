@@ -7,23 +7,23 @@ import WeirHTTP
 
 struct Replay: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Try a policy on a log: who would have been limited, when, by which rule.",
+        abstract: "Try a policy on a log: see who would have been limited, when, and by which limit.",
         discussion: """
-            The log's requests are decided on a virtual clock by what `weir serve` decides with. With --decisions, one \
-            line of JSON for each line of the log goes to standard output; the report goes to standard error.
+            Requests are decided by the same code as in `weir serve`, at the times in the log. A report goes to standard \
+            error. With --decisions, standard output gets one line of JSON for each line of the log.
             """
     )
 
-    @Option(help: "The policy to try.")
+    @Option(help: "The policy file to try.")
     var policy = "weir.yaml"
 
-    @Option(help: "The log's format: jsonl, one JSON object on a line.")
+    @Option(help: "The log's format: jsonl is one JSON object per line.")
     var format = Format.jsonl
 
     @Flag(help: "Print each decision as a line of JSON.")
     var decisions = false
 
-    @Argument(help: "The log; - for standard input.")
+    @Argument(help: "The log file, or - for standard input.")
     var log = "-"
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case jsonl }
@@ -39,7 +39,7 @@ struct Replay: AsyncParsableCommand {
         }
         for warning in loaded.warnings { complain(warning.description) }
         if log != "-" {
-            // `readLine` reads standard input, so a file takes its place.
+            // `readLine` reads only standard input, so put the file in its place.
             let file = open(log, O_RDONLY)
             guard file >= 0, dup2(file, 0) == 0 else {
                 complain("\(log) can't be read")
@@ -64,13 +64,14 @@ final class ReplayClock: TickClock {
 
     func now() -> Timestamp { time.load(ordering: .relaxed) }
 
-    /// Moves to an instant; a line that goes back in time is decided at the latest time seen.
+    /// Moves to an instant, in microseconds. The clock never goes back: an earlier line is decided at the latest time
+    /// so far.
     func advance(to instant: Timestamp) {
         time.store(max(instant, now()), ordering: .relaxed)
     }
 }
 
-/// Says on a terminal how far a long replay has come.
+/// Shows the progress of a long replay if standard error is a terminal.
 struct ReplayProgress {
     private let isShown = isatty(2) == 1
     private var lines = 0
@@ -87,12 +88,12 @@ struct ReplayProgress {
     }
 }
 
-/// Takes the lines of a log, one after another, through a ``RequestLimiter``.
+/// Decides the requests of a log, line by line, with a ``RequestLimiter``.
 struct Replayer {
     private let loaded: LoadedPolicy
     private let clock: ReplayClock
     private var limiter: RequestLimiter?
-    /// Requests in flight, by the time at which they end; they hold permits until then.
+    /// A heap of the requests in flight, with the earliest end first. They hold permits until they end.
     private var inFlight: [(end: Timestamp, request: LimitedRequest)] = []
     private var spare: [LimitedRequest] = []
     private(set) var report = ReplayReport()
@@ -102,7 +103,9 @@ struct Replayer {
         self.clock = clock
     }
 
-    /// Decides one line. Returns the line to print.
+    /// Decides one line. Returns the line of JSON to print.
+    ///
+    /// - Throws: ``PolicyError`` at the first line, if the policy can't be used.
     mutating func decide(_ text: String) throws -> String {
         let line: ReplayLine
         do {
@@ -127,7 +130,8 @@ struct Replayer {
         return ReplayAnswer(verdict, request, limiter).json
     }
 
-    /// A log has no bodies, so costs from them are their defaults; the memory store always answers at once.
+    /// Finishes a decision. A log has no bodies, so a cost from one is its default. Nothing is pending, because the
+    /// memory store answers at once.
     private func finish(_ step: LimitedRequest.Step, _ request: LimitedRequest) -> LimitedRequest.Verdict {
         switch step {
         case .verdict(let verdict): verdict
@@ -136,20 +140,20 @@ struct Replayer {
         }
     }
 
-    /// Made at the first line, because warm-up counts from the start.
+    /// Returns the limiter. It is created at the first line's time, from which warm-up is counted.
     private mutating func makeLimiter() throws -> RequestLimiter {
         if let limiter { return limiter }
         let limiter = try RequestLimiter(
             policy: loaded.policy, store: loaded.policy.makeMemoryStore(clock: clock), verifier: loaded.verifier,
             lookup: NobodyKnown(), clock: clock)
-        // There is no upstream to ask, so what waits for one is taken as ready.
+        // A replay has no upstream to ask, so end warm-up as if the upstream were ready.
         for check in limiter.readinessChecks { check.warmUp.finish() }
         self.limiter = limiter
         return limiter
     }
 
     private mutating func hold(_ request: LimitedRequest, until end: Timestamp) {
-        // A heap, earliest first.
+        // Sift the request up the heap.
         inFlight.append((end, request))
         var child = inFlight.count - 1
         while child > 0, inFlight[child].end < inFlight[(child - 1) / 2].end {
@@ -158,7 +162,7 @@ struct Replayer {
         }
     }
 
-    /// Ends the requests whose time is over, each at its own instant.
+    /// Ends the requests that end by `time` or by now, each at its own instant.
     private mutating func endRequests(before time: Timestamp) {
         while let first = inFlight.first, first.end <= max(time, clock.now()) {
             clock.advance(to: first.end)
@@ -179,7 +183,7 @@ struct Replayer {
     }
 }
 
-/// A log is replayed without the server that knows the clients; a line says its `tier` itself.
+/// Knows no client: a replay doesn't ask Redis. A line of the log can name its tier.
 private struct NobodyKnown: TierLookup {
     func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
         .decided(.unknown)

@@ -1,8 +1,9 @@
 import Weir
 import WeirHTTP
 
-/// What a decision looks like as a line of JSON. Times are exact decimal seconds.
+/// A decision as a line of JSON. Times are exact decimal seconds.
 struct ReplayAnswer {
+    /// The line, without a line feed.
     let json: String
 
     init(_ verdict: LimitedRequest.Verdict, _ request: LimitedRequest, _ limiter: RequestLimiter) {
@@ -23,6 +24,7 @@ struct ReplayAnswer {
             + ", \"limited_by\": \(name.map { "\"\($0)\"" } ?? "null")}"
     }
 
+    /// Writes microseconds as decimal seconds without trailing zeros, and nil as `null`.
     static func seconds(_ ticks: Ticks?) -> String {
         guard let ticks else { return "null" }
         let (whole, rest) = ticks.quotientAndRemainder(dividingBy: 1_000_000)

@@ -2,20 +2,25 @@ import Foundation
 import Weir
 import WeirHTTP
 
-/// One request of a JSON log.
+/// A request in a JSON log.
 struct ReplayLine: LimitableRequest {
-    /// Why a line can't be decided.
+    /// The error for a line that can't be decided.
     struct Broken: Error {
+        /// The reason, for the user.
         let reason: String
     }
 
+    /// The time of the request, in microseconds.
     var time: Timestamp
     var method = "GET"
     var target = "/"
     var headers: [(name: String, value: String)] = []
     var address = IPAddress("127.0.0.1").unsafelyUnwrapped
+    /// The cost, in place of the policy's; nil for the policy's.
     var cost: Int64?
+    /// How long the request is in flight, in microseconds.
     var duration: Timestamp = 0
+    /// The client's tier, in place of the policy's; nil for the policy's.
     var tier: String?
 
     var host: String? { headers.first { $0.name == "host" }?.value }
@@ -25,7 +30,7 @@ struct ReplayLine: LimitableRequest {
         for header in headers where header.name == name { body(header.value) }
     }
 
-    /// The fields that are text; numbers are read as they are written, never as doubles.
+    /// The text fields. Numbers are read separately, since a decoder would read them as doubles.
     private struct Fields: Decodable {
         var method: String?
         var path: String?
@@ -33,7 +38,7 @@ struct ReplayLine: LimitableRequest {
         var address: String?
         var tier: String?
 
-        /// A header's value, or the values of its lines.
+        /// A header with one value, or with several in the order of its lines.
         enum Values: Decodable {
             case one(String)
             case several([String])
@@ -56,6 +61,9 @@ struct ReplayLine: LimitableRequest {
         }
     }
 
+    /// Reads a line of the log.
+    ///
+    /// - Throws: ``Broken`` if the line isn't a JSON object, has no `time`, or has an invalid field.
     init(_ text: String) throws(Broken) {
         let numbers: JSONNumbers
         do {
@@ -76,7 +84,7 @@ struct ReplayLine: LimitableRequest {
         do {
             fields = try JSONDecoder().decode(Fields.self, from: Data(text.utf8))
         } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-            throw Broken(reason: "'\(context.codingPath.first?.stringValue ?? "line")' is not of the right type")
+            throw Broken(reason: "'\(context.codingPath.first?.stringValue ?? "line")' has the wrong type")
         } catch {
             throw Broken(reason: "the line is not a JSON object")
         }
@@ -92,7 +100,7 @@ struct ReplayLine: LimitableRequest {
         }
     }
 
-    /// Seconds as written, in microseconds; further digits are cut off.
+    /// Converts decimal seconds to microseconds. Cuts off further digits.
     private static func ticks(_ text: String, _ name: String) throws(Broken) -> Timestamp {
         guard let value = scaledInteger(text, places: 6, exactly: false), (0...Int128(Timestamp.latest)).contains(value)
         else {
@@ -101,7 +109,10 @@ struct ReplayLine: LimitableRequest {
         return Timestamp(value)
     }
 
-    /// A JSON number times 10^places, without its fraction; nil when it is far out of range or, with `exactly`, has one.
+    /// Multiplies a JSON number by 10^places and cuts off its fraction.
+    ///
+    /// - Parameter exactly: whether to return nil for a number with a fraction.
+    /// - Returns: nil also for a number far out of range.
     static func scaledInteger(_ text: String, places: Int, exactly: Bool) -> Int128? {
         var mantissa = text.lowercased()[...]
         var exponent = places

@@ -1,18 +1,25 @@
 import Weir
 import WeirHTTP
 
-/// Who would have been limited, when, by which rule.
+/// The summary of a replay: who would have been limited, when, and by which limit.
 struct ReplayReport: CustomStringConvertible {
+    /// The number of lines that couldn't be read.
     var broken = 0
     private var lines = 0
     private var allowed = 0
     private var delayed = 0
+    /// The number of requests that were not forwarded, by their status.
     private var refused: [Int: Int] = [:]
+    /// For each limit, its denials, its would-be denials in shadow mode, and the time of the first of either.
     private var limits: [String: (denied: Int, shadow: Int, first: Timestamp)] = [:]
-    /// Denials by address. Kept to so many, so that a log of an attack doesn't fill the memory.
+    /// The number of denials by address, for the first ``mostClients`` addresses that were denied.
     private var clients: [IPAddress: Int] = [:]
+    /// Bounds the memory that the log of an attack can take.
     private static let mostClients = 100_000
 
+    /// Adds a decision.
+    ///
+    /// - Parameter now: the time of the decision, in microseconds.
     mutating func count(
         _ line: ReplayLine, verdict: LimitedRequest.Verdict, request: LimitedRequest, limiter: RequestLimiter,
         at now: Timestamp

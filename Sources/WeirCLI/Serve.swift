@@ -10,17 +10,18 @@ import WeirRedis
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Protect an API: decide each request by a policy, and forward those that pass.",
+        abstract: "Protect an API: check each request against a policy, and forward those that pass.",
         discussion: """
             WEIR_LISTEN, WEIR_UPSTREAM, WEIR_ADMIN, WEIR_THREADS and WEIR_STORE, in the environment or in .env, override \
-            the policy. WEIR_KEY_SECRET is the secret by which keys are hashed in a shared store. SIGHUP or a change of the file reloads the policy; SIGTERM answers what is under way and ends.
+            the policy. WEIR_KEY_SECRET is the secret with which keys are hashed in a shared store. SIGHUP or a change \
+            of the file reloads the policy. SIGTERM finishes the requests in progress, then exits.
             """
     )
 
-    @Option(help: "The policy.")
+    @Option(help: "The policy file.")
     var config = "weir.yaml"
 
-    @Flag(help: "Do not start while the store can't be reached.")
+    @Flag(help: "Exit if the shared store can't be reached at startup.")
     var requireStore = false
 
     func run() async throws {
@@ -51,14 +52,15 @@ struct Serve: AsyncParsableCommand {
     }
 }
 
-/// The gateway with its services, as `serve` and `demo` run it.
+/// The gateway and its services, as run by `serve` and `demo`.
 struct GatewayServer {
     let settings: ServerSettings
     let limiter: RequestLimiter
     private let store: RedisStore?
     private let log = LineWriter(descriptor: 2)
 
-    /// - Parameter store: where to count; memory when nil.
+    /// - Parameter store: the store for counters, or nil to keep them in memory.
+    /// - Throws: ``PolicyError`` if the policy can't be used.
     init(
         policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings, store: RedisStore? = nil
     ) throws {
@@ -70,9 +72,11 @@ struct GatewayServer {
     /// Runs until SIGTERM or SIGINT.
     ///
     /// - Parameters:
-    ///   - path: the policy's file, read again when it changes; nil when there is none.
-    ///   - beside: services that run beside the gateway.
-    ///   - onListening: called with the gateway's address and the admin's, when both accept connections.
+    ///   - path: the policy file, which is reloaded when it changes; nil if there is none.
+    ///   - environment: the variables for a reloaded policy.
+    ///   - beside: services to run alongside the gateway.
+    ///   - onListening: called once both ports accept connections, with the addresses of the gateway and, if there is
+    ///     one, of the admin port.
     func run(
         watching path: String?, environment: [String: String], beside: [any Service] = [],
         onListening: @escaping @Sendable (_ gateway: String, _ admin: String?) -> Void
@@ -116,7 +120,7 @@ struct GatewayServer {
     }
 }
 
-/// Waits until both ports are open before it says so.
+/// Calls a closure once all ports are open.
 final class Listening: Sendable {
     private struct State {
         var gateway: String?

@@ -2,9 +2,9 @@ import Configuration
 import Foundation
 import WeirHTTP
 
-/// Settings from the environment and `.env`, which override the policy's: `WEIR_LISTEN`, `WEIR_UPSTREAM`, …
+/// Settings from the environment and `.env` that override the policy's, such as `WEIR_LISTEN` and `WEIR_UPSTREAM`.
 enum Settings {
-    /// The process's environment, and beneath it what `.env` in this folder says.
+    /// Returns the process's environment, with variables from `.env` in the working directory where it has none.
     static func environment() async throws -> [String: String] {
         var environment = ProcessInfo.processInfo.environment
         guard let text = try? String(contentsOfFile: ".env", encoding: .utf8) else { return environment }
@@ -17,6 +17,7 @@ enum Settings {
         return environment
     }
 
+    /// Returns a value without surrounding blanks and quotes.
     private static func unquoted(_ text: Substring) -> String {
         let value = text.trimmingCharacters(in: .whitespaces)
         for quote in ["\"", "'"] where value.count > 1 && value.hasPrefix(quote) && value.hasSuffix(quote) {
@@ -25,12 +26,14 @@ enum Settings {
         return value
     }
 
-    /// What is wrong with a variable.
+    /// The error for an invalid variable.
     struct Failure: Error, CustomStringConvertible {
         let description: String
     }
 
-    /// Puts the environment's settings over the policy's.
+    /// Overrides the policy's settings with those of the environment. Empty variables count as unset.
+    ///
+    /// - Throws: ``Failure`` if a variable is invalid.
     static func apply(_ environment: [String: String], to server: inout ServerSettings) throws {
         let provider = EnvironmentVariablesProvider(environmentVariables: environment)
         let settings = ConfigReader(provider: provider).scoped(to: "weir")

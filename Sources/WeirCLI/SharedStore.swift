@@ -4,14 +4,20 @@ import WeirServer
 import WeirHTTP
 import WeirRedis
 
-/// Opens the store that the settings name.
+/// Connects to the shared store in the settings.
 enum SharedStore {
-    /// How long a start waits for the store, in microseconds.
+    /// The longest time that a start waits for the store, in microseconds.
     private static let patience: Int64 = 3_000_000
 
-    /// - Parameter isRequired: whether a store that can't be reached is an error; else Weir starts without it, and goes on
-    ///   trying.
-    /// - Returns: nil when counters lie in memory.
+    /// Connects to the store.
+    ///
+    /// - Parameters:
+    ///   - settings: the server's settings, which hold the store's URL.
+    ///   - environment: the environment, for the secret `WEIR_KEY_SECRET`.
+    ///   - isRequired: whether it is an error if the store can't be reached. Otherwise Weir starts without it and keeps
+    ///     trying to connect.
+    /// - Returns: the store, or nil if counters are kept in memory.
+    /// - Throws: ``Settings/Failure`` if the URL or the secret is invalid, or if a required store can't be reached.
     static func open(
         _ settings: ServerSettings, _ environment: [String: String], isRequired: Bool
     ) async throws -> RedisStore? {
@@ -41,7 +47,7 @@ enum SharedStore {
                 store.close()
                 throw Settings.Failure(description: message)
             }
-            complain("weir: \(message); starting without it, as 'on_store_failure' says, and trying again")
+            complain("weir: \(message); starting without it, with 'on_store_failure' in effect, and trying again")
         }
         return store
     }

@@ -6,14 +6,14 @@ import WeirRedis
 
 struct Validate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Check a policy and say what is wrong with it.",
-        discussion: "Exits with 0 when the policy can be used, with 2 when it has errors (or warnings, with --strict)."
+        abstract: "Check a policy and report its errors and warnings.",
+        discussion: "Exits with 0 if the policy can be used, and with 2 if it has errors or, with --strict, warnings."
     )
 
-    @Argument(help: "The policy.")
+    @Argument(help: "The policy file.")
     var file = "weir.yaml"
 
-    @Flag(help: "Count warnings as errors.")
+    @Flag(help: "Treat warnings as errors.")
     var strict = false
 
     func run() async throws {

@@ -7,17 +7,17 @@ struct WeirCommand: AsyncParsableCommand {
         commandName: "weir",
         abstract: "Rate limiting for HTTP APIs.",
         discussion: """
-            Exit codes: 0 for success, 1 when something failed, 2 when a policy has errors, 64 for a wrong command line.
+            Exit codes: 0 for success, 1 for a failure, 2 for a policy with errors, 64 for an invalid command line.
             """,
         version: "0.1.0",
         subcommands: [Serve.self, Demo.self, Init.self, Validate.self, Replay.self]
     )
 }
 
-/// What a command ends with when a policy has errors.
+/// The exit code of a command whose policy has errors.
 let policyErrorCode = ExitCode(2)
 
-/// Writes lines to standard error.
+/// Writes a message and a line feed to standard error.
 func complain(_ message: String) {
     FileHandle.standardError.write(Data((message + "\n").utf8))
 }

@@ -23,7 +23,7 @@ extension EndToEnd {
             #expect(validated.output.contains("weir.yaml: ok, 1 limit"))
             let again = try await weir("init")
             #expect(again.code == 1)
-            #expect(again.output.contains("already there"))
+            #expect(again.output.contains("already exists"))
             let python = packageFolder.appending(path: ".build/venv/bin/python").path
             let schema = packageFolder.appending(path: "docs/weir.schema.json").path
             let program =

@@ -94,7 +94,7 @@ extension EndToEnd {
             #expect(!required.log.contains("hunter2"))
             let optional = try Program(Weir.binary, ["serve"], in: folder, environment: store)
             try await until("it starts without: \(optional.log)") { optional.log.contains("listening") }
-            #expect(optional.log.contains("starting without it, as 'on_store_failure' says, and trying again"))
+            #expect(optional.log.contains("starting without it, with 'on_store_failure' in effect, and trying again"))
             // It is there later: then its limits are shared.
             optional.signal(SIGTERM)
             #expect(try await optional.wait() == 0)
