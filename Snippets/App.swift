@@ -1,4 +1,4 @@
-// A Hummingbird app with a policy from a file, a limit in code, and a check at start.
+// A Hummingbird app with a policy from a file, a limit in code, and a check at startup.
 
 import Hummingbird
 import WeirHummingbird

@@ -1,21 +1,21 @@
-// Limiting anything: mails, outgoing calls, jobs.
+// Limits for anything: mail, outgoing calls, jobs.
 
 import Weir
 
 let limiter = Limiter(try Limit("mail", .perMinute(20)))
 
 // snippet.decide
-// At once, yes or no.
+// Decide at once.
 let decision = limiter.decide("alice")
 if decision.allowed {
-    print("sent; \(decision.remaining) more would pass now")
+    print("sent; \(decision.remaining) more are allowed now")
 } else if let wait = decision.retryAfter {
     print("try again in \(wait / 1_000_000) s")
 }
 // snippet.end
 
 // snippet.acquire
-// Waits in line for its turn, for ten seconds at most.
+// Wait in line, for at most ten seconds.
 do {
     try await limiter.acquire("alice", within: 10_000_000)
     print("sent")
@@ -25,7 +25,7 @@ do {
 // snippet.end
 
 // snippet.permits
-// No more than four at a time.
+// Allow at most four uploads at a time.
 let uploads = Limiter(try Limit("uploads", concurrency: 4))
 try await uploads.withPermit("to the archive") {
     print("uploading")

@@ -1,31 +1,31 @@
-// A request's way through a policy, without a server.
+// How a request passes through a policy, without a server.
 
 import HTTPTypes
 import Weir
 import WeirHTTP
 
 // snippet.policy
-// A policy in code. One in a file is `.file("weir.yaml")`, which may say everything that this can.
+// A policy in code. To read one from a file, use `.file("weir.yaml")`.
 var predict = LimitRule("predict", try .perMinute(20), try .perHour(500))
 predict.match = try Match("POST", paths: "/predict")
 let limiter = try RequestLimiter(policy: try Policy(limits: [predict]))
 // snippet.end
 
-/// Stands for a server's own way to answer.
+/// Stands in for your server's way to send a response.
 func answer(_ status: Int, _ headers: HTTPFields, _ body: String) {
     print(status, headers, body)
 }
 
 // snippet.request
 func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
-    // One object may serve one request after another, and then allocates nothing.
+    // Reuse the object for later requests to avoid allocations.
     let request = LimitedRequest(limiter)
     var step = request.begin(HTTPTypesRequest(head), on: limiter, peer: peer)
     var verdict: LimitedRequest.Verdict?
     while verdict == nil {
         switch step {
         case .verdict(let reached): verdict = reached
-        // Only where costs are in bodies, or counters or clients in Redis.
+        // These steps occur only if a cost is in the body, or if counters or clients are in Redis.
         case .needsBody: step = request.resume(body: .bytes(body))
         case .pending(let answer): verdict = request.resume(decisions: await answer.value)
         case .needsLookup(let answer):
@@ -46,7 +46,7 @@ func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
         request.finish(isComplete: false)
     case .pass?, nil:
         answer(200, headers, "predicted")
-        // Frees permits, and settles what is known only now.
+        // Release permits, and settle costs that depend on the response.
         request.finish(isComplete: true)
     }
 }

@@ -1,4 +1,4 @@
-// Limiting what several processes do together: calls to somebody else's API.
+// A limit shared by several processes, for calls to a third-party API.
 
 import Weir
 import WeirRedis
