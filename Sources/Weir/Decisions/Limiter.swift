@@ -100,12 +100,3 @@ public struct Limiter: Sendable {
         return isReset
     }
 }
-
-extension Rate {
-    /// `count` units a second, with a burst of as many.
-    public static func perSecond(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 1_000_000) }
-    /// `count` units a minute, with a burst of as many.
-    public static func perMinute(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 60_000_000) }
-    /// `count` units an hour, with a burst of as many.
-    public static func perHour(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 3_600_000_000) }
-}

@@ -52,11 +52,11 @@ public struct Rate: Sendable, Hashable {
     }
 }
 
-/// Why a limit can't be made of the numbers it was given. The message is fit to be shown.
-public struct LimitError: Error, Sendable, Hashable, CustomStringConvertible {
-    public let description: String
-
-    package init(_ description: String) {
-        self.description = description
-    }
+extension Rate {
+    /// `count` units a second, with a burst of as many.
+    public static func perSecond(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 1_000_000) }
+    /// `count` units a minute, with a burst of as many.
+    public static func perMinute(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 60_000_000) }
+    /// `count` units an hour, with a burst of as many.
+    public static func perHour(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 3_600_000_000) }
 }

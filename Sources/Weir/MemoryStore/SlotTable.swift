@@ -6,13 +6,6 @@
     import Darwin
 #endif
 
-/// A fingerprint of a key, and its state.
-struct Slot {
-    /// 0 marks an empty slot.
-    var fingerprint: UInt64
-    var cell: Cell
-}
-
 /// An open-addressed table of 24-byte slots: linear probing, removal by moving back what follows, and
 /// sizes that grow by a quarter, so that a key costs at most 24 / 0.64 bytes.
 ///

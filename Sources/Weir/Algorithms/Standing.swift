@@ -1,0 +1,5 @@
+/// What is left of a limit.
+struct Standing: Equatable {
+    var remaining: Int64
+    var resetAfter: Ticks?
+}

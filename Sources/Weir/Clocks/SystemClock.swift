@@ -1,0 +1,22 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// The system's wall clock.
+public struct SystemClock: TickClock {
+    public init() {}
+
+    public func now() -> Timestamp {
+        Self.microseconds(of: CLOCK_REALTIME)
+    }
+
+    static func microseconds(of clock: clockid_t) -> Timestamp {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return Timestamp(time.tv_sec) &* 1_000_000 &+ Timestamp(time.tv_nsec) / 1000
+    }
+}

@@ -1,0 +1,9 @@
+/// Where a fixed window begins.
+public struct WindowAlignment: Sendable, Hashable {
+    let startsAtFirstRequest: Bool
+
+    /// At multiples of the period since the Unix epoch.
+    public static let epoch = WindowAlignment(startsAtFirstRequest: false)
+    /// At the key's first charged request.
+    public static let firstRequest = WindowAlignment(startsAtFirstRequest: true)
+}

@@ -1,0 +1,6 @@
+/// A fingerprint of a key, and its state.
+struct Slot {
+    /// 0 marks an empty slot.
+    var fingerprint: UInt64
+    var cell: Cell
+}
