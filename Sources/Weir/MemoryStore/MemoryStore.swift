@@ -11,8 +11,8 @@ import Synchronization
 /// a budget are 3 in a million.
 public final class MemoryStore: Store, @unchecked Sendable {
     // Sendable, because a segment is touched only while its lock is held; the pointer never changes.
-    private let segments: SegmentMemory
-    private let mask: UInt64
+    let segments: SegmentMemory
+    let mask: UInt64
     let clock: any TickClock
     /// Whether to read the system's clock without asking who `clock` is.
     private let usesSystemClock: Bool
@@ -21,11 +21,11 @@ public final class MemoryStore: Store, @unchecked Sendable {
     /// The most keys held, apart from one shared key for each limit.
     public let capacity: Int
 
-    private let counters = Counters()
+    let counters = Counters()
 
     /// Apart from the store itself, because every decision reads the store, and would wait for its cache line each
     /// time another thread counts.
-    private final class Counters: Sendable {
+    final class Counters: Sendable {
         let held = Atomic<Int>(0)
         let dropped = Atomic<UInt64>(0)
         let shared = Atomic<UInt64>(0)
@@ -209,64 +209,6 @@ public final class MemoryStore: Store, @unchecked Sendable {
         }
     }
 
-    // MARK: Adjusting
-
-    public func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
-        .decided(applyNow(adjustment))
-    }
-
-    /// Applies a change at once. Returns whether anything was changed.
-    @discardableResult
-    public func applyNow(_ adjustment: Adjustment) -> Bool {
-        switch adjustment {
-        case .refund(let charge, let receipt):
-            let fingerprint =
-                receipt.isShared ? Self.sharedFingerprint(of: charge.key) : Self.fingerprint(of: charge.key)
-            return refund(charge, receipt.withoutMark, fingerprint)
-        case .debit(let charge):
-            let debit = Debit(cost: charge.cost)
-            let own = withLocked(Self.fingerprint(of: charge.key)) { segment, fingerprint, now in
-                visit(segment, fingerprint, charge.numbers, at: now, debit)
-            }
-            if let own { return own }
-            return withLocked(Self.sharedFingerprint(of: charge.key)) { segment, fingerprint, now in
-                visit(segment, fingerprint, charge.numbers, at: now, evenIfFull: true, debit) ?? false
-            }
-        case .reset(let numbers, let key):
-            return withLocked(Self.fingerprint(of: key)) { segment, fingerprint, now in
-                let sequence = segment.pointee.sequence
-                segment.pointee.annexed().receipts.voidAll(of: fingerprint, upTo: sequence)
-                guard let index = segment.pointee.table.find(fingerprint) else { return false }
-                // To visit a key that is there moves none.
-                let wasUsed = visit(segment, fingerprint, numbers, at: now, IsUsed(count: numbers.count)) ?? false
-                segment.pointee.remove(at: index)
-                counters.held.wrappingSubtract(1, ordering: .relaxed)
-                return wasUsed
-            }
-        }
-    }
-
-    private func refund(_ charge: Charge, _ receipt: Receipt, _ fingerprint: UInt64) -> Bool {
-        withLocked(fingerprint) { segment, fingerprint, now in
-            // Spent even if there is nothing to give back, else it could take from what others are charged later.
-            let isOnce =
-                charge.numbers.algorithm == .concurrency
-                || segment.pointee.annexed().receipts.spend(receipt.sequence, of: fingerprint)
-            guard isOnce, segment.pointee.table.find(fingerprint) != nil else { return false }
-            return visit(segment, fingerprint, charge.numbers, at: now, Refund(cost: charge.cost, receipt: receipt))
-                ?? false
-        }
-    }
-
-    private func withLocked<Result>(
-        _ fingerprint: UInt64, _ body: (UnsafeMutablePointer<Segment>, UInt64, Timestamp) -> Result
-    ) -> Result {
-        let segment = segment(of: fingerprint)
-        segments.lock(of: segment).pointee.lock()
-        defer { segments.lock(of: segment).pointee.unlock() }
-        return body(segment, fingerprint, now())
-    }
-
     // MARK: Finding and keeping
 
     /// Read while the lock is held, so that the times of one key never go back while the clock doesn't; but for one small
@@ -277,25 +219,25 @@ public final class MemoryStore: Store, @unchecked Sendable {
     }
 
     @inline(__always)
-    private static func fingerprint(of key: Key) -> UInt64 {
+    static func fingerprint(of key: Key) -> UInt64 {
         // 0 marks an empty slot.
         key.low == 0 ? 1 : key.low
     }
 
-    private static func sharedFingerprint(of key: Key) -> UInt64 {
+    static func sharedFingerprint(of key: Key) -> UInt64 {
         // `high` is the limit's seed, which is secret and the same for all of the limit's keys.
         let product = (key.high | 1).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
         return (product.high ^ product.low) | 1
     }
 
     @inline(__always)
-    private func segment(of fingerprint: UInt64) -> UnsafeMutablePointer<Segment> {
+    func segment(of fingerprint: UInt64) -> UnsafeMutablePointer<Segment> {
         segments[Int(truncatingIfNeeded: fingerprint & mask)]
     }
 
     /// Lets a visitor see and change a key's settled state. Returns nil when the key is new and there is no room.
     @inline(__always)
-    private func visit<Visitor: StateVisitor>(
+    func visit<Visitor: StateVisitor>(
         _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ numbers: LimitNumbers, at now: Timestamp,
         evenIfFull: Bool = false, _ visitor: Visitor
     ) -> Visitor.Output? {
@@ -355,89 +297,5 @@ public final class MemoryStore: Store, @unchecked Sendable {
         segment.pointee.table.insert(fingerprint, cell)
         counters.held.wrappingAdd(1 - recovered, ordering: .relaxed)
         if recovered > 0 { counters.dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed) }
-    }
-
-    // MARK: Staying bounded
-
-    /// Every 64th call looks at 64 slots, so that the keys of quiet clients go without a sweep of all.
-    private static let sweepMask: UInt64 = 63
-
-    private func paceSweeper(_ segment: UnsafeMutablePointer<Segment>, at now: Timestamp) {
-        if segment.pointee.sequence & Self.sweepMask == 0 { sweep(segment, 64, at: now) }
-    }
-
-    @inline(never)
-    @discardableResult
-    private func sweep(_ segment: UnsafeMutablePointer<Segment>, _ slots: Int, at now: Timestamp) -> Int {
-        let recovered = segment.pointee.sweep(slots, at: now)
-        if recovered > 0 {
-            counters.held.wrappingSubtract(recovered, ordering: .relaxed)
-            counters.dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed)
-        }
-        return recovered
-    }
-
-    /// When the table is full: looks for keys that have recovered, in this segment and then in others, at up to
-    /// 4,096 slots. Returns whether there is room now.
-    @inline(never)
-    private func dropRecovered(near segment: UnsafeMutablePointer<Segment>, at now: Timestamp) -> Bool {
-        var slots = 4096
-        var recovered = sweep(segment, slots, at: now)
-        slots -= segment.pointee.table.size
-        for _ in 0..<segments.count where recovered == 0 && slots > 0 {
-            let other = nextInHand()
-            // Another's lock is only tried: waiting for it while holding one could wait for ever.
-            guard other != segment, segments.lock(of: other).pointee.tryLock() else { continue }
-            recovered += sweep(other, slots, at: now)
-            slots -= max(1, other.pointee.table.size)
-            segments.lock(of: other).pointee.unlock()
-        }
-        return recovered > 0 && counters.held.load(ordering: .relaxed) < capacity
-    }
-
-    private func nextInHand() -> UnsafeMutablePointer<Segment> {
-        segment(of: UInt64(truncatingIfNeeded: counters.hand.wrappingAdd(1, ordering: .relaxed).oldValue))
-    }
-
-    /// Drops what has recovered in some segments and gives back their memory, going on where the last call ended.
-    ///
-    /// A server calls this from a timer, so that memory is given back after an attack even when
-    /// nobody calls; each segment is locked for some microseconds.
-    public func maintain(segments count: Int = 16) {
-        for _ in 0..<max(0, min(count, segments.count)) {
-            let segment = nextInHand()
-            segments.lock(of: segment).pointee.lock()
-            sweep(segment, segment.pointee.table.size, at: now())
-            segments.lock(of: segment).pointee.unlock()
-        }
-    }
-
-    /// What the store holds. A snapshot while others write: each number is right, their sum may be a moment old.
-    public struct Statistics: Sendable, Hashable {
-        /// Keys held now.
-        public var keys: Int
-        /// Keys dropped since the start because they had recovered.
-        public var dropped: UInt64
-        /// Decisions made on a shared budget because there was no room for the key.
-        public var shared: UInt64
-    }
-
-    /// The memory of all tables, in bytes.
-    public var bytes: Int {
-        var sum = segments.bytes
-        for index in 0..<segments.count {
-            segments.lock(of: segments[index]).pointee.lock()
-            sum += segments[index].pointee.table.bytes
-            segments.lock(of: segments[index]).pointee.unlock()
-        }
-        return sum
-    }
-
-    public var statistics: Statistics {
-        Statistics(
-            keys: counters.held.load(ordering: .relaxed),
-            dropped: counters.dropped.load(ordering: .relaxed),
-            shared: counters.shared.load(ordering: .relaxed)
-        )
     }
 }

@@ -1,0 +1,32 @@
+import Synchronization
+
+extension MemoryStore {
+    /// What the store holds. A snapshot while others write: each number is right, their sum may be a moment old.
+    public struct Statistics: Sendable, Hashable {
+        /// Keys held now.
+        public var keys: Int
+        /// Keys dropped since the start because they had recovered.
+        public var dropped: UInt64
+        /// Decisions made on a shared budget because there was no room for the key.
+        public var shared: UInt64
+    }
+
+    public var statistics: Statistics {
+        Statistics(
+            keys: counters.held.load(ordering: .relaxed),
+            dropped: counters.dropped.load(ordering: .relaxed),
+            shared: counters.shared.load(ordering: .relaxed)
+        )
+    }
+
+    /// The memory of all tables, in bytes.
+    public var bytes: Int {
+        var sum = segments.bytes
+        for index in 0..<segments.count {
+            segments.lock(of: segments[index]).pointee.lock()
+            sum += segments[index].pointee.table.bytes
+            segments.lock(of: segments[index]).pointee.unlock()
+        }
+        return sum
+    }
+}

@@ -1,0 +1,57 @@
+import Synchronization
+
+extension MemoryStore {
+    /// Every 64th call looks at 64 slots, so that the keys of quiet clients go without a sweep of all.
+    static let sweepMask: UInt64 = 63
+
+    @inline(__always)
+    func paceSweeper(_ segment: UnsafeMutablePointer<Segment>, at now: Timestamp) {
+        if segment.pointee.sequence & Self.sweepMask == 0 { sweep(segment, 64, at: now) }
+    }
+
+    @inline(never)
+    @discardableResult
+    private func sweep(_ segment: UnsafeMutablePointer<Segment>, _ slots: Int, at now: Timestamp) -> Int {
+        let recovered = segment.pointee.sweep(slots, at: now)
+        if recovered > 0 {
+            counters.held.wrappingSubtract(recovered, ordering: .relaxed)
+            counters.dropped.wrappingAdd(UInt64(recovered), ordering: .relaxed)
+        }
+        return recovered
+    }
+
+    /// When the table is full: looks for keys that have recovered, in this segment and then in others, at up to
+    /// 4,096 slots. Returns whether there is room now.
+    @inline(never)
+    func dropRecovered(near segment: UnsafeMutablePointer<Segment>, at now: Timestamp) -> Bool {
+        var slots = 4096
+        var recovered = sweep(segment, slots, at: now)
+        slots -= segment.pointee.table.size
+        for _ in 0..<segments.count where recovered == 0 && slots > 0 {
+            let other = nextInHand()
+            // Another's lock is only tried: waiting for it while holding one could wait for ever.
+            guard other != segment, segments.lock(of: other).pointee.tryLock() else { continue }
+            recovered += sweep(other, slots, at: now)
+            slots -= max(1, other.pointee.table.size)
+            segments.lock(of: other).pointee.unlock()
+        }
+        return recovered > 0 && counters.held.load(ordering: .relaxed) < capacity
+    }
+
+    private func nextInHand() -> UnsafeMutablePointer<Segment> {
+        segment(of: UInt64(truncatingIfNeeded: counters.hand.wrappingAdd(1, ordering: .relaxed).oldValue))
+    }
+
+    /// Drops what has recovered in some segments and gives back their memory, going on where the last call ended.
+    ///
+    /// A server calls this from a timer, so that memory is given back after an attack even when
+    /// nobody calls; each segment is locked for some microseconds.
+    public func maintain(segments count: Int = 16) {
+        for _ in 0..<max(0, min(count, segments.count)) {
+            let segment = nextInHand()
+            segments.lock(of: segment).pointee.lock()
+            sweep(segment, segment.pointee.table.size, at: now())
+            segments.lock(of: segment).pointee.unlock()
+        }
+    }
+}
