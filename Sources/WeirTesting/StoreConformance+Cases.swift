@@ -1,0 +1,242 @@
+import Weir
+
+extension StoreConformance {
+    /// All rules.
+    public static let cases: [Case] = [
+        Case("each algorithm admits its limit at one instant and then denies") { subject in
+            for limit in try limits() where limit.algorithm != .leakyBucket {
+                try await subject.spend(limit, 10)
+                let denied = try await subject.decide(limit)
+                try expect(!denied.allowed, "\(limit.name) denies the eleventh")
+                try expect(denied.remaining, is: 0, "\(limit.name): remaining")
+                try expect(denied.limit, is: 10, "\(limit.name): limit")
+            }
+        },
+        Case("retry-after is exact: denied one tick before, allowed at the instant") { subject in
+            for limit in try limits() where limit.algorithm != .concurrency {
+                while try await subject.decide(limit).allowed {}
+                let denied = try await subject.decide(limit)
+                guard let wait = denied.retryAfter else {
+                    throw Violation(description: "\(limit.name) has no retry-after")
+                }
+                subject.clock.advance(by: Timestamp(wait) - 1)
+                try expect(!(try await subject.decide(limit).allowed), "\(limit.name) denies one tick before")
+                subject.clock.advance(by: 1)
+                try expect(try await subject.decide(limit).allowed, "\(limit.name) allows at the instant")
+            }
+        },
+        Case("after reset-after everything is back") { subject in
+            for limit in try limits() where limit.algorithm != .concurrency {
+                let before = try await subject.decide(limit, cost: 0)
+                try expect(before.resetAfter, is: 0, "\(limit.name): resetAfter of an unused key")
+                for _ in 0..<3 { _ = try await subject.decide(limit) }
+                let used = try await subject.decide(limit, cost: 0)
+                subject.clock.advance(by: Timestamp(used.resetAfter ?? 0))
+                let after = try await subject.decide(limit, cost: 0)
+                try expect(after.remaining, is: before.remaining, "\(limit.name): remaining after the reset")
+                try expect(after.resetAfter, is: 0, "\(limit.name): resetAfter after the reset")
+            }
+        },
+        Case("a peek changes nothing") { subject in
+            for limit in try limits() {
+                try await subject.spend(limit, 2)
+                let first = try await subject.decide(limit, cost: 0)
+                let second = try await subject.decide(limit, cost: 0)
+                try expect(first.allowed && second.allowed, "\(limit.name) allows a peek")
+                try expect(second.remaining, is: first.remaining, "\(limit.name): remaining after a peek")
+                try expect(first.receipt == nil, "\(limit.name): a peek has no receipt")
+            }
+        },
+        Case("a denied request charges nothing") { subject in
+            for limit in try limits() where limit.algorithm != .leakyBucket {
+                try await subject.spend(limit, 7)
+                for _ in 0..<5 {
+                    try expect(!(try await subject.decide(limit, cost: 4).allowed), "\(limit.name) denies 4 of 3")
+                }
+                try expect(try await subject.decide(limit, cost: 3).allowed, "\(limit.name) still has 3")
+            }
+        },
+        Case("a cost above the capacity is denied without a retry-after") { subject in
+            for limit in try limits() {
+                let decision = try await subject.decide(limit, cost: 11)
+                try expect(!decision.allowed, "\(limit.name) denies it")
+                try expect(decision.retryAfter, is: nil, "\(limit.name): retry-after")
+            }
+        },
+        Case("keys are counted apart") { subject in
+            for limit in try limits() {
+                try await subject.spend(limit, 10, "alice")
+                try await subject.spend(limit, 10, "bob")
+            }
+        },
+        Case("several limits decide together: all are charged or none is") { subject in
+            for wide in try limits(100) {
+                let narrow = try Limit("narrow", .perMinute(3), algorithm: .fixedWindow)
+                let key = wide.name
+                let before = try await subject.decide(wide, key, cost: 0).remaining
+                for number in 1...5 {
+                    let decisions = try await subject.decide([subject.charge(wide, key), subject.charge(narrow, key)])
+                    try expect(decisions.count, is: 2, "decisions")
+                    try expect(decisions[0].allowed, "\(wide.name) allows")
+                    try expect(decisions[1].allowed, is: number <= 3, "narrow's verdict on request \(number)")
+                    try expect(decisions[0].receipt != nil, is: number <= 3, "whether \(wide.name) was charged")
+                }
+                let after = try await subject.decide(wide, key, cost: 0).remaining
+                try expect(before - after, is: 3, "what \(wide.name) was charged")
+            }
+        },
+        Case("a shadow limit never stops the others, and is charged only with them") { subject in
+            let shadow = try Limit("shadow", .perMinute(2), algorithm: .fixedWindow)
+            let enforced = try Limit("enforced", .perMinute(4), algorithm: .fixedWindow)
+            for number in 1...6 {
+                let decisions = try await subject.decide([
+                    subject.charge(shadow, shadow: true), subject.charge(enforced),
+                ])
+                try expect(decisions[0].allowed, is: number <= 2, "shadow's verdict on request \(number)")
+                try expect(decisions[1].allowed, is: number <= 4, "enforced's verdict on request \(number)")
+            }
+            let alone = try Limit("alone", .perMinute(1), algorithm: .fixedWindow)
+            _ = try await subject.decide(alone)
+            let free = try Limit("free", .perMinute(9), algorithm: .fixedWindow)
+            _ = try await subject.decide([subject.charge(free, shadow: true), subject.charge(alone)])
+            try expect(
+                try await subject.decide(free, cost: 0).remaining, is: 9, "what a shadow limit has after a denial")
+        },
+        Case("count_denied charges the denying limit up to its capacity, and retry-after knows it") { subject in
+            let limit = try Limit("penal", .perMinute(10))
+            for _ in 0..<10 { _ = try await subject.decide(limit) }
+            subject.clock.advance(by: 30 * second)
+            let penalized = try await subject.decide(subject.charge(limit, cost: 6, countsDenied: true))
+            try expect(!penalized.allowed, "6 of 5 is denied")
+            try expect(penalized.retryAfter, is: Ticks(36 * second), "retry-after with the penalty")
+            let again = try await subject.decide(subject.charge(limit, cost: 6, countsDenied: true))
+            try expect(again.retryAfter, is: Ticks(36 * second), "a penalty never goes into debt")
+            try expect(try await subject.decide(limit, cost: 0).allowed, "a peek is allowed, for there is no debt")
+        },
+        Case("a refund gives back once, and never above capacity") { subject in
+            for limit in try limits() where limit.algorithm != .leakyBucket {
+                let charge = subject.charge(limit, cost: 4)
+                let decision = try await subject.decide(charge)
+                guard let receipt = decision.receipt else {
+                    throw Violation(description: "\(limit.name) gives no receipt")
+                }
+                try expect(try await subject.apply(.refund(charge, receipt)), "\(limit.name) refunds")
+                try expect(try await subject.decide(limit, cost: 0).remaining, is: 10, "\(limit.name): remaining")
+                try await subject.spend(limit, 5)
+                try expect(!(try await subject.apply(.refund(charge, receipt))), "\(limit.name) refunds only once")
+                try expect(try await subject.decide(limit, cost: 0).remaining, is: 5, "\(limit.name): remaining later")
+            }
+        },
+        Case("a refund after a reset gives nothing back") { subject in
+            for limit in try limits() {
+                let charge = subject.charge(limit, cost: 4)
+                let decision = try await subject.decide(charge)
+                guard let receipt = decision.receipt else {
+                    throw Violation(description: "\(limit.name) gives no receipt")
+                }
+                try expect(try await subject.apply(.reset(limit.numbers, charge.key)), "\(limit.name) resets")
+                try await subject.spend(limit, 4)
+                let before = try await subject.decide(limit, cost: 0).remaining
+                _ = try await subject.apply(.refund(charge, receipt))
+                try expect(
+                    try await subject.decide(limit, cost: 0).remaining, is: before,
+                    "\(limit.name): remaining after the refund")
+            }
+        },
+        Case("a refund after its window's end gives nothing back") { subject in
+            for algorithm in [Algorithm.fixedWindow, .slidingWindow, .slidingLog] {
+                let limit = try Limit(algorithm.rawValue, .perMinute(10), algorithm: algorithm)
+                let charge = subject.charge(limit, cost: 4)
+                guard let receipt = try await subject.decide(charge).receipt else {
+                    throw Violation(description: "\(limit.name) gives no receipt")
+                }
+                subject.clock.advance(by: 60 * second)
+                try await subject.spend(limit, 3)
+                let before = try await subject.decide(limit, cost: 0).remaining
+                try expect(!(try await subject.apply(.refund(charge, receipt))), "\(limit.name) refuses")
+                try expect(try await subject.decide(limit, cost: 0).remaining, is: before, "\(limit.name): remaining")
+            }
+        },
+        Case("a reset gives the whole limit back at once") { subject in
+            for limit in try limits() where limit.algorithm != .leakyBucket {
+                try await subject.spend(limit, 10)
+                try await subject.apply(.reset(limit.numbers, subject.charge(limit).key))
+                try await subject.spend(limit, 10)
+            }
+        },
+        Case("a debit goes into debt of at most one capacity, and only debt denies a peek") { subject in
+            for limit in try limits() where limit.algorithm != .concurrency && limit.algorithm != .leakyBucket {
+                try await subject.spend(limit, 10)
+                try expect(
+                    try await subject.decide(limit, cost: 0).allowed, "\(limit.name): an empty limit allows a peek")
+                try await subject.apply(.debit(subject.charge(limit, cost: 1)))
+                try expect(!(try await subject.decide(limit, cost: 0).allowed), "\(limit.name): debt denies a peek")
+                let first = try await subject.decide(limit).retryAfter
+                for _ in 0..<5 { try await subject.apply(.debit(subject.charge(limit, cost: 1_000_000_000))) }
+                guard let wait = try await subject.decide(limit).retryAfter, let first else {
+                    throw Violation(description: "\(limit.name): debt must have a retry-after")
+                }
+                try expect(wait >= first, "\(limit.name): more debt is a longer wait")
+                try expect(wait <= Ticks(121 * second), "\(limit.name): debt ends with two periods")
+            }
+        },
+        Case("permits come back by their receipts, each once") { subject in
+            let limit = try Limit("flight", concurrency: 2)
+            let charge = subject.charge(limit)
+            guard let first = try await subject.decide(charge).receipt,
+                let second = try await subject.decide(charge).receipt
+            else { throw Violation(description: "no receipts") }
+            try expect(!(try await subject.decide(charge).allowed), "a third is denied")
+            try await subject.apply(.refund(charge, first))
+            try await subject.apply(.refund(charge, first))
+            try expect(try await subject.decide(charge).allowed, "one comes back")
+            try expect(!(try await subject.decide(charge).allowed), "and only one")
+            try await subject.apply(.refund(charge, second))
+            try expect(try await subject.decide(charge).allowed, "then the other")
+        },
+        Case("numbers may change and the state is kept") { subject in
+            let slow = try Limit("changing", .perMinute(10))
+            let fast = try Limit("changing", .perMinute(20))
+            try await subject.spend(slow, 5)
+            // 5 of 10 a minute lie 30 s ahead; at 20 a minute 30 s are worth 10.
+            try expect(try await subject.decide(fast, cost: 0).remaining, is: 10, "remaining by the new numbers")
+            let window = try Limit("window", .perMinute(10), algorithm: .fixedWindow)
+            let wider = try Limit("window", .perMinute(20), algorithm: .fixedWindow)
+            try await subject.spend(window, 5)
+            try expect(try await subject.decide(wider, cost: 0).remaining, is: 15, "remaining in a wider window")
+        },
+        Case("a clock that goes back gives no quota and locks nobody out for long") { subject in
+            for limit in try limits() where limit.algorithm != .concurrency && limit.algorithm != .leakyBucket {
+                try await subject.spend(limit, 10)
+                subject.clock.advance(by: -3600 * second)
+                try expect(!(try await subject.decide(limit).allowed), "\(limit.name) gives no quota")
+                subject.clock.advance(by: 181 * second)
+                try expect(
+                    try await subject.decide(limit).allowed, "\(limit.name) locks out for three periods at the most")
+                subject.clock.advance(by: 3600 * second)
+            }
+        },
+        Case("a debit of a leaky bucket reaches as far as its longest wait and one capacity") { subject in
+            let limit = try Limit(
+                "long", Rate(1, per: second), algorithm: .leakyBucket, maxWait: 10 * second)
+            try await subject.apply(.debit(subject.charge(limit, cost: 5)))
+            try expect(
+                try await subject.decide(limit, cost: 0).resetAfter, is: Ticks(5 * second), "five slots are taken")
+            try await subject.apply(.debit(subject.charge(limit, cost: 1_000_000_000)))
+            try expect(
+                try await subject.decide(limit, cost: 0).resetAfter, is: Ticks(11 * second), "no more than that")
+        },
+        Case("a leaky bucket gives slots apart by period ÷ count, and denies beyond its longest wait") { subject in
+            let limit = try Limit("leak", .perMinute(7), algorithm: .leakyBucket, maxWait: 20 * second)
+            var slots: [Timestamp] = []
+            for _ in 0..<4 {
+                let decision = try await subject.decide(limit)
+                if decision.allowed { slots.append(decision.delay) }
+            }
+            // 60 s ÷ 7, each rounded up to a tick.
+            try expect(slots, is: [0, 8_571_429, 17_142_858], "slots")
+            let denied = try await subject.decide(limit)
+            try expect(denied.retryAfter, is: 5_714_286, "retry-after")
+        },
+    ]
+}
