@@ -14,6 +14,12 @@ public final class SlowStore: Store {
 
     public var keyHasher: KeyHasher { store.keyHasher }
 
+    public var clientDirectory: (any TierLookup)? { store.clientDirectory }
+
+    public var report: StoreReport { store.report }
+
+    public func maintain(share: Int) { store.maintain(share: share) }
+
     /// How many calls wait for an answer.
     public var waitingCount: Int { waiting.withLock { $0.count } }
 

@@ -172,6 +172,51 @@ struct MemoryStoreTests {
         #expect(store.bytes == empty)
     }
 
+    @Test(
+        "a round of upkeep sweeps every segment, however many calls it takes",
+        arguments: [Int.min, -1, 0, 1, 2, 3, 20, 63, 64, 65, 409, 1000, .max])
+    func upkeepByShares(_ share: Int) throws {
+        let clock = ManualClock()
+        let store = MemoryStore(capacity: 10_000, clock: clock)
+        let limiter = Limiter(try Limit("flood", .perMinute(5)), store: store)
+        for index in 0..<5000 { _ = limiter.decide("random-\(index)") }
+        #expect(store.report.memory?.keys == 5000)
+        clock.advance(by: 60_000_000)
+        // There are 64 segments, so 64 calls sweep them all even when a round has more calls than that.
+        for call in 0..<min(max(1, share), 64) {
+            let before = store.statistics.keys
+            store.maintain(share: share)
+            #expect(store.statistics.keys < before || before == 0, "call \(call) sweeps no segment")
+        }
+        #expect(store.statistics.keys == 0)
+        #expect(store.report.memory?.dropped == 5000)
+    }
+
+    @Test("reports its own numbers, never fails and looks nobody up; another store has defaults")
+    func report() throws {
+        let store = MemoryStore(capacity: 1, clock: ManualClock())
+        let limiter = Limiter(try Limit("r", .perMinute(10)), store: store)
+        for key in ["a", "b", "c"] { _ = limiter.decide(key) }
+        // The key of its own, and the one that newcomers share.
+        #expect(store.report == StoreReport(memory: .init(keys: 2, dropped: 0, shared: 2)))
+        #expect(!store.canFail)
+        #expect(store.clientDirectory == nil)
+        let other = RemoteStub()
+        #expect(other.report == StoreReport())
+        #expect(other.canFail)
+        #expect(other.clientDirectory == nil)
+        other.maintain(share: 0)
+    }
+
+    /// A store that implements nothing that has a default.
+    private struct RemoteStub: Store {
+        let keyHasher = KeyHasher()
+
+        func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? { nil }
+
+        func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> { .decided(false) }
+    }
+
     @Test("ordinary traffic sweeps recovered keys without anybody calling maintain")
     func trafficSweeps() throws {
         let clock = ManualClock()

@@ -19,6 +19,13 @@ extension MemoryStore {
         )
     }
 
+    public var report: StoreReport {
+        let statistics = statistics
+        return StoreReport(
+            memory: StoreReport.Memory(
+                keys: statistics.keys, dropped: statistics.dropped, shared: statistics.shared))
+    }
+
     /// The memory of all tables, in bytes.
     public var bytes: Int {
         var sum = segments.bytes

@@ -42,10 +42,20 @@ extension MemoryStore {
         segment(of: UInt64(truncatingIfNeeded: counters.hand.wrappingAdd(1, ordering: .relaxed).oldValue))
     }
 
-    /// Drops what has recovered in some segments and gives back their memory, going on where the last call ended.
+    /// Drops recovered keys from one `share`-th of the segments, at least one, and frees memory that they no longer need.
     ///
-    /// A server calls this from a timer, so that memory is given back after an attack even when
-    /// nobody calls; each segment is locked for some microseconds.
+    /// Each call continues where the last one ended, so `share` calls sweep every segment. Call it from a timer: memory
+    /// used during an attack is then freed even if no requests follow. Each segment is locked for a few microseconds.
+    ///
+    /// - Parameter share: the number of calls in one round; at least 1.
+    public func maintain(share: Int) {
+        let share = max(1, share)
+        maintain(segments: segments.count / share + (segments.count % share > 0 ? 1 : 0))
+    }
+
+    /// Drops recovered keys from `count` segments and frees memory that they no longer need.
+    ///
+    /// Each call continues where the last one ended.
     public func maintain(segments count: Int = 16) {
         for _ in 0..<max(0, min(count, segments.count)) {
             let segment = nextInHand()

@@ -18,6 +18,10 @@ public final class MemoryStore: Store, @unchecked Sendable {
     private let usesSystemClock: Bool
 
     public let keyHasher: KeyHasher
+
+    /// False: every decision is made at once, in this process.
+    public var canFail: Bool { false }
+
     /// The most keys held, apart from one shared key for each limit.
     public let capacity: Int
 

@@ -25,12 +25,38 @@ public protocol Store: Sendable {
 
     /// Other limits are in force: what a store remembers of the decisions before is to be forgotten.
     func limitsDidChange()
+
+    /// Whether a decision can fail. Callers keep a local store to fall back on when it can.
+    ///
+    /// A store that returns false answers every call at once.
+    var canFail: Bool { get }
+
+    /// The store's directory of clients, or nil when the store can't look clients up.
+    var clientDirectory: (any TierLookup)? { get }
+
+    /// The store's numbers about itself, as of now.
+    var report: StoreReport { get }
+
+    /// Does one `share`-th of the store's upkeep, such as dropping keys that have recovered.
+    ///
+    /// A server calls this from a timer. `share` calls in a row cover the whole store.
+    ///
+    /// - Parameter share: the number of calls in one round; at least 1.
+    func maintain(share: Int)
 }
 
 extension Store {
     public var instances: Int { 1 }
 
     public func limitsDidChange() {}
+
+    public var canFail: Bool { true }
+
+    public var clientDirectory: (any TierLookup)? { nil }
+
+    public var report: StoreReport { StoreReport() }
+
+    public func maintain(share: Int) {}
 
     /// Decides several charges together, and waits for the answer if need be.
     public func decide(_ charges: [Charge]) async throws(StoreFailure) -> [Decision] {
