@@ -9,7 +9,7 @@ import Synchronization
 ///
 /// A key is known by a 64-bit keyed hash: with 10 million keys, the odds that any two of them share
 /// a budget are 3 in a million.
-public final class MemoryStore: Store, @unchecked Sendable {
+public final class MemoryStore: Store, StateHost, @unchecked Sendable {
     // Sendable, because a segment is touched only while its lock is held; the pointer never changes.
     let segments: SegmentMemory
     let mask: UInt64
@@ -245,27 +245,23 @@ public final class MemoryStore: Store, @unchecked Sendable {
         _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ numbers: LimitNumbers, at now: Timestamp,
         evenIfFull: Bool = false, _ visitor: Visitor
     ) -> Visitor.Output? {
-        switch numbers.algorithm.kind {
-        case .tokenBucket:
-            visit(segment, fingerprint, TokenBucket(numbers), at: now, evenIfFull, visitor)
-        case .fixedWindow:
-            visit(segment, fingerprint, FixedWindow(numbers), at: now, evenIfFull, visitor)
-        case .slidingLog:
-            visit(segment, fingerprint, SlidingLog(numbers), at: now, evenIfFull, visitor)
-        case .slidingWindow:
-            visit(segment, fingerprint, SlidingWindow(numbers), at: now, evenIfFull, visitor)
-        case .leakyBucket:
-            visit(segment, fingerprint, LeakyBucket(numbers), at: now, evenIfFull, visitor)
-        case .concurrency:
-            visit(segment, fingerprint, Concurrency(numbers), at: now, evenIfFull, visitor)
-        }
+        visit(
+            numbers, at: Place(segment: segment, fingerprint: fingerprint, now: now, evenIfFull: evenIfFull), visitor)
+    }
+
+    /// Where a key's state is kept.
+    struct Place {
+        let segment: UnsafeMutablePointer<Segment>
+        let fingerprint: UInt64
+        let now: Timestamp
+        let evenIfFull: Bool
     }
 
     @inline(__always)
-    private func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
-        _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ algorithm: A, at now: Timestamp,
-        _ evenIfFull: Bool, _ visitor: Visitor
+    func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
+        _ algorithm: A, at place: Place, _ visitor: Visitor
     ) -> Visitor.Output? where A.State: StoredState {
+        let (segment, fingerprint, now) = (place.segment, place.fingerprint, place.now)
         segment.pointee.sequence &+= 1
         let sequence = segment.pointee.sequence
         if let index = segment.pointee.table.find(fingerprint) {
@@ -276,7 +272,9 @@ public final class MemoryStore: Store, @unchecked Sendable {
             segment.pointee.table.set(state.save(over: cell, segment.pointee.annexed()), at: index)
             return result
         }
-        guard evenIfFull || counters.held.load(ordering: .relaxed) < capacity || dropRecovered(near: segment, at: now)
+        guard
+            place.evenIfFull || counters.held.load(ordering: .relaxed) < capacity
+                || dropRecovered(near: segment, at: now)
         else {
             return nil
         }

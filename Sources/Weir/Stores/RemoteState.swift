@@ -33,43 +33,24 @@ package enum RemoteState: Sendable, Hashable {
     private func visit<Visitor: StateVisitor>(
         _ charge: Charge, at now: Timestamp, sequence: UInt64, _ visitor: Visitor
     ) -> Visitor.Output {
-        let numbers = charge.numbers
-        switch self {
-        case .arrival(let ticks, let remainder):
-            var state = ArrivalTime(scaled: ticks &* Int128(numbers.count) &+ Int128(remainder), perTick: numbers.count)
-            if numbers.algorithm.kind == .leakyBucket {
-                return visitor.visit(LeakyBucket(numbers), &state, at: now, sequence: sequence)
-            }
-            return visitor.visit(TokenBucket(numbers), &state, at: now, sequence: sequence)
-        case .fixedWindow(let end, let used):
-            var state = FixedWindow.State(end: end, used: used)
-            return visitor.visit(FixedWindow(numbers), &state, at: now, sequence: sequence)
-        case .slidingWindow(let expires, let current, let previous):
-            var state = SlidingWindow.State(expires: expires, current: current, previous: previous)
-            return visitor.visit(SlidingWindow(numbers), &state, at: now, sequence: sequence)
-        case .log(let used, let last, let release):
-            var state = Self.log(used: used, last: last, release: release, charge, numbers)
-            return visitor.visit(SlidingLog(numbers), &state, at: now, sequence: sequence)
-        case .permits(let held):
-            var state = Concurrency.State(permits: [], held: held)
-            return visitor.visit(Concurrency(numbers), &state, at: now, sequence: sequence)
-        }
+        // Never nil: unlike the memory store, an answer always has room for its key.
+        visit(charge.numbers, at: Place(charge: charge, now: now, sequence: sequence), visitor)!
+    }
+}
+
+extension RemoteState: StateHost {
+    struct Place {
+        let charge: Charge
+        let now: Timestamp
+        let sequence: UInt64
     }
 
-    /// A log of at most two entries that gives the same answers: one that frees what a denied request lacks, and the last.
-    private static func log(
-        used: Int64, last: Timestamp, release: Timestamp, _ charge: Charge, _ numbers: LimitNumbers
-    ) -> SlidingLog.State {
-        var state = SlidingLog.State()
-        let lacking = min(used, max(0, used &+ charge.required &- numbers.count))
-        if lacking > 0, release < last {
-            state.entries = [.init(time: release, cost: lacking), .init(time: last, cost: used - lacking)]
-        } else if used > 0 {
-            state.entries = [.init(time: last, cost: used)]
-        }
-        state.used = used
-        state.expires = last &+ numbers.period
-        return state
+    @inline(__always)
+    func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
+        _ algorithm: A, at place: Place, _ visitor: Visitor
+    ) -> Visitor.Output? where A.State: RemotelyStoredState {
+        var state = A.State.load(from: self, for: place.charge)
+        return visitor.visit(algorithm, &state, at: place.now, sequence: place.sequence)
     }
 }
 

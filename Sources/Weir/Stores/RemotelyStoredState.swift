@@ -1,0 +1,59 @@
+/// An algorithm's state that can be rebuilt from the answer of a store on a server.
+protocol RemotelyStoredState {
+    /// Rebuilds the state that `remote` describes, as far as a decision about `charge` needs it.
+    ///
+    /// A `remote` of a different algorithm's shape counts as an unused key; a store never answers so.
+    static func load(from remote: RemoteState, for charge: Charge) -> Self
+}
+
+extension ArrivalTime: RemotelyStoredState {
+    @inline(__always)
+    static func load(from remote: RemoteState, for charge: Charge) -> ArrivalTime {
+        guard case .arrival(let ticks, let remainder) = remote else { return .fresh }
+        let count = charge.numbers.count
+        return ArrivalTime(scaled: ticks &* Int128(count) &+ Int128(remainder), perTick: count)
+    }
+}
+
+extension FixedWindow.State: RemotelyStoredState {
+    @inline(__always)
+    static func load(from remote: RemoteState, for charge: Charge) -> FixedWindow.State {
+        guard case .fixedWindow(let end, let used) = remote else { return FixedWindow.fresh }
+        return FixedWindow.State(end: end, used: used)
+    }
+}
+
+extension SlidingWindow.State: RemotelyStoredState {
+    @inline(__always)
+    static func load(from remote: RemoteState, for charge: Charge) -> SlidingWindow.State {
+        guard case .slidingWindow(let expires, let current, let previous) = remote else { return SlidingWindow.fresh }
+        return SlidingWindow.State(expires: expires, current: current, previous: previous)
+    }
+}
+
+extension SlidingLog.State: RemotelyStoredState {
+    /// Makes a log of at most two entries that gives the same answers as the server's: one entry frees what a denied
+    /// request lacks, the other is the last.
+    @inline(__always)
+    static func load(from remote: RemoteState, for charge: Charge) -> SlidingLog.State {
+        guard case .log(let used, let last, let release) = remote else { return SlidingLog.fresh }
+        var state = SlidingLog.State()
+        let lacking = min(used, max(0, used &+ charge.required &- charge.numbers.count))
+        if lacking > 0, release < last {
+            state.entries = [.init(time: release, cost: lacking), .init(time: last, cost: used - lacking)]
+        } else if used > 0 {
+            state.entries = [.init(time: last, cost: used)]
+        }
+        state.used = used
+        state.expires = last &+ charge.numbers.period
+        return state
+    }
+}
+
+extension Concurrency.State: RemotelyStoredState {
+    @inline(__always)
+    static func load(from remote: RemoteState, for charge: Charge) -> Concurrency.State {
+        guard case .permits(let held) = remote else { return Concurrency.fresh }
+        return Concurrency.State(permits: [], held: held)
+    }
+}
