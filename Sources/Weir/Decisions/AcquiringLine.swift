@@ -46,7 +46,7 @@ struct AcquiringLine: Sendable {
     ) async throws -> Result {
         let decision = try await acquire(key, cost: cost, within: longest, decide: decide, giveBack: giveBack)
         defer {
-            if limit.algorithm == .concurrency, let receipt = decision.receipt { giveBack(receipt, max(1, cost)) }
+            if limit.algorithm.kind.holdsPermits, let receipt = decision.receipt { giveBack(receipt, max(1, cost)) }
         }
         return try await body()
     }
@@ -97,7 +97,7 @@ struct AcquiringLine: Sendable {
                     "limit \(limit.name): a cost of \(cost) is above its capacity of \(limit.numbers.capacity)")
             }
             let left = remaining()
-            if limit.algorithm != .concurrency, let wait = decision.retryAfter {
+            if !limit.algorithm.kind.holdsPermits, let wait = decision.retryAfter {
                 if let left, wait > Ticks(left) {
                     throw AcquireError(.late, "limit \(limit.name): the wait of \(wait) microseconds is too long")
                 }

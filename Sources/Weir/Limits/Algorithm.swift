@@ -13,6 +13,40 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
             case .concurrency: "concurrency"
             }
         }
+
+        /// Whether instances that share a store may prefetch units.
+        ///
+        /// A log promises exactly n in any period, which units spent elsewhere would break. Slots and permits are not
+        /// interchangeable.
+        var canBeLeased: Bool {
+            switch self {
+            case .tokenBucket, .fixedWindow, .slidingWindow: true
+            case .slidingLog, .leakyBucket, .concurrency: false
+            }
+        }
+
+        /// Whether a charge is a permit, which its receipt gives back, instead of units that time gives back.
+        package var holdsPermits: Bool {
+            switch self {
+            case .concurrency: true
+            case .tokenBucket, .fixedWindow, .slidingLog, .slidingWindow, .leakyBucket: false
+            }
+        }
+
+        /// Which of a limit's optional numbers the algorithm uses.
+        package var option: Option? {
+            switch self {
+            case .tokenBucket: .burst
+            case .fixedWindow: .alignment
+            case .leakyBucket: .maxWait
+            case .slidingLog, .slidingWindow, .concurrency: nil
+            }
+        }
+    }
+
+    /// A number of a limit that only one algorithm uses.
+    package enum Option: Sendable {
+        case burst, maxWait, alignment
     }
 
     package let kind: Kind
@@ -46,7 +80,7 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
 
     /// Whether units may be borrowed and spent elsewhere: not of a log, which promises exactly n in any period, nor of slots
     /// and permits, which are things of their own.
-    public var canBeLeased: Bool { kind == .tokenBucket || kind == .fixedWindow || kind == .slidingWindow }
+    public var canBeLeased: Bool { kind.canBeLeased }
 
     public var rawValue: String { kind.name }
 

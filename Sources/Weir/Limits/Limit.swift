@@ -40,7 +40,7 @@ public struct Limit: Sendable, Hashable {
         alignment: WindowAlignment = .epoch
     ) throws(LimitError) {
         try Self.check(name: name)
-        guard algorithm != .concurrency else {
+        guard !algorithm.kind.holdsPermits else {
             throw LimitError("limit \(name): concurrency takes a number of requests in flight, not a rate")
         }
         guard maxWait >= 0, maxWait <= Self.longestWait else {
@@ -51,9 +51,9 @@ public struct Limit: Sendable, Hashable {
             algorithm: algorithm,
             count: rate.count,
             period: rate.period,
-            burst: algorithm == .tokenBucket ? rate.burst : rate.count,
-            maxWait: algorithm == .leakyBucket ? maxWait : 0,
-            alignment: algorithm == .fixedWindow ? alignment : .epoch
+            burst: algorithm.kind.option == .burst ? rate.burst : rate.count,
+            maxWait: algorithm.kind.option == .maxWait ? maxWait : 0,
+            alignment: algorithm.kind.option == .alignment ? alignment : .epoch
         )
     }
 

@@ -40,7 +40,7 @@ extension MemoryStore {
         withLocked(fingerprint) { segment, fingerprint, now in
             // Spent even if there is nothing to give back, else it could take from what others are charged later.
             let isOnce =
-                charge.numbers.algorithm == .concurrency
+                charge.numbers.algorithm.kind.holdsPermits
                 || segment.pointee.annexed().receipts.spend(receipt.sequence, of: fingerprint)
             guard isOnce, segment.pointee.table.find(fingerprint) != nil else { return false }
             return visit(segment, fingerprint, charge.numbers, at: now, Refund(cost: charge.cost, receipt: receipt))
