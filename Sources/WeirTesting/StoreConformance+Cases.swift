@@ -2,7 +2,9 @@ import Weir
 
 extension StoreConformance {
     /// All rules.
-    public static let cases: [Case] = [
+    public static let cases: [Case] = rules + Algorithm.Kind.allCases.map(promise(of:))
+
+    private static let rules: [Case] = [
         Case("each algorithm admits its limit at one instant and then denies") { subject in
             for limit in try limits() where limit.algorithm != .leakyBucket {
                 try await subject.spend(limit, 10)
@@ -144,8 +146,7 @@ extension StoreConformance {
             }
         },
         Case("a refund after its window's end gives nothing back") { subject in
-            for algorithm in [Algorithm.fixedWindow, .slidingWindow, .slidingLog] {
-                let limit = try Limit(algorithm.rawValue, .perMinute(10), algorithm: algorithm)
+            for limit in try limits() where forgetsCharges(limit.algorithm.kind) {
                 let charge = subject.charge(limit, cost: 4)
                 guard let receipt = try await subject.decide(charge).receipt else {
                     throw Violation(description: "\(limit.name) gives no receipt")
@@ -180,20 +181,6 @@ extension StoreConformance {
                 try expect(wait <= Ticks(121 * second), "\(limit.name): debt ends with two periods")
             }
         },
-        Case("permits come back by their receipts, each once") { subject in
-            let limit = try Limit("flight", concurrency: 2)
-            let charge = subject.charge(limit)
-            guard let first = try await subject.decide(charge).receipt,
-                let second = try await subject.decide(charge).receipt
-            else { throw Violation(description: "no receipts") }
-            try expect(!(try await subject.decide(charge).allowed), "a third is denied")
-            try await subject.apply(.refund(charge, first))
-            try await subject.apply(.refund(charge, first))
-            try expect(try await subject.decide(charge).allowed, "one comes back")
-            try expect(!(try await subject.decide(charge).allowed), "and only one")
-            try await subject.apply(.refund(charge, second))
-            try expect(try await subject.decide(charge).allowed, "then the other")
-        },
         Case("numbers may change and the state is kept") { subject in
             let slow = try Limit("changing", .perMinute(10))
             let fast = try Limit("changing", .perMinute(20))
@@ -226,17 +213,13 @@ extension StoreConformance {
             try expect(
                 try await subject.decide(limit, cost: 0).resetAfter, is: Ticks(11 * second), "no more than that")
         },
-        Case("a leaky bucket gives slots apart by period ÷ count, and denies beyond its longest wait") { subject in
-            let limit = try Limit("leak", .perMinute(7), algorithm: .leakyBucket, maxWait: 20 * second)
-            var slots: [Timestamp] = []
-            for _ in 0..<4 {
-                let decision = try await subject.decide(limit)
-                if decision.allowed { slots.append(decision.delay) }
-            }
-            // 60 s ÷ 7, each rounded up to a tick.
-            try expect(slots, is: [0, 8_571_429, 17_142_858], "slots")
-            let denied = try await subject.decide(limit)
-            try expect(denied.retryAfter, is: 5_714_286, "retry-after")
-        },
     ]
+
+    /// Whether the algorithm forgets a charge one period after it, and a refund then has nothing to give back.
+    private static func forgetsCharges(_ kind: Algorithm.Kind) -> Bool {
+        switch kind {
+        case .fixedWindow, .slidingWindow, .slidingLog: true
+        case .tokenBucket, .leakyBucket, .concurrency: false
+        }
+    }
 }

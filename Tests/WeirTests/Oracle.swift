@@ -33,7 +33,7 @@ struct Oracle {
 
     func judge(at now: Timestamp, cost: Int64) -> Verdict {
         if cost == 0 { return Verdict(allowed: true) }
-        switch limit.algorithm {
+        switch limit.algorithm.kind {
         case .tokenBucket: return Verdict(allowed: bucketAllows(at: now, cost: cost))
         case .fixedWindow: return Verdict(allowed: used(since: windowStart(at: now)) + Int128(cost) <= n)
         case .slidingLog: return Verdict(allowed: used(since: Int128(now) - period + 1) + Int128(cost) <= n)
@@ -44,7 +44,7 @@ struct Oracle {
             let wait = (nextSlot(at: now) - Int128(now) * n + n - 1) / n
             let allowed = Int128(cost) <= n && wait <= Int128(limit.numbers.maxWait)
             return Verdict(allowed: allowed, delay: allowed ? Timestamp(wait) : 0)
-        default: return Verdict(allowed: used(since: 0) + Int128(cost) <= n)
+        case .concurrency: return Verdict(allowed: used(since: 0) + Int128(cost) <= n)
         }
     }
 
@@ -58,13 +58,13 @@ struct Oracle {
 
     /// Whether everything is back: nothing that was admitted matters any more.
     func isReset(at now: Timestamp) -> Bool {
-        switch limit.algorithm {
+        switch limit.algorithm.kind {
         case .tokenBucket: bucketAllows(at: now, cost: limit.numbers.burst)
         case .fixedWindow: used(since: windowStart(at: now)) == 0
         case .slidingLog: used(since: Int128(now) - period + 1) == 0
         case .slidingWindow: scaledEstimate(at: now) == 0
         case .leakyBucket: (slots.last.map { $0 + period } ?? 0) <= Int128(now) * n
-        default: used(since: 0) == 0
+        case .concurrency: used(since: 0) == 0
         }
     }
 
