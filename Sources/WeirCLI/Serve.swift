@@ -83,11 +83,10 @@ struct GatewayServer {
     ) async throws {
         let log = log
         let logger = Logger(label: "weir") { JSONLogHandler(label: $0, writer: log) }
-        let denials = Logger(label: "weir.denials") { JSONLogHandler(label: $0, writer: log) }
         let admin = settings.admin.flatMap { SocketText($0) }
         let listening = Listening(needsAdmin: admin != nil, onListening)
         let server = try Server(
-            settings: settings, limiter: limiter, logger: logger, denials: denials, log: log,
+            settings: settings, limiter: limiter, logger: logger, log: log,
             onListening: { listening.gateway(host: $0, port: $1) })
         store?.onKeyChange { server.renewKeys() }
         var services: [any Service] = beside + [server]

@@ -151,14 +151,12 @@ extension LimitedRequest {
     /// A hash that names the client in logs, 16 hexadecimal digits: the same for the same client while the process
     /// lives, and wherever the same `WEIR_KEY_SECRET` is set.
     public var clientHash: String {
-        guard let identity = planned.identity else { return String(repeating: "0", count: 16) }
-        return Self.text(ofHash: limiter.clientHasher.clientHash(of: identity))
-    }
-
-    static func text(ofHash hash: UInt64) -> String {
-        let digits = String(hash, radix: 16)
+        let digits = String(clientHashValue, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
+
+    /// The same as a number.
+    package var clientHashValue: UInt64 { planned.identity.map { limiter.clientHasher.clientHash(of: $0) } ?? 0 }
 
     func hasDecided(_ name: String) -> Bool {
         charged.includes(name, on: limiter) || enclosing?.hasDecided(name) == true

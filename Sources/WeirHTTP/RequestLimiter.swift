@@ -8,8 +8,8 @@ public import Weir
 public final class RequestLimiter: Sendable {
     public let policy: Policy
     public let store: any Store
-    /// Where `on_store_failure: local` counts while the store fails; `store` itself when that is in memory.
-    let localStore: MemoryStore
+    /// Where `on_store_failure: local` counts while the store fails; `store` itself when that can't fail.
+    let localStore: any Store
     let identifier: ClientIdentifier
     let access: Matcher
     let exempt: Matcher
@@ -67,14 +67,14 @@ public final class RequestLimiter: Sendable {
         if policy.usesTokens, verifier == nil {
             throw PolicyError("the policy uses tokens ('jwt'), but no token verifier was passed to the limiter")
         }
-        let lookup = lookup ?? store as? any TierLookup ?? previous?.lookup
+        let lookup = lookup ?? store?.clientDirectory ?? previous?.lookup
         if policy.usesLookups, lookup == nil {
             throw PolicyError("the policy looks clients up in Redis ('redis_hash'), but its store is not Redis")
         }
         let store = store ?? previous?.store ?? policy.makeMemoryStore(clock: clock)
         self.policy = policy
         self.store = store
-        localStore = store as? MemoryStore ?? previous?.localStore ?? MemoryStore(clock: clock)
+        localStore = store.canFail ? previous?.localStore ?? MemoryStore(clock: clock) : store
         self.clock = clock
         let hasher = store.keyHasher
         self.hasher = hasher
@@ -175,6 +175,15 @@ public final class RequestLimiter: Sendable {
             guard case .ready(let path)? = plan.rule.warmUp?.until, let warmUp = plan.warmUp else { return nil }
             return (path, warmUp)
         }
+    }
+
+    /// The time by the limiter's clock.
+    package var now: Timestamp { clock.now() }
+
+    /// Looks after a part of what the stores hold; see `Store.maintain(share:)`.
+    package func maintain(share: Int) {
+        store.maintain(share: share)
+        if store.canFail { localStore.maintain(share: share) }
     }
 
     /// Waits by the limiter's clock.

@@ -6,7 +6,6 @@ public import WeirHTTP
 import NIOCore
 import NIOPosix
 import Synchronization
-import WeirRedis
 
 /// The server: takes requests on `listen`, decides them by the policy, and forwards those that pass.
 ///
@@ -20,7 +19,7 @@ public final class Server: Service {
     private let loops: [NIOLoopBoundBox<ServerLoop>]
     private let connectionLimits: ConnectionLimits
     private let places: DelayPlaces
-    private let log: LineWriter?
+    private let log: LineWriter
     private let logger: Logger
     private let accepts = Atomic<Bool>(false)
     private let onListening: @Sendable (SocketAddress) -> Void
@@ -29,12 +28,11 @@ public final class Server: Service {
     ///   - settings: the policy's server settings, overridden by the environment's.
     ///   - limiter: the policy in force at first.
     ///   - logger: for what happens to the server.
-    ///   - denials: for one line about each denial.
-    ///   - log: where `denials` writes to, whose dropped lines are counted in the metrics.
+    ///   - log: takes the lines about denials.
     ///   - onListening: called with the address when connections are accepted.
     /// - Throws: ``StartError`` when there is no upstream.
     public init(
-        settings: ServerSettings, limiter: RequestLimiter, logger: Logger, denials: Logger, log: LineWriter? = nil,
+        settings: ServerSettings, limiter: RequestLimiter, logger: Logger, log: LineWriter,
         onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
     ) throws(StartError) {
         guard let url = settings.upstream else {
@@ -52,12 +50,13 @@ public final class Server: Service {
         let policy = PolicyInForce(limiter)
         let limits = ConnectionLimits(most: settings.maxConnections, mostForAddress: settings.maxConnectionsPerAddress)
         let places = DelayPlaces(most: settings.maxDelayed)
+        let denials = DenialLog(log)
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
         loops = group.makeIterator().map { loop in
             NIOLoopBoundBox.makeBoxSendingValue(
                 ServerLoop(
                     loop, settings: settings, upstream: upstream, policy: policy.view,
-                    denials: DenialLog(logger: denials), connectionLimits: limits, places: places),
+                    denials: denials, connectionLimits: limits, places: places),
                 eventLoop: loop)
         }
         self.policy = policy
@@ -120,8 +119,8 @@ public final class Server: Service {
             loop.eventLoop.scheduleRepeatedTask(initialDelay: ServerLoop.tickLength, delay: ServerLoop.tickLength) {
                 _ in
                 loop.value.sweep()
-                // All of the store is looked after in about ten seconds, whatever the number of loops.
-                (loop.value.policy.limiter.store as? MemoryStore)?.maintain(segments: 8192 / 20 / slices)
+                // With twenty ticks, all of the store is looked after in ten seconds, whatever the number of loops.
+                loop.value.policy.limiter.maintain(share: 20 * slices)
             }
         }
     }
@@ -148,10 +147,8 @@ public final class Server: Service {
             if let counted { sum.add(counted) }
         }
         sum.delayed = places.count
-        let store = limiter.store
         return MetricsText(
-            sum, limits: policy.limitNames, store: (store as? MemoryStore)?.statistics,
-            shared: (store as? RedisStore)?.statistics, droppedLogLines: log?.dropped ?? 0
+            sum, limits: policy.limitNames, store: limiter.store.report, droppedLogLines: log.dropped
         ).text
     }
 }

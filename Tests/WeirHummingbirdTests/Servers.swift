@@ -29,7 +29,7 @@ func withGateway(_ limiter: RequestLimiter, upstream: Int, _ body: (Int) async t
     let gateway = settings
     try await withService(body) { listening in
         try Server(
-            settings: gateway, limiter: limiter, logger: quiet, denials: quiet,
+            settings: gateway, limiter: limiter, logger: quiet, log: LineWriter(descriptor: 2),
             onListening: { _, port in listening(port) })
     }
 }

@@ -38,7 +38,7 @@ func withGateway(_ limiter: RequestLimiter, _ body: (Server, Int) async throws -
         var server: Server?
         try await withService({ port in try await body(try #require(server), port) }) { listening in
             let made = try Server(
-                settings: settings, limiter: limiter, logger: quiet, denials: quiet,
+                settings: settings, limiter: limiter, logger: quiet, log: LineWriter(descriptor: 2),
                 onListening: { _, port in listening(port) })
             server = made
             return made

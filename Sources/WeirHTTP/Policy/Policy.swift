@@ -3,6 +3,7 @@ public import Weir
 /// What a `weir.yaml` says, as plain values. ``Policy/read(_:file:environment:)`` makes it from a file.
 public struct Policy: Sendable {
     public var server = ServerSettings()
+    public var log = LogSettings()
     public var headers = HeaderSettings()
     /// Peers whose word about the client is taken.
     public var trustedProxies: [AddressRange] = []
@@ -44,6 +45,14 @@ public struct ServerSettings: Sendable, Hashable {
     public var maxConnections = 10_000
     public var maxConnectionsPerAddress = 1000
     public var maxDelayed = 10_000
+
+    public init() {}
+}
+
+/// What a server logs.
+public struct LogSettings: Sendable, Hashable {
+    /// How many denials of one limit are logged in a second, 0 to 1,000,000; the rest are counted.
+    public var denialsPerSecond = 100
 
     public init() {}
 }

@@ -107,6 +107,10 @@ final class PolicyReader {
         guard let top = document.mapping(root, .policy) else { return nil }
         var policy = Policy()
         readServer(top, &policy.server)
+        if let log = top.mapping("log", .log) {
+            policy.log.denialsPerSecond =
+                log.integer("denials_per_second", in: 0...1_000_000).map(Int.init) ?? policy.log.denialsPerSecond
+        }
         if let headers = top.mapping("headers", .headers) { readHeaders(headers, &policy.headers) }
         policy.trustedProxies = addresses(top["trusted_proxies"], "'trusted_proxies'")
         if let header = top.choice(

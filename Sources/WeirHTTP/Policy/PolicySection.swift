@@ -18,7 +18,7 @@ package struct PolicySection: Sendable {
         [
             "listen", "upstream", "admin", "threads", "store", "on_store_failure", "instances", "trusted_proxies",
             "address_header",
-            "paths", "body_limit", "gateway", "headers", "client", "tiers", "access", "exempt", "bypass", "limits",
+            "paths", "body_limit", "gateway", "log", "headers", "client", "tiers", "access", "exempt", "bypass", "limits",
         ])
     static let store = PolicySection("store", "'store'", ["memory"])
     static let memory = PolicySection("memory", "'memory'", ["capacity"])
@@ -28,6 +28,7 @@ package struct PolicySection: Sendable {
             "header_timeout", "idle_timeout", "connect_timeout", "response_timeout", "drain_timeout",
             "max_header_size", "max_connections", "max_connections_per_address", "max_delayed",
         ])
+    static let log = PolicySection("log", "'log'", ["denials_per_second"])
     static let headers = PolicySection(
         "headers", "'headers'", ["ratelimit", "x_ratelimit", "retry_after", "problem", "reset", "names"])
     static let headerNames = PolicySection(
@@ -58,7 +59,7 @@ package struct PolicySection: Sendable {
     static let until = PolicySection("until", "'until'", ["path"])
 
     package static let all = [
-        policy, store, memory, gateway, headers, headerNames, clientSource, jwt, address, lookup, tiers, tierSource,
+        policy, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup, tiers, tierSource,
         access, match, bypass, secret, limit, keyDimension, cost, response, warmUp, until,
     ]
 }

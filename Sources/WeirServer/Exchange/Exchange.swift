@@ -137,9 +137,16 @@ final class Exchange {
             let exchange = NIOLoopBound(self, eventLoop: loop.eventLoop)
             delay = loop.eventLoop.scheduleTask(in: .microseconds(microseconds)) { exchange.value.delayEnded() }
         case .answer(let answer):
-            if answer.status == 429, let head { loop.denials.log(limited, head, policy) }
+            if answer.status == 429 { logDenial() }
             _ = machine.denied()
             send(answer)
+        }
+    }
+
+    private func logDenial() {
+        guard let head, let rule = limited.reportedRule else { return }
+        if !loop.denials.log(limited, method: head.method.rawValue, policy) {
+            loop.metrics.countSuppressed(rule: rule, policy)
         }
     }
 

@@ -1,26 +1,46 @@
-import Logging
-import NIOHTTP1
 import Weir
 import WeirHTTP
 
-/// One structured line for each denial, on a logger of its own. Clients are named by a keyed hash; no key, token or
-/// user name, and no query, which may hold one.
-struct DenialLog: Sendable {
-    let logger: Logger
+/// Writes one line of JSON for a denial, on the logger `weir.denials`. Clients are named by a keyed hash. No key, token
+/// or user name is in it, and no query, which may hold one.
+final class DenialLog: Sendable {
+    private let writer: LineWriter
+    private let sampler = DenialSampler()
 
-    func log(_ request: LimitedRequest, _ head: HTTPRequestHead, _ policy: PolicyView) {
-        guard let denial = request.denial(method: head.method.rawValue) else { return }
-        var metadata: Logger.Metadata = [
-            "limits": .array(denial.limits.map { .string($0) }),
-            "client": "\(denial.client)",
-            "address": "\(denial.address?.description ?? "")",
-            "method": "\(denial.method)",
-            "path": "\(denial.path)",
-            "limit": .stringConvertible(denial.limit),
-            "remaining": .stringConvertible(denial.remaining),
-        ]
-        if let wait = denial.retryAfter { metadata["retry_after_us"] = .stringConvertible(Int64(clamping: wait)) }
-        if let tier = denial.tier { metadata["tier"] = "\(tier)" }
-        logger.info("denied", metadata: metadata)
+    init(_ writer: LineWriter) { self.writer = writer }
+
+    /// Logs a denied request, unless there are too many of its kind.
+    ///
+    /// - Returns: whether it was logged.
+    func log(_ request: LimitedRequest, method: String, _ policy: PolicyView) -> Bool {
+        let most = policy.limiter.policy.log.denialsPerSecond
+        guard most > 0, let rule = request.reportedRule else { return false }
+        let now = policy.limiter.now
+        guard
+            let suppressed = sampler.admit(
+                limit: policy.slots[rule], client: request.clientHashValue, at: now / 1_000_000, most: most),
+            let denial = request.denial(method: method)
+        else { return false }
+        writer.write(Self.line(denial, at: now, suppressed: suppressed))
+        return true
+    }
+
+    static func line(_ denial: Denial, at time: Timestamp, suppressed: UInt64) -> [UInt8] {
+        var line = JSONLine()
+        line.add("time", TimeText.text(of: time))
+        line.add("level", "info")
+        line.add("logger", "weir.denials")
+        line.add("message", "denied")
+        line.add("limits", denial.limits)
+        line.add("client", denial.client)
+        line.add("address", denial.address?.description ?? "")
+        line.add("method", denial.method)
+        line.add("path", denial.path)
+        line.add("limit", denial.limit)
+        line.add("remaining", denial.remaining)
+        if let wait = denial.retryAfter { line.add("retry_after_us", Int64(clamping: wait)) }
+        if let tier = denial.tier { line.add("tier", tier) }
+        if suppressed > 0 { line.add("suppressed", suppressed) }
+        return line.ended()
     }
 }

@@ -1,6 +1,6 @@
 public import Logging
 
-import Foundation
+import Weir
 import WeirHTTP
 
 /// Writes each log event as one line of JSON.
@@ -11,6 +11,9 @@ public struct JSONLogHandler: LogHandler {
     private let label: String
     private let writer: LineWriter
 
+    /// - Parameters:
+    ///   - label: the logger's name.
+    ///   - writer: takes the lines.
     public init(label: String, writer: LineWriter) {
         self.label = label
         self.writer = writer
@@ -25,12 +28,13 @@ public struct JSONLogHandler: LogHandler {
         var fields = metadata
         if let provided = metadataProvider?.get() { fields.merge(provided) { $1 } }
         if let own = event.metadata { fields.merge(own) { $1 } }
-        var line = "{\"time\":\"\(Self.timestamp())\",\"level\":\"\(event.level.rawValue)\",\"logger\":"
-        line += ProblemDetails.quote(label) + ",\"message\":" + ProblemDetails.quote(event.message.description)
-        for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
-            line += "," + ProblemDetails.quote(key) + ":" + Self.json(value)
-        }
-        writer.write(line + "}")
+        var line = JSONLine()
+        line.add("time", TimeText.text(of: SystemClock().now()))
+        line.add("level", event.level.rawValue)
+        line.add("logger", label)
+        line.add("message", event.message.description)
+        for (key, value) in fields.sorted(by: { $0.key < $1.key }) { line.add(key, json: Self.json(value)) }
+        writer.write(line.ended())
     }
 
     private static func json(_ value: Logger.MetadataValue) -> String {
@@ -42,10 +46,5 @@ public struct JSONLogHandler: LogHandler {
         case .dictionary(let values):
             "{" + values.map { ProblemDetails.quote($0.key) + ":" + json($0.value) }.joined(separator: ",") + "}"
         }
-    }
-
-    private static func timestamp() -> String {
-        Date.now.formatted(
-            .iso8601.year().month().day().time(includingFractionalSeconds: true).timeZone(separator: .omitted))
     }
 }

@@ -1,8 +1,9 @@
+import Dispatch
 import Foundation
 import Synchronization
 
-/// Writes lines to a file descriptor from a thread of its own, so that a slow reader of the log never holds an event
-/// loop. When it can't keep up, lines are dropped and counted.
+/// Writes lines to a file descriptor from a thread of its own, so that a slow reader of the log never delays an event
+/// loop. When the reader can't keep up, lines are dropped and counted.
 public final class LineWriter: Sendable {
     private struct State {
         var pending: [UInt8] = []
@@ -14,6 +15,8 @@ public final class LineWriter: Sendable {
     private let queue = DispatchQueue(label: "weir.log")
     private let descriptor: Int32
     private static let most = 4 << 20
+    /// How long the thread rests after it has written: it is woken once for all lines that come meanwhile.
+    private static let rest: UInt32 = 5_000
 
     public init(descriptor: Int32) {
         self.descriptor = descriptor
@@ -22,14 +25,14 @@ public final class LineWriter: Sendable {
     /// Lines dropped since the start.
     public var dropped: UInt64 { state.withLock { $0.dropped } }
 
-    public func write(_ line: String) {
+    /// Writes whole lines, each with its end, or none of them.
+    public func write(_ lines: some Sequence<UInt8>) {
         let mustStart = state.withLock { state in
             guard state.pending.count < Self.most else {
                 state.dropped += 1
                 return false
             }
-            state.pending += line.utf8
-            state.pending.append(UInt8(ascii: "\n"))
+            state.pending += lines
             defer { state.isWriting = true }
             return !state.isWriting
         }
@@ -47,11 +50,16 @@ public final class LineWriter: Sendable {
             var rest = bytes[...]
             while !rest.isEmpty {
                 let written = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-                if written > 0 { rest = rest.dropFirst(written) } else if errno != EINTR { return }
+                if written > 0 { rest = rest.dropFirst(written) } else if errno != EINTR { break }
             }
+            usleep(Self.rest)
         }
     }
 
-    /// Waits until what was written before is out.
-    public func flush() { queue.sync {} }
+    /// Waits until everything is written, for a second at most: a log that nobody reads must not keep a process alive.
+    public func flush() {
+        let written = DispatchSemaphore(value: 0)
+        queue.async { written.signal() }
+        _ = written.wait(timeout: .now() + 1)
+    }
 }

@@ -7,6 +7,8 @@ struct LoopMetrics: Sendable {
         var allowed: UInt64 = 0
         var denied: UInt64 = 0
         var shadowDenied: UInt64 = 0
+        /// Denials that were not logged.
+        var suppressed: UInt64 = 0
     }
 
     /// By the limits' slots, which they keep over all policies.
@@ -33,6 +35,12 @@ struct LoopMetrics: Sendable {
         } else {
             limits[slot].denied += 1
         }
+    }
+
+    mutating func countSuppressed(rule: Int, _ policy: PolicyView) {
+        let slot = policy.slots[rule]
+        if slot >= limits.count { makeRoom(for: slot) }
+        limits[slot].suppressed += 1
     }
 
     private mutating func makeRoom(for slot: Int) {
@@ -67,5 +75,6 @@ extension LoopMetrics.LimitCounts {
         allowed += other.allowed
         denied += other.denied
         shadowDenied += other.shadowDenied
+        suppressed += other.suppressed
     }
 }

@@ -1,17 +1,17 @@
 import Weir
-import WeirRedis
 
 /// The Prometheus text format (0.0.4). Labels are limits and outcomes, never clients, so the series are bounded.
 struct MetricsText {
     private(set) var text = ""
 
     init(
-        _ metrics: LoopMetrics, limits names: [String], store: MemoryStore.Statistics?, shared: RedisStore.Statistics?,
-        droppedLogLines: UInt64
+        _ metrics: LoopMetrics, limits names: [String], store: StoreReport, droppedLogLines: UInt64
     ) {
         family("weir_limit_requests_total", "counter", "Requests decided, by limit and outcome.")
-        for (slot, name) in names.enumerated().sorted(by: { $0.element < $1.element }) {
-            let counts = slot < metrics.limits.count ? metrics.limits[slot] : LoopMetrics.LimitCounts()
+        let limits = names.enumerated().sorted { $0.element < $1.element }.map { slot, name in
+            (name, slot < metrics.limits.count ? metrics.limits[slot] : LoopMetrics.LimitCounts())
+        }
+        for (name, counts) in limits {
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"allowed\"", counts.allowed)
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"denied\"", counts.denied)
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"shadow_denied\"", counts.shadowDenied)
@@ -31,13 +31,17 @@ struct MetricsText {
         family("weir_delayed_requests", "gauge", "Requests held by a leaky bucket.")
         sample("weir_delayed_requests", "", UInt64(max(0, metrics.delayed)))
         histogram("weir_decision_seconds", "Time to decide a request.", metrics.decisionTime)
-        if let store { keys(store) }
-        if let shared { self.shared(shared, metrics) }
-        family("weir_log_lines_dropped_total", "counter", "Denials not logged because the log could not keep up.")
+        if let memory = store.memory { keys(memory) }
+        if let shared = store.shared { self.shared(shared, metrics) }
+        family(
+            "weir_denials_suppressed_total", "counter",
+            "Denials not logged because there were more than log.denials_per_second, or than ten of one client.")
+        for (name, counts) in limits { sample("weir_denials_suppressed_total", "limit=\"\(name)\"", counts.suppressed) }
+        family("weir_log_lines_dropped_total", "counter", "Log lines dropped because the log's reader could not keep up.")
         sample("weir_log_lines_dropped_total", "", droppedLogLines)
     }
 
-    private mutating func keys(_ store: MemoryStore.Statistics) {
+    private mutating func keys(_ store: StoreReport.Memory) {
         family("weir_store_keys", "gauge", "Keys held in memory.")
         sample("weir_store_keys", "", UInt64(max(0, store.keys)))
         family("weir_store_keys_dropped_total", "counter", "Keys dropped because their limit had recovered.")
@@ -46,7 +50,7 @@ struct MetricsText {
         sample("weir_store_shared_total", "", store.shared)
     }
 
-    private mutating func shared(_ store: RedisStore.Statistics, _ metrics: LoopMetrics) {
+    private mutating func shared(_ store: StoreReport.Shared, _ metrics: LoopMetrics) {
         family("weir_store_failures_total", "counter", "Requests decided without the store, by why it did not answer.")
         for (code, count) in metrics.storeFailures.sorted(by: { $0.key < $1.key }) {
             sample("weir_store_failures_total", "reason=\"\(code)\"", count)

@@ -1,0 +1,52 @@
+import Synchronization
+
+/// Says which denials are logged: at most so many a second for each limit, so that a flood costs neither disk nor time,
+/// and at most ten a second of one client's, so that it doesn't hide the others.
+final class DenialSampler: Sendable {
+    /// How many lines of one second may be about one client.
+    static let mostOfOneClient = 10
+
+    private struct Counter {
+        var second: Int64 = .min
+        var logged = 0
+        var suppressed: UInt64 = 0
+        var byClient: [UInt64: Int] = [:]
+    }
+
+    private let counters = Mutex<[Counter]>([])
+
+    /// Counts a denial.
+    ///
+    /// - Parameters:
+    ///   - limit: the limit's slot.
+    ///   - client: the client's hash.
+    ///   - second: since the Unix epoch.
+    ///   - most: how many lines one second may have for the limit; 0 for none.
+    /// - Returns: nil when it is not logged, else how many of the limit's denials were not logged since its last line.
+    func admit(limit slot: Int, client: @autoclosure () -> UInt64, at second: Int64, most: Int) -> UInt64? {
+        counters.withLock { counters in
+            if slot >= counters.count {
+                counters += Array(repeating: Counter(), count: slot + 1 - counters.count)
+            }
+            if counters[slot].second != second {
+                counters[slot].second = second
+                counters[slot].logged = 0
+                counters[slot].byClient.removeAll(keepingCapacity: true)
+            }
+            guard counters[slot].logged < most else {
+                counters[slot].suppressed &+= 1
+                return nil
+            }
+            let client = client()
+            let ofClient = counters[slot].byClient[client, default: 0]
+            guard ofClient < Self.mostOfOneClient else {
+                counters[slot].suppressed &+= 1
+                return nil
+            }
+            counters[slot].byClient[client] = ofClient + 1
+            counters[slot].logged += 1
+            defer { counters[slot].suppressed = 0 }
+            return counters[slot].suppressed
+        }
+    }
+}
