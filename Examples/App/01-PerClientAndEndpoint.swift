@@ -3,11 +3,13 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// Each client may predict 10 times a minute, send 2 batches a minute, and read about the model as often as it likes.
+/// Each client may send 10 predictions and 2 batches a minute, and read about the model without a limit.
 ///
-/// By hand: a dictionary of counters by `X-Forwarded-For`, which whoever writes the header fills with fresh counters; it
-/// never shrinks, and two requests at once read the same count. Here the client is the peer's address unless a proxy that
-/// the policy trusts says otherwise, memory is bounded, and a decision is one step.
+/// By hand: a dictionary of counters keyed by `X-Forwarded-For`. A client that writes the header itself gets fresh
+/// counters, the dictionary never shrinks, and two concurrent requests read the same count.
+///
+/// Here the client is the peer's address unless a proxy that the policy trusts names a different one. Memory is
+/// bounded, and a decision is atomic.
 enum PerClientAndEndpoint: Example {
     static let title = "per client and endpoint, in memory"
 

@@ -3,12 +3,14 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// 20 requests a minute for each user, whom the reverse proxy names in `X-User`, counted in Redis for all instances.
+/// Each user, named in `X-User` by the reverse proxy, may send 20 requests a minute. All instances count in Redis.
 ///
-/// By hand: `INCR user:alice` and then `EXPIRE`. An app that dies between the two locks the user out for ever; the
-/// name stands in Redis for all to read; anyone who reaches the app past the proxy writes the header himself; and
-/// `Retry-After` says 60 whatever the time is. Here the key is a hash, its expiry is set with it, the header is believed
-/// from the proxy alone, and `Retry-After` runs to the end of the minute.
+/// By hand: `INCR user:alice`, then `EXPIRE`. If the app dies between the two, the user is locked out permanently. The
+/// user's name is in Redis for all to read, anyone who bypasses the proxy can write the header, and `Retry-After` is
+/// always 60.
+///
+/// Here the key is a hash and is stored together with its expiry, the header is accepted only from the proxy, and
+/// `Retry-After` is the time to the end of the minute.
 enum PerUserAndMinute: Example {
     static let title = "per user and minute on Redis, the user named by the proxy"
     static let needsRedis = true

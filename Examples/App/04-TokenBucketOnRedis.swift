@@ -3,11 +3,12 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// A bucket of 10 tokens, refilled at 30 a minute, for each client, on Redis.
+/// Each client has a bucket of 10 tokens in Redis, refilled at 30 a minute.
 ///
-/// By hand: `GET` the tokens and the time, compute, `SET`. Between the two another request has read the same tokens: with
-/// 50 requests at once far more than 10 pass. The clocks of the instances disagree, too. Here one script on the server
-/// reads, decides and writes, at the server's time.
+/// By hand: `GET` the tokens and the time, compute, then `SET`. In between, other requests read the same tokens: of 50
+/// concurrent requests, far more than 10 pass. The instances' clocks also disagree.
+///
+/// Here one script on the server reads, decides and writes, by the server's clock.
 enum TokenBucketOnRedis: Example {
     static let title = "a token bucket on Redis"
     static let needsRedis = true

@@ -3,12 +3,13 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// Free, pro, enterprise and internal clients, by what the Redis hash `api_key:KEY` says in its field `tier`:
+/// Clients are free, pro, enterprise or internal, as the field `tier` of the Redis hash `api_key:KEY` says. Set it with
 /// `HSET api_key:abc tier pro`.
 ///
-/// By hand: an `HGETALL` for each request, and for made-up keys as well; a key that isn't there isn't limited
-/// at all. Here answers are kept for two seconds, unknown keys fall back to their address and are looked up
-/// a hundred times, then twenty times a second, at most from one address, and an upgrade takes effect within seconds.
+/// By hand: an `HGETALL` for every request, even for made-up keys, and a key without a hash isn't limited at all.
+///
+/// Here answers are cached for two seconds, so an upgrade takes effect within seconds. A client with an unknown key is
+/// identified by its address. Each address can cause at most 100 lookups at once and 20 a second.
 enum TiersFromRedis: Example {
     static let title = "tiers by API key from a Redis hash"
     static let needsRedis = true

@@ -3,11 +3,12 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// `/premium` is for those who pay, 30 times a minute; others get 403.
+/// Only paying clients may use `/premium`, 30 times a minute. Others get 403.
 ///
-/// By hand: the check of the tier and that of the limit are two decorators, and in the wrong order: who may not come in at
-/// all uses up a budget, or learns from a 429 that the path is there. `//premium` gets past a comparison of the path. Here access is
-/// decided first and charges nothing, and a rule applies to whatever reaches its route.
+/// By hand: one decorator for the tier and one for the limit, in the wrong order. A client without access uses up a
+/// budget, or learns from a 429 that the path exists. A comparison of paths misses `//premium`.
+///
+/// Here access is decided first and charges nothing, and a rule applies to every request that reaches its route.
 enum PremiumEndpoints: Example {
     static let title = "premium endpoints: 403 without the tier, 30 a minute with it"
 
@@ -17,7 +18,7 @@ enum PremiumEndpoints: Example {
         router.add(middleware: RateLimitMiddleware(limiter))
         router.addModel("predict", "small")
         router.addModel("premium/predict", "large")
-        // A rule whose path fits no route is an error at start.
+        // Fail at startup if a rule's path matches no route.
         _ = try limiter.verify(router)
         return router
     }

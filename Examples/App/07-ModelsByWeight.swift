@@ -3,11 +3,13 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// A light model, a heavy one, and batches: limits of their own, and a batch costs as many as its inputs.
+/// A light model, a heavy model and batches have their own limits, and a batch costs the number of its inputs.
 ///
-/// By hand: a request counts one, so a batch of a thousand is as cheap as one; or the body is parsed by the limiter, and
-/// then gone for the handler. Here the cost is the length of `inputs`, what can't be read costs the most, more than 64 are
-/// refused with 413 and cost nothing, and the handler has the whole body.
+/// By hand: every request counts as one, so a batch of a thousand is as cheap as a single input. Or the limiter parses
+/// the body, which is then no longer there for the handler.
+///
+/// Here the cost is the length of `inputs`, and a body that can't be read costs the maximum. More than 64 inputs get
+/// 413 and cost nothing. The handler gets the whole body.
 enum ModelsByWeight: Example {
     static let title = "light, heavy and batch models, cost by batch length"
 

@@ -4,11 +4,12 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// A fifth of the limit until the model is ready.
+/// A fifth of the limit applies until the model is ready.
 ///
-/// By hand: `limit = limit / 5 if not ready` in the request's path, on the limit that the request before has divided
-/// already, until it is 1. Here the factor is the policy's, and the whole limit applies when the model is ready, with the
-/// same counters.
+/// By hand: `limit = limit / 5 if not ready` in the request's path. Every request divides the limit again, until it is
+/// 1.
+///
+/// Here the policy names the factor. When the model is ready, the whole limit applies, with the same counters.
 enum WarmingUp: Example {
     static let title = "warm-up at a fifth of the limit until the model is ready"
 
@@ -17,7 +18,7 @@ enum WarmingUp: Example {
         let router = Router(context: ClientContext.self)
         router.add(middleware: RateLimitMiddleware(limiter))
         router.addModel("predict", "small")
-        // So that both can be seen by hand. An app that loads its model asks nobody:
+        // Lets you try both states by hand. An app that loads its model itself needs no such route:
         // app.addServices(RateLimitService(limiter, isReady: { await model.isLoaded }))
         router.post("loaded") { _, _ in
             limiter.endWarmUp()

@@ -3,14 +3,16 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// A service behind this one must not see bursts: requests to it are 100 ms apart, each waits up to a second for its turn,
-/// and who would wait longer is told so at once.
+/// Protects a downstream service from bursts: requests to it are 100 ms apart. Each waits up to a second for its turn,
+/// and is denied at once if it would wait longer.
 ///
-/// By hand: `sleep(0.1)` in the handler, which delays each request and spaces none; or a queue without an end, which a
-/// burst fills for minutes. Here a request gets a slot or a 429, and the slots are exactly apart. Calls of the app's own, here
-/// to an archive, wait in line by `acquire`.
+/// By hand: `sleep(0.1)` in the handler, which delays every request and spaces none. Or an unbounded queue, which a
+/// burst fills for minutes.
+///
+/// Here a request gets a slot or a 429, and the slots are exactly 100 ms apart. The app's own calls, here to an
+/// archive, wait in line with `acquire`.
 enum SteadyDownstream: Example {
-    static let title = "leaky bucket before a downstream that must not see bursts"
+    static let title = "leaky bucket in front of a downstream that must not see bursts"
 
     static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
         let limiter = try RequestLimiter(policy: Policy(limits: []), clock: surroundings.clock)

@@ -5,14 +5,16 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// Health checks are free, an emergency has a way past the limits, and denials have a log of their own and a count for
-/// each endpoint.
+/// Health checks are free, operators can bypass the limits in an emergency, and denials are logged separately and
+/// counted for each endpoint.
 ///
-/// By hand: `if "/health" in str(request.url)`, which `/predict?x=/health` contains too; a bypass key compared byte by byte, in the
-/// clear in the log; and denials that nobody sees until a customer calls. Here the exemption is of a path, the secret is
-/// compared in constant time, and a denial says which limit, which route and, as a hash, which client.
+/// By hand: `if "/health" in str(request.url)`, which also holds for `/predict?x=/health`. A bypass key that is
+/// compared byte by byte and logged in plain text. Denials that nobody notices until a customer calls.
+///
+/// Here the exemption is by path, and the secret is compared in constant time. A denial names the limit, the route and,
+/// as a hash, the client.
 enum HealthAndBypass: Example {
-    static let title = "health checks exempt, an emergency bypass, denials logged apart and counted"
+    static let title = "health checks exempt, an emergency bypass, denials logged separately and counted"
 
     final class Denials: Sendable {
         private let counts = Mutex<[String: Int]>([:])

@@ -3,13 +3,15 @@ import Weir
 import WeirHTTP
 import WeirHummingbird
 
-/// A chat API: 10 requests a minute and 1,000 tokens a minute together, the tokens charged from what the response says it
-/// used, streamed or not.
+/// A chat API allows 10 requests and 1,000 tokens a minute. Tokens are charged by the usage in the response, streamed
+/// or not.
 ///
-/// By hand: the tokens are guessed from the length of the prompt, or counted after the response in a second step that a
-/// client avoids by closing the connection, or by not asking for the usage of a stream. Here a reserve is charged before and
-/// the true number is settled at the end; what doesn't say its usage, or breaks off before it does, costs the policy's
-/// `default`: that is as much as an answer may have, so nothing is gained by hiding it.
+/// By hand: tokens are guessed from the length of the prompt. Or they are counted in a second step after the response,
+/// which a client avoids by closing the connection, or by not asking for the usage of a stream.
+///
+/// Here a reserve is charged first, and the actual number is settled at the end. A response that doesn't state its
+/// usage, or ends before it does, costs the policy's `default`. That is as much as an answer can cost, so a client
+/// gains nothing by hiding it.
 enum LanguageModelTokens: Example {
     static let title = "LLM tokens: requests and tokens a minute together, charged from the response"
 
@@ -20,7 +22,7 @@ enum LanguageModelTokens: Example {
             struct Chat: Decodable {
                 var prompt: String
                 var stream: Bool?
-                /// A stream tells its usage only to who asks for it, as OpenAI's does by `stream_options`.
+                /// Whether to end a stream with its usage, as in `stream_options` of OpenAI's API.
                 var includeUsage: Bool?
 
                 enum CodingKeys: String, CodingKey {
@@ -29,7 +31,7 @@ enum LanguageModelTokens: Example {
                 }
             }
             let chat = try await request.decode(as: Chat.self, context: context)
-            // An answer has four words at most, of a hundred tokens each.
+            // An answer has at most four words, of a hundred tokens each.
             let words = chat.prompt.split(separator: " ").prefix(4)
             let usage = "{\"usage\": {\"total_tokens\": \(words.count * 100)}}"
             guard chat.stream == true else {

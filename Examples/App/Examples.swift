@@ -6,10 +6,11 @@ import WeirHTTP
 import WeirHummingbird
 import WeirRedis
 
-/// What people build by hand in front of their models, done with Weir: `swift run Examples 4` starts the fourth.
+/// Rate limits that people build by hand in front of their models, built with Weir. `swift run Examples 4` starts the
+/// fourth.
 @main
 struct Examples {
-    /// In the order of README.md.
+    /// All examples, in the order of README.md.
     static let all: [any (Example & SendableMetatype).Type] = [
         PerClientAndEndpoint.self, PerUserAndMinute.self, SlidingWindowPerKey.self, TokenBucketOnRedis.self,
         TiersFromRedis.self, PremiumEndpoints.self, ModelsByWeight.self, WarmingUp.self, SteadyDownstream.self,
@@ -20,7 +21,8 @@ struct Examples {
         guard let number = CommandLine.arguments.dropFirst().first.flatMap({ Int($0) }),
             all.indices.contains(number - 1)
         else {
-            print("usage: swift run Examples NUMBER   with REDIS_URL for those on Redis, and PORT (8080)\n")
+            print("Usage: swift run Examples NUMBER\n")
+            print("Examples on Redis use REDIS_URL. All of them listen on PORT, or 8080 if it isn't set.\n")
             for (index, example) in all.enumerated() { print("  \(index + 1)  \(example.title)") }
             return
         }
@@ -49,9 +51,11 @@ struct Examples {
     }
 }
 
-/// One pattern.
+/// An example.
 protocol Example {
+    /// The title in the list of examples.
     static var title: String { get }
+    /// Whether the example counts in Redis.
     static var needsRedis: Bool { get }
     static func router(_ surroundings: Surroundings) async throws -> Router<ClientContext>
 }
@@ -60,15 +64,15 @@ extension Example {
     static var needsRedis: Bool { false }
 }
 
-/// What an example is given, so that tests can give it something else.
+/// The dependencies of an example. Tests can replace them.
 struct Surroundings: Sendable {
     var store: (any Store)?
     var clock: any TickClock = SystemClock()
     var variables: [String: String] = [:]
-    /// Where denials are logged, apart from everything else.
+    /// The logger for denials, separate from everything else.
     var denials = Logger(label: "denials")
 
-    /// A limiter by one of the policies in `Examples/Policies`, which `weir serve` takes just the same.
+    /// Returns a limiter with a policy in `Examples/Policies`. The same file works with `weir serve`.
     func limiter(_ policy: String) throws -> RequestLimiter {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../Policies")
             .standardized
@@ -80,7 +84,7 @@ struct Surroundings: Sendable {
 }
 
 extension Router<ClientContext> {
-    /// The model that all of this is about: it takes `{"inputs": […]}` and answers with lengths.
+    /// Adds a route for a model, which takes `{"inputs": […]}` and returns their lengths.
     func addModel(_ path: RouterPath, _ name: String) {
         post(path) { request, context in try await predict(request, context, name) }
     }
