@@ -12,6 +12,8 @@ public protocol TokenVerifier: Sendable {
 public struct VerifiedToken: Sendable, Hashable {
     private let claims: [String: String]
 
+    /// Creates a token from its claims.
+    ///
     /// - Parameter claims: the claims that are strings or numbers. Leave out claims of other types.
     public init(claims: [String: String]) {
         self.claims = claims

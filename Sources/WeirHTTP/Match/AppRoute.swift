@@ -14,5 +14,6 @@ public struct AppRoute: Sendable, Hashable, CustomStringConvertible {
         self.template = template
     }
 
+    /// The method and the template, such as `GET /users/{id}`.
     public var description: String { "\(method) \(template)" }
 }

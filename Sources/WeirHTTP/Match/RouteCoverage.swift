@@ -6,6 +6,7 @@ public struct RouteCoverage: Sendable, Hashable {
     /// Routes that the policy exempts from all limits.
     public var exempt: [AppRoute] = []
 
+    /// Creates a coverage without routes.
     public init() {}
 }
 

@@ -5,6 +5,7 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
         case error, warning
     }
 
+    /// Whether the policy can't be used, or only looks like a mistake.
     public var severity: Severity
     /// The file's name, or `policy` for a policy made in code.
     public var file: String
