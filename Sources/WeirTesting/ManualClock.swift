@@ -1,7 +1,7 @@
 import Synchronization
 public import Weir
 
-/// A clock that stands still until it is told to move, in either direction.
+/// A clock that stands still until a test moves it, in either direction.
 public final class ManualClock: TickClock {
     private struct Waiter {
         var id: UInt64
@@ -18,28 +18,33 @@ public final class ManualClock: TickClock {
     private let time: Atomic<Timestamp>
     private let state = Mutex(State())
 
-    /// - Parameter time: microseconds since the Unix epoch; September 2026 unless given.
+    /// Creates a clock that shows `time`.
+    ///
+    /// - Parameter time: microseconds since the Unix epoch; an instant in September 2026 by default.
     public init(at time: Timestamp = 1_790_000_000_000_000) {
         self.time = Atomic(time)
     }
 
     public func now() -> Timestamp { time.load(ordering: .sequentiallyConsistent) }
 
+    /// Sets the clock to `time`, in microseconds since the Unix epoch, and resumes waits that are due.
     public func set(to time: Timestamp) {
         self.time.store(time, ordering: .sequentiallyConsistent)
         wake()
     }
 
-    /// Moves the clock by so many microseconds, back when negative.
+    /// Moves the clock by `ticks` microseconds, back if negative, and resumes waits that are due.
     public func advance(by ticks: Timestamp) {
         time.wrappingAdd(ticks, ordering: .sequentiallyConsistent)
         wake()
     }
 
-    /// How many wait for the clock.
+    /// The number of tasks that wait for the clock.
     public var waiting: Int { state.withLock { $0.waiters.count } }
 
-    /// Waits until the clock was moved so far.
+    /// Waits until the clock has been moved `ticks` microseconds ahead.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled.
     public func wait(_ ticks: Timestamp) async throws {
         let end = now() + max(0, ticks)
         let id = state.withLock { state in

@@ -1,13 +1,14 @@
 import Synchronization
 public import Weir
 
-/// A store that injects a fault: it answers only when it is told to, as a server at the end of a slow line would.
+/// A store that answers only when told to, like a server at the end of a slow line.
 ///
-/// What it answers is decided when it is released, by the store that it stands before.
+/// When it is released, the store behind it decides.
 public final class SlowStore: Store {
     private let store: any Store
     private let waiting = Mutex<[@Sendable (StoreFailure?) -> Void]>([])
 
+    /// Creates a slow store in front of `store`.
     public init(before store: any Store) {
         self.store = store
     }
@@ -20,10 +21,10 @@ public final class SlowStore: Store {
 
     public func maintain(share: Int) { store.maintain(share: share) }
 
-    /// How many calls wait for an answer.
+    /// The number of calls that wait for an answer.
     public var waitingCount: Int { waiting.withLock { $0.count } }
 
-    /// Fails all that wait, as if the server were gone.
+    /// Fails all waiting calls, as if the server were gone.
     public func fail(_ failure: StoreFailure = StoreFailure(.unavailable, "the server is gone")) {
         let failing = waiting.withLock { waiting in
             let failing = waiting
@@ -33,7 +34,7 @@ public final class SlowStore: Store {
         for waiting in failing { waiting(failure) }
     }
 
-    /// Answers all that wait, in the order in which they came.
+    /// Answers all waiting calls, in the order in which they came.
     public func release() {
         let ready = waiting.withLock { waiting in
             let ready = waiting

@@ -1,7 +1,7 @@
 import Weir
 
 extension StoreConformance {
-    /// All rules.
+    /// All rules: those for every algorithm, and each algorithm's own promise.
     public static let cases: [Case] = rules + Algorithm.Kind.allCases.map(promise(of:))
 
     private static let rules: [Case] = [
@@ -185,7 +185,7 @@ extension StoreConformance {
             let slow = try Limit("changing", .perMinute(10))
             let fast = try Limit("changing", .perMinute(20))
             try await subject.spend(slow, 5)
-            // 5 of 10 a minute lie 30 s ahead; at 20 a minute 30 s are worth 10.
+            // 5 of 10 per minute are worth 30 s, and 30 s are worth 10 at 20 per minute.
             try expect(try await subject.decide(fast, cost: 0).remaining, is: 10, "remaining by the new numbers")
             let window = try Limit("window", .perMinute(10), algorithm: .fixedWindow)
             let wider = try Limit("window", .perMinute(20), algorithm: .fixedWindow)
@@ -215,7 +215,7 @@ extension StoreConformance {
         },
     ]
 
-    /// Whether the algorithm forgets a charge one period after it, and a refund then has nothing to give back.
+    /// Whether the algorithm forgets a charge after one period, so that a late refund gives nothing back.
     private static func forgetsCharges(_ kind: Algorithm.Kind) -> Bool {
         switch kind {
         case .fixedWindow, .slidingWindow, .slidingLog: true

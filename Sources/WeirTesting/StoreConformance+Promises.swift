@@ -1,7 +1,7 @@
 import Weir
 
 extension StoreConformance {
-    /// The rule that only this algorithm's promise makes. A new algorithm doesn't compile without one.
+    /// The rule that holds one algorithm to its promise. A new algorithm doesn't compile without one.
     static func promise(of kind: Algorithm.Kind) -> Case {
         switch kind {
         case .tokenBucket: tokenBucket
@@ -33,7 +33,7 @@ extension StoreConformance {
         for alignment in [WindowAlignment.epoch, .firstRequest] {
             let limit = try Limit(
                 alignment == .epoch ? "epoch" : "first", .perMinute(10), algorithm: .fixedWindow, alignment: alignment)
-            // Half a minute into a minute since the epoch.
+            // Move to half a minute after a minute's start.
             subject.clock.advance(by: 90 * second - subject.clock.now() % (60 * second))
             try await subject.spend(limit, 10)
             let wait = (alignment == .epoch ? 30 : 60) * second
@@ -63,10 +63,10 @@ extension StoreConformance {
         subject.clock.advance(by: 60 * second - subject.clock.now() % (60 * second))
         try await subject.spend(limit, 10)
         subject.clock.advance(by: 90 * second)
-        // Half of the window before still overlaps the last minute.
+        // Half of the previous window still overlaps the last minute.
         try expect(try await subject.decide(limit, cost: 0).remaining, is: 5, "remaining half a window later")
         try await subject.spend(limit, 5)
-        // Five count in this window, and a sixth fits when no more than four of the window before do.
+        // Five count in this window. A sixth fits once at most four of the previous window count.
         try expect(try await subject.decide(limit).retryAfter, is: Ticks(6 * second), "retry-after")
     }
 

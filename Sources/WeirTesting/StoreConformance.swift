@@ -1,6 +1,6 @@
 public import Weir
 
-/// What every store must do, as cases that any store can be put through.
+/// The contract of ``Store``, as cases to run against any store.
 ///
 /// ```swift
 /// @Test(arguments: StoreConformance.cases)
@@ -9,10 +9,11 @@ public import Weir
 /// }
 /// ```
 ///
-/// A case expects an empty store that takes its time from the clock.
+/// Each case needs an empty store that takes its time from the clock.
 public enum StoreConformance {
     /// One rule of the contract.
     public struct Case: Sendable, CustomStringConvertible {
+        /// The rule, in a sentence.
         public let description: String
         private let body: @Sendable (Subject) async throws -> Void
 
@@ -21,18 +22,21 @@ public enum StoreConformance {
             self.body = body
         }
 
-        /// - Throws: ``Violation`` when the store breaks the rule.
+        /// Runs the rule on an empty store that takes its time from `clock`.
+        ///
+        /// - Throws: ``Violation`` when the store breaks the rule, or the store's own error.
         public func run(on store: any Store, _ clock: ManualClock) async throws {
             try await body(Subject(store: store, clock: clock))
         }
     }
 
-    /// How a store broke a rule.
+    /// A broken rule.
     public struct Violation: Error, CustomStringConvertible {
+        /// The rule that was broken, and how.
         public let description: String
     }
 
-    /// A store under test, with what the cases need to say in a line what they mean.
+    /// A store under test, with shorthands that keep a case's steps to one line each.
     struct Subject: Sendable {
         let store: any Store
         let clock: ManualClock

@@ -1,8 +1,8 @@
-/// Whether one limit lets a request pass.
+/// One limit's answer to whether a request may pass.
 enum Admission: Equatable {
-    /// It may pass, after a delay in microseconds.
+    /// The request may pass after `delay` microseconds.
     case allowed(delay: Timestamp)
-    /// It may not; the same request would pass after this wait, or never by waiting.
+    /// The request may not pass now. The same request would pass after `retryAfter`; nil when waiting can't help.
     case denied(retryAfter: Ticks?)
 
     var isAllowed: Bool {

@@ -1,7 +1,7 @@
-/// At most n requests in flight for a key. Each holds a permit, named by the sequence of its charge,
-/// until it is given back.
+/// At most n requests in flight per key.
 ///
-/// It has no time: no `resetAfter`, no `retryAfter`, no debt and no penalty.
+/// Each charge is a permit. The sequence of the charge names it, and a refund gives it back. Time gives nothing back,
+/// so there is no `resetAfter`, no `retryAfter`, no debt and no penalty.
 struct Concurrency: LimitAlgorithm {
     struct Permit: Equatable {
         var sequence: UInt64

@@ -1,11 +1,11 @@
-/// Windows of one period each. ≤ n in each window, so ≤ 2n in any period across a window's end.
+/// A counter per window of one period. Admits ≤ n in each window, and so ≤ 2n in any period that spans a window's end.
 ///
 /// Windows begin at multiples of the period since the Unix epoch, or at the key's first charged request.
 struct FixedWindow: LimitAlgorithm {
     struct State: Equatable {
-        /// When the window ends; 0 for a key that was never seen.
+        /// The end of the window; 0 for an unused key.
         var end: Timestamp
-        /// What was charged in it: at most 2n, debt included.
+        /// The units charged in the window, debt included; at most 2n.
         var used: Int64
     }
 
@@ -21,7 +21,7 @@ struct FixedWindow: LimitAlgorithm {
         alignment = numbers.alignment
     }
 
-    /// Where the window that holds `now` ends, when windows are counted from the epoch.
+    /// The end of the window that contains `now`, for windows aligned to the Unix epoch.
     static func end(of now: Timestamp, period: Timestamp) -> Timestamp {
         now - now % period + period
     }
@@ -30,8 +30,8 @@ struct FixedWindow: LimitAlgorithm {
         if state.end <= now {
             state = Self.fresh
         } else {
-            // A window that hasn't begun yet was written before the clock went back: what was used
-            // in it counts now, and no longer than one period.
+            // A window in the future was written before the clock went back. Its units count now, for one period at
+            // most.
             state.end = min(state.end, windowEnd(at: now))
         }
     }
@@ -57,7 +57,7 @@ struct FixedWindow: LimitAlgorithm {
     func refund(_ state: inout State, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         guard state.used > 0, receipt.time < state.end, receipt.time >= state.end - period else { return false }
         state.used = max(0, state.used - cost)
-        // Nothing is left of the request that began the window.
+        // The request that began the window has been refunded entirely.
         if state.used == 0 { state = Self.fresh }
         return true
     }

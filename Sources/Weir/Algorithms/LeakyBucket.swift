@@ -1,24 +1,24 @@
-/// A queue drained at n for each period, without a burst: a request takes as many slots as it costs
-/// and is delayed to the first of them, or denied when it would wait longer than `max_wait`.
+/// A queue that drains at n requests per period, without a burst: the leaky bucket as a queue, as in nginx's
+/// `limit_req`.
 ///
-/// The state is the first free slot. Scheduled slots are P/n apart, exactly, each rounded up to a
-/// tick when it is told; no request is released before its slot.
+/// A request takes one slot per unit of cost and is delayed until the first of them. It is denied if that delay would
+/// exceed `max_wait`. The state is the first free slot. Slots are exactly P/n apart; a delay is rounded up to a tick,
+/// so no request is released before its slot.
 ///
-/// Its capacity, for cost, debt and penalty, is n slots. What admission alone can queue is
-/// `max_wait` and one capacity; only further than that is debt, so that a peek is never denied
-/// because of requests that were admitted.
+/// The capacity, for cost, debt and penalty, is n slots. Admission alone can queue up to `max_wait` plus one capacity.
+/// Only slots beyond that are debt, so admitted requests never cause a peek to be denied.
 struct LeakyBucket: LimitAlgorithm {
     static var fresh: ArrivalTime { .fresh }
 
     private let count: Int64
     /// The distance between two slots, in units of 1/n tick.
     private let slot: Int128
-    /// n slots.
+    /// n slots, in units of 1/n tick.
     private let full: Int128
     private let maxWait: Timestamp
-    /// `max_wait` in units of 1/n tick.
+    /// `max_wait`, in units of 1/n tick.
     private let longestWait: Int128
-    /// As far ahead as admission or debt can put the first free slot.
+    /// How far ahead admission or debt can put the first free slot, in units of 1/n tick.
     private var furthest: Int128 { max(2 * full, longestWait + full) }
 
     init(_ numbers: LimitNumbers) {
@@ -59,7 +59,7 @@ struct LeakyBucket: LimitAlgorithm {
         add(cost, to: &state, at: now, upTo: furthest)
     }
 
-    /// Only the last in the queue can be given back: others already hold the slots behind any other.
+    /// Refunds only the last request in the queue: later requests already hold the slots behind any other.
     func refund(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         let start = state.scaled - Int128(cost) * slot
         guard start >= 0, start.dividedRoundingUp(by: count) == Int128(receipt.time) + Int128(receipt.delay)
@@ -80,7 +80,8 @@ struct LeakyBucket: LimitAlgorithm {
     private func add(_ cost: Int64, to state: inout ArrivalTime, at now: Timestamp, upTo most: Int128) {
         let used = state.ahead(of: now)
         let after = min(used + Int128(cost) * slot, most)
-        // What isn't charged leaves the instant where it was, else it would lie ahead if the clock went back.
+        // Leave the instant alone when nothing is charged. Rewriting it would put it in the future if the clock goes
+        // back.
         if after > used { state.set(ahead: after, of: now) }
     }
 }

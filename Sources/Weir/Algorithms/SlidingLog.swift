@@ -1,6 +1,6 @@
-/// The admitted costs of the last period. An entry made at s no longer counts at s + P.
+/// A log of the costs admitted in the last period. An entry made at s stops counting at s + P.
 ///
-/// ≤ n in any period, exactly. Memory grows with n: 16 bytes for each instant at which something was admitted.
+/// Admits ≤ n in any period, exactly. Memory grows with n: 16 bytes for each instant at which a request was admitted.
 struct SlidingLog: LimitAlgorithm {
     struct Entry: Equatable {
         var time: Timestamp
@@ -8,10 +8,10 @@ struct SlidingLog: LimitAlgorithm {
     }
 
     struct State: Equatable {
-        /// Oldest first, at rising times; those before `first` have expired.
+        /// The entries, oldest first, at strictly rising times. Entries before `first` have expired.
         var entries: [Entry] = []
         var first = 0
-        /// The costs of all that count.
+        /// The sum of the costs that still count.
         var used: Int64 = 0
         /// When the last entry stops counting.
         var expires: Timestamp = 0
@@ -28,7 +28,7 @@ struct SlidingLog: LimitAlgorithm {
             }
         }
 
-        /// Removes what has expired, moving the rest only when half of the array is dead.
+        /// Removes expired entries. Moves the rest only when half of the array has expired.
         mutating func dropExpired(before start: Timestamp) {
             while first < entries.count, entries[first].time <= start {
                 used -= entries[first].cost
@@ -38,7 +38,7 @@ struct SlidingLog: LimitAlgorithm {
                 entries.removeAll(keepingCapacity: entries.capacity <= 64)
                 first = 0
             } else if first > 16, first > entries.count / 2 {
-                // A new array, so that a burst's memory is given back when the burst has passed.
+                // Allocate a new array so that the memory of a burst is freed once the burst has passed.
                 entries = Array(entries[first...])
                 first = 0
             }
@@ -104,7 +104,7 @@ struct SlidingLog: LimitAlgorithm {
         if added > 0 { state.append(added, at: now, for: period) }
     }
 
-    /// After the clock went back: what lies ahead counts from now, as one entry.
+    /// Makes entries in the future count from `now`, as one entry, after the clock went back.
     private func pullBack(_ state: inout State, to now: Timestamp) {
         var ahead: Int64 = 0
         while let last = state.live.last, last.time > now {

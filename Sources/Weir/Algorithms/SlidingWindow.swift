@@ -1,13 +1,13 @@
-/// Two fixed windows since the Unix epoch; the earlier counts by how much of it still overlaps the last period:
-/// estimate = previous × (P − elapsed) / P + current, as an exact fraction.
+/// Two fixed windows since the Unix epoch. The previous one counts in proportion to its overlap with the last period:
+/// estimate = previous × (P − elapsed) / P + current, as an exact fraction. Cloudflare described this estimate in 2017.
 ///
-/// < 2n in any period; smooth; may refuse a client that never exceeded n.
+/// Admits < 2n in any period. Smooth, but may deny a client that never exceeded n.
 struct SlidingWindow: LimitAlgorithm {
     struct State: Equatable {
-        /// When both windows have passed: one period after the current window's end. 0 for a key that was never seen.
+        /// When both windows have passed: one period after the current window's end; 0 for an unused key.
         var expires: Timestamp
         var current: Int64
-        /// What the window before was charged. Only a capacity of it counts: debt ended with its window.
+        /// The units charged in the previous window. At most one capacity of them counts: debt ends with its window.
         var previous: Int64
     }
 
@@ -25,7 +25,7 @@ struct SlidingWindow: LimitAlgorithm {
         let expires = FixedWindow.end(of: now, period: period) + period
         if state.expires == expires { return }
         if state.expires > expires {
-            // The clock went back. How much of `previous` had expired is not known, so all of it counts.
+            // The clock went back. Nobody knows how much of `previous` had expired, so all of it counts.
             state.current = max(state.current, min(state.current + counted(state), 2 * count))
             state.previous = 0
         } else {
@@ -43,7 +43,7 @@ struct SlidingWindow: LimitAlgorithm {
             let elapsed = overlapFits(counted(state), in: free)
             return .denied(retryAfter: Ticks(elapsed - (period - untilEnd(state, at: now))))
         }
-        // Nothing more fits into this window; in the next, this one is the earlier.
+        // The request no longer fits in this window. In the next one, this window is the previous one.
         let elapsed = overlapFits(min(state.current, count), in: count - cost)
         return .denied(retryAfter: Ticks(untilEnd(state, at: now) + elapsed))
     }
@@ -79,7 +79,7 @@ struct SlidingWindow: LimitAlgorithm {
         return Standing(remaining: max(0, free(state, at: now, of: count)), resetAfter: Ticks(resetAfter))
     }
 
-    /// What counts of the window before, by the present numbers.
+    /// The units of the previous window that count under the current numbers.
     private func counted(_ state: State) -> Int64 { min(state.previous, count) }
 
     /// P − elapsed.
@@ -87,18 +87,18 @@ struct SlidingWindow: LimitAlgorithm {
         state.expires - period - now
     }
 
-    /// previous × (P − elapsed): the earlier window's share of the estimate, times P.
+    /// previous × (P − elapsed): the previous window's share of the estimate, times P.
     private func scaledPrevious(_ state: State, at now: Timestamp) -> Int128 {
         Int128(counted(state)) * Int128(untilEnd(state, at: now))
     }
 
-    /// How many whole units fit between the estimate and `most`.
+    /// The number of whole units that fit between the estimate and `most`.
     private func free(_ state: State, at now: Timestamp, of most: Int64) -> Int64 {
         let previous = scaledPrevious(state, at: now).dividedRoundingUp(by: period)
         return Int64(clamping: Int128(most - state.current) - previous)
     }
 
-    /// How long a window must have run until `previous` units of the one before count as at most `free`.
+    /// The time from a window's start until `previous` units of the window before count as at most `free`.
     private func overlapFits(_ previous: Int64, in free: Int64) -> Timestamp {
         guard previous > free else { return 0 }
         let excess = Int128(previous - free) * Int128(period)

@@ -1,19 +1,18 @@
-/// A bucket of `burst` tokens, refilled continuously at n for each period.
+/// A bucket of `burst` tokens, refilled continuously at n per period.
 ///
-/// The generic cell rate algorithm (ITU-T I.371): the state is the instant at which the bucket
-/// will be full again. What is used is how far that instant lies ahead, so a refill costs nothing.
+/// This is the generic cell rate algorithm (ITU-T I.371). The state is the instant at which the bucket will be full
+/// again. The distance to that instant is what has been used, so a refill takes no work.
 ///
-/// Admitted ≤ burst + rate × Δ over any Δ. A client that keeps to n in every period is never
-/// refused if burst ≥ n.
+/// Admits ≤ burst + rate × Δ over any Δ. If burst ≥ n, a client that stays within n in every period is never denied.
 struct TokenBucket: LimitAlgorithm {
     static var fresh: ArrivalTime { .fresh }
 
     private let count: Int64
-    // None of the sums below can overflow: with counts up to 10^9 and periods up to 366 days, all stay below 2^83.
+    // No sum below can overflow: with counts up to 10^9 and periods up to 366 days, all stay below 2^83.
 
-    /// What one token is worth, in units of 1/n tick.
+    /// The worth of one token, in units of 1/n tick.
     private let token: Int64
-    /// What all tokens are worth.
+    /// The worth of a full bucket, in units of 1/n tick.
     private let full: Int128
     private let burst: Int64
 
@@ -28,7 +27,7 @@ struct TokenBucket: LimitAlgorithm {
     @inline(__always)
     func settle(_ state: inout ArrivalTime, at now: Timestamp) {
         state.convert(to: count)
-        // Capacity and debt are all that a key can have used.
+        // A key can have used at most its capacity and one capacity of debt.
         let most = full &+ full
         if state.ahead(of: now) > most { state.set(ahead: most, of: now) }
     }
@@ -68,7 +67,7 @@ struct TokenBucket: LimitAlgorithm {
     func standing(_ state: ArrivalTime, at now: Timestamp) -> Standing {
         let used = state.ahead(of: now)
         return Standing(
-            // ⌊(full − used) ÷ token⌋, by the smaller number: what was used is mostly little.
+            // ⌊(full − used) ÷ token⌋, computed from the smaller number: usually little is used.
             remaining: max(0, burst &- Int64(truncatingIfNeeded: used.dividedRoundingUp(by: token))),
             resetAfter: used.dividedRoundingUp(by: count)
         )
@@ -78,7 +77,8 @@ struct TokenBucket: LimitAlgorithm {
     private func add(_ cost: Int64, to state: inout ArrivalTime, at now: Timestamp, upTo most: Int128) {
         let used = state.ahead(of: now)
         let after = min(used &+ Int128(cost, times: token), most)
-        // What isn't charged leaves the instant where it was, else it would lie ahead if the clock went back.
+        // Leave the instant alone when nothing is charged. Rewriting it would put it in the future if the clock goes
+        // back.
         if after > used { state.set(ahead: after, of: now) }
     }
 }

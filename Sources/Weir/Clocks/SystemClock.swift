@@ -8,6 +8,7 @@
 
 /// The system's wall clock.
 public struct SystemClock: TickClock {
+    /// Creates a clock that reads the system's real time.
     public init() {}
 
     public func now() -> Timestamp {

@@ -1,9 +1,9 @@
-/// Where a store on this machine takes its time from. Injected, so that tests and replays choose it.
+/// The clock of a store on this machine. Injected, so that tests and replays control the time.
 public protocol TickClock: Sendable {
-    /// The present, in microseconds since the Unix epoch.
+    /// The current time, in microseconds since the Unix epoch.
     func now() -> Timestamp
 
-    /// Waits until so many microseconds have passed.
+    /// Waits for `ticks` microseconds.
     ///
     /// - Throws: `CancellationError` when the task is cancelled.
     func wait(_ ticks: Timestamp) async throws

@@ -1,15 +1,18 @@
-/// Why nothing was acquired.
+/// The reason why nothing was acquired.
 public struct AcquireError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A kind of failure.
     public struct Code: Sendable, Hashable {
         private let isLate: Bool
 
-        /// The cost is above the limit's capacity: waiting can't help.
+        /// The cost exceeds the limit's capacity, so waiting can't help.
         public static let impossible = Code(isLate: false)
-        /// It would not pass in time.
+        /// The request would not pass in time.
         public static let late = Code(isLate: true)
     }
 
+    /// The kind of failure.
     public let code: Code
+    /// A message for people. It names the limit.
     public let description: String
 
     init(_ code: Code, _ description: String) {

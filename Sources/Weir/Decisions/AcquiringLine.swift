@@ -1,6 +1,6 @@
-/// How those who acquire from a limit wait: in line by key, then for the limit, then for a leaky bucket's slot.
+/// The waits of acquiring: in line for the key, then for the limit, then for a leaky bucket's slot.
 ///
-/// Whoever uses it decides and gives back, at once or by asking a server.
+/// The caller supplies the decision and the refund, which may be immediate or take a round trip to a server.
 struct AcquiringLine: Sendable {
     private let limit: Limit
     private let clock: any TickClock
@@ -11,12 +11,12 @@ struct AcquiringLine: Sendable {
         self.clock = clock
     }
 
-    /// Whoever has a key's turn may look again.
+    /// Lets the task whose turn it is ask again.
     func somethingWasFreed(_ key: String) { queues.somethingWasFreed(key) }
 
     /// - Parameters:
     ///   - decide: decides on a cost.
-    ///   - giveBack: gives a decision's charge of a cost back.
+    ///   - giveBack: refunds a decision's charge of a cost.
     func acquire(
         _ key: String, cost: Int64, within longest: Timestamp?, decide: (Int64) async throws -> Decision,
         giveBack: (Receipt, Int64) -> Void
@@ -26,7 +26,7 @@ struct AcquiringLine: Sendable {
         func left() -> Timestamp? { longest.map { $0 - max(0, clock.now() - start) } }
         let decision = try await takeTurn(key, cost, left, decide)
         do {
-            // A server takes its time, and the task may have been cancelled meanwhile.
+            // Asking a server takes time; the task may have been cancelled meanwhile.
             try Task.checkCancellation()
             guard decision.delay > 0 else { return decision }
             if let left = left(), decision.delay > left {
@@ -51,7 +51,7 @@ struct AcquiringLine: Sendable {
         return try await body()
     }
 
-    /// Waits in line, so long at most.
+    /// Waits for the key's turn, for at most `longest` microseconds.
     private func enter(_ key: String, within longest: Timestamp?) async throws {
         if queues.enterAtOnce(key) { return }
         guard let longest else { return try await queues.enter(key) }
@@ -66,7 +66,7 @@ struct AcquiringLine: Sendable {
                 try await clock.wait(longest)
                 return false
             }
-            // Both are heard, for the turn may come just when the time is over, or the task is cancelled.
+            // Wait for both children: the turn may come just as time runs out or the task is cancelled.
             var hasTurn = false
             var failure: (any Error)?
             while let result = await group.nextResult() {
@@ -106,13 +106,13 @@ struct AcquiringLine: Sendable {
                 if let left, left <= 0 {
                     throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
                 }
-                // Others may use the store too, and give theirs back unheard.
+                // Other processes may share the store, and their refunds are not announced here.
                 try await self.wait(min(left ?? 1_000_000, 1_000_000), orUntilFreed: key, since: freed)
             }
         }
     }
 
-    /// Waits so long, unless something of the key's is given back here before.
+    /// Waits for `ticks` microseconds, or until a charge of the key is given back here.
     private func wait(_ ticks: Timestamp, orUntilFreed key: String, since freed: UInt64) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await queues.waitUntilFreed(key, since: freed) }

@@ -1,4 +1,4 @@
-/// One limit over any number of keys, for whatever needs limiting: outgoing calls, jobs, a command.
+/// One limit over any number of keys, for anything that needs limiting: outgoing calls, jobs, commands.
 ///
 /// ```swift
 /// let limiter = try Limiter(Limit("mail", .perMinute(20)))
@@ -6,14 +6,18 @@
 /// try await limiter.acquire("alice")                // waits for its turn
 /// ```
 public struct Limiter: Sendable {
+    /// The limit that each key is held to.
     public let limit: Limit
+    /// The store that counts.
     public let store: MemoryStore
     private let seed: UInt64
     private let line: AcquiringLine
 
+    /// Creates a limiter.
+    ///
     /// - Parameters:
-    ///   - limit: what to hold each key to.
-    ///   - store: where to count; a new one unless given.
+    ///   - limit: the limit that each key is held to.
+    ///   - store: the store that counts; a new one by default.
     public init(_ limit: Limit, store: MemoryStore = MemoryStore()) {
         self.limit = limit
         self.store = store
@@ -24,20 +28,20 @@ public struct Limiter: Sendable {
     /// Decides at once.
     ///
     /// - Parameters:
-    ///   - key: whose budget is spent.
-    ///   - cost: 0 to 10^9; 0 is a peek.
+    ///   - key: the key whose budget is spent.
+    ///   - cost: 0 to 10^9; 0 is a peek, which changes nothing.
     public func decide(_ key: String, cost: Int64 = 1) -> Decision {
         let now = store.now()
         return store.decideNow(limit.numbers, store.keyHasher.key(key, seed: seed), cost: cost, at: now)
     }
 
-    /// Gives back what a decision about a key charged: once, never above capacity, nothing after a
-    /// reset or the window's end. For concurrency it frees the permit.
+    /// Gives back what a decision charged: once, never above the capacity, and not after a reset or the window's end.
+    /// For a concurrency limit it frees the permit.
     ///
     /// - Parameters:
-    ///   - receipt: the decision's.
-    ///   - key: the same as for the decision.
-    ///   - cost: the same as for the decision.
+    ///   - receipt: the decision's receipt.
+    ///   - key: the decision's key.
+    ///   - cost: the decision's cost.
     /// - Returns: whether anything was given back.
     @discardableResult
     public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) -> Bool {
@@ -47,25 +51,27 @@ public struct Limiter: Sendable {
     }
 
     /// Charges after the fact, into debt of at most one capacity.
+    ///
+    /// - Returns: whether anything was charged.
     @discardableResult
     public func debit(_ key: String, cost: Int64) -> Bool {
         store.applyNow(.debit(charge(key, cost)))
     }
 
-    /// Waits until the limit lets a key spend, and spends it.
+    /// Waits until `key` has budget for `cost`, then spends it.
     ///
-    /// Those who wait for one key come in the order in which they asked, whatever their costs; ``decide(_:cost:)`` doesn't
-    /// stand in line. With a leaky bucket it returns at the slot. A permit of a concurrency limit must be given back by
-    /// ``refund(_:_:cost:)``, or taken by ``withPermit(_:cost:within:_:)``, which does.
+    /// Callers that wait for the same key proceed in the order in which they asked, whatever their costs;
+    /// ``decide(_:cost:)`` doesn't wait in line. With a leaky bucket, this returns at the request's slot. A permit of a
+    /// concurrency limit must be given back with ``refund(_:_:cost:)``; ``withPermit(_:cost:within:_:)`` does so for
+    /// you.
     ///
     /// - Parameters:
-    ///   - key: whose budget is spent.
+    ///   - key: the key whose budget is spent.
     ///   - cost: 1 to 10^9.
-    ///   - longest: the most microseconds to wait, in line, for the limit and for a leaky bucket's slot together; nil for as
-    ///     long as it takes.
+    ///   - longest: the longest time to wait in total, in microseconds; nil to wait as long as it takes.
     /// - Returns: the decision that allowed it.
-    /// - Throws: ``AcquireError`` when it can never pass, or not in time; `CancellationError` when the task is cancelled:
-    ///   then nothing was spent.
+    /// - Throws: ``AcquireError`` when the cost can never pass or can't pass in time; `CancellationError` when the task
+    ///   is cancelled. Anything spent by then is given back.
     @discardableResult
     public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
         try await line.acquire(key, cost: cost, within: longest) {
@@ -75,9 +81,9 @@ public struct Limiter: Sendable {
         }
     }
 
-    /// Holds a permit of a concurrency limit while `body` runs, or spends a cost of any other before it.
+    /// Holds a permit of a concurrency limit while `body` runs. With any other limit, spends `cost` before `body` runs.
     ///
-    /// - Throws: as ``acquire(_:cost:within:)`` does, or what `body` throws.
+    /// - Throws: what ``acquire(_:cost:within:)`` or `body` throws.
     public func withPermit<Result>(
         _ key: String, cost: Int64 = 1, within longest: Timestamp? = nil, _ body: () async throws -> Result
     ) async throws -> Result {
@@ -92,7 +98,9 @@ public struct Limiter: Sendable {
         Charge(limit.numbers, key: store.keyHasher.key(key, seed: seed), cost: cost)
     }
 
-    /// Forgets a key.
+    /// Forgets a key, which then has its full quota.
+    ///
+    /// - Returns: whether any of its quota was used.
     @discardableResult
     public func reset(_ key: String) -> Bool {
         let isReset = store.applyNow(.reset(limit.numbers, store.keyHasher.key(key, seed: seed)))

@@ -1,21 +1,26 @@
-/// One limit over any number of keys that several processes hold together, in a store that they share: calls to somebody
-/// else's API, jobs of many workers.
+/// One limit over any number of keys, shared by several processes through a store: calls to a third-party API, jobs of
+/// many workers.
 ///
 /// ```swift
 /// let limiter = SharedLimiter(try Limit("geocoder", .perSecond(50)), store: redis)
 /// try await limiter.acquire("account")              // waits for its turn
 /// ```
 ///
-/// Whoever counts in one process alone has a ``Limiter``, which answers without waiting for anybody.
+/// Within one process, use ``Limiter``, which answers synchronously.
 public struct SharedLimiter: Sendable {
+    /// The limit that each key is held to.
     public let limit: Limit
+    /// The store that counts.
     public let store: any Store
     private let line: AcquiringLine
 
+    /// Creates a limiter over a shared store.
+    ///
     /// - Parameters:
-    ///   - limit: what to hold each key to. Its name, algorithm and period are what processes share a count by.
-    ///   - store: where to count.
-    ///   - clock: waits by this; the system's unless given. The store decides by its own.
+    ///   - limit: the limit that each key is held to. Processes share a count if the name, algorithm and period are the
+    ///     same.
+    ///   - store: the store that counts.
+    ///   - clock: measures waits; the system's clock by default. The store decides by its own clock.
     public init(_ limit: Limit, store: any Store, clock: any TickClock = SystemClock()) {
         self.limit = limit
         self.store = store
@@ -25,9 +30,9 @@ public struct SharedLimiter: Sendable {
     /// Decides as soon as the store answers.
     ///
     /// - Parameters:
-    ///   - key: whose budget is spent.
-    ///   - cost: 0 to 10^9; 0 is a peek.
-    /// - Throws: ``StoreFailure`` when it gives no answer by its deadline. Whether to go on then is the caller's to say.
+    ///   - key: the key whose budget is spent.
+    ///   - cost: 0 to 10^9; 0 is a peek, which changes nothing.
+    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline. The caller chooses whether to proceed.
     public func decide(_ key: String, cost: Int64 = 1) async throws(StoreFailure) -> Decision {
         var decisions: [Decision] = []
         if let pending = store.decide([charge(key, cost)], into: &decisions) {
@@ -37,15 +42,16 @@ public struct SharedLimiter: Sendable {
         return decision
     }
 
-    /// Gives back what a decision about a key charged: once, never above capacity, nothing after a reset or the window's
-    /// end. For concurrency it frees the permit.
+    /// Gives back what a decision charged: once, never above the capacity, and not after a reset or the window's end.
+    /// For a concurrency limit it frees the permit.
     ///
     /// - Parameters:
-    ///   - receipt: the decision's.
-    ///   - key: the same as for the decision.
-    ///   - cost: the same as for the decision.
+    ///   - receipt: the decision's receipt.
+    ///   - key: the decision's key.
+    ///   - cost: the decision's cost.
     /// - Returns: whether anything was given back.
-    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline. A permit is free then when its lease ends.
+    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline. A permit is then freed when its lease
+    ///   ends.
     @discardableResult
     public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) async throws(StoreFailure) -> Bool {
         let isRefunded = try await store.apply(.refund(charge(key, cost), receipt)).value
@@ -55,14 +61,16 @@ public struct SharedLimiter: Sendable {
 
     /// Charges after the fact, into debt of at most one capacity.
     ///
+    /// - Returns: whether anything was charged.
     /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline.
     @discardableResult
     public func debit(_ key: String, cost: Int64) async throws(StoreFailure) -> Bool {
         try await store.apply(.debit(charge(key, cost))).value
     }
 
-    /// Forgets a key.
+    /// Forgets a key, which then has its full quota.
     ///
+    /// - Returns: whether any of its quota was used.
     /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline.
     @discardableResult
     public func reset(_ key: String) async throws(StoreFailure) -> Bool {
@@ -71,21 +79,22 @@ public struct SharedLimiter: Sendable {
         return isReset
     }
 
-    /// Waits until the limit lets a key spend, and spends it.
+    /// Waits until `key` has budget for `cost`, then spends it.
     ///
-    /// Those of one process who wait for one key come in the order in which they asked, whatever their costs; between processes
-    /// whoever asks first when there is something has it. With a leaky bucket it returns at the slot. A permit of a concurrency
-    /// limit must be given back by ``refund(_:_:cost:)``, or taken by ``withPermit(_:cost:within:_:)``, which does; one that
-    /// another process gives back is noticed within a second.
+    /// Within one process, callers that wait for the same key proceed in the order in which they asked, whatever their
+    /// costs. Between processes, the first to ask once there is budget gets it. With a leaky bucket, this returns at
+    /// the request's slot. A permit of a concurrency limit must be given back with ``refund(_:_:cost:)``;
+    /// ``withPermit(_:cost:within:_:)`` does so for you. A permit that a different process gives back is noticed within
+    /// a second.
     ///
     /// - Parameters:
-    ///   - key: whose budget is spent.
+    ///   - key: the key whose budget is spent.
     ///   - cost: 1 to 10^9.
-    ///   - longest: the most microseconds to wait, in line, for the limit and for a leaky bucket's slot together; nil for as
-    ///     long as it takes.
+    ///   - longest: the longest time to wait in total, in microseconds; nil to wait as long as it takes.
     /// - Returns: the decision that allowed it.
-    /// - Throws: ``AcquireError`` when it can never pass, or not in time; ``StoreFailure`` when the store gives no answer by its
-    ///   deadline; `CancellationError` when the task is cancelled: what was spent is given back then.
+    /// - Throws: ``AcquireError`` when the cost can never pass or can't pass in time; ``StoreFailure`` when the store
+    ///   doesn't answer by its deadline; `CancellationError` when the task is cancelled, after giving back what was
+    ///   spent.
     @discardableResult
     public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
         try await line.acquire(key, cost: cost, within: longest) {
@@ -95,9 +104,9 @@ public struct SharedLimiter: Sendable {
         }
     }
 
-    /// Holds a permit of a concurrency limit while `body` runs, or spends a cost of any other before it.
+    /// Holds a permit of a concurrency limit while `body` runs. With any other limit, spends `cost` before `body` runs.
     ///
-    /// - Throws: as ``acquire(_:cost:within:)`` does, or what `body` throws.
+    /// - Throws: what ``acquire(_:cost:within:)`` or `body` throws.
     public func withPermit<Result>(
         _ key: String, cost: Int64 = 1, within longest: Timestamp? = nil, _ body: () async throws -> Result
     ) async throws -> Result {
@@ -108,7 +117,7 @@ public struct SharedLimiter: Sendable {
         }
     }
 
-    /// Gives back without waiting for the store to say so.
+    /// Gives a charge back without waiting for the store's answer.
     private func giveBack(_ receipt: Receipt, _ key: String, cost: Int64) {
         switch store.apply(.refund(charge(key, cost), receipt)) {
         case .decided: line.somethingWasFreed(key)
@@ -116,7 +125,7 @@ public struct SharedLimiter: Sendable {
         }
     }
 
-    /// By the secret that the store has now: it may not have been known before.
+    /// Makes the key on each call: the store may have learned its secret since the last one.
     private func charge(_ key: String, _ cost: Int64) -> Charge {
         let hasher = store.keyHasher
         return Charge(limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)

@@ -1,23 +1,23 @@
 import Synchronization
 
-/// Those who wait for a limit, key by key: one at a time has its turn, the others follow in the order in which they came.
+/// Tasks that wait for a limit, by key. One task at a time has the key's turn; the others follow in order of arrival.
 ///
-/// It keeps nothing of a key for which nobody waits.
+/// It keeps nothing for a key that no task waits for.
 final class WaitingQueues: Sendable {
     private typealias Continuation = CheckedContinuation<Void, any Error>
 
     private struct Queue {
         var waiting: [(id: UInt64, continuation: Continuation)] = []
-        /// Counts what was given back while somebody had the turn.
+        /// Counts the refunds since the key's queue was made.
         var freed: UInt64 = 0
-        /// The one whose turn it is, if it waits for something to be given back.
+        /// The task whose turn it is, while it waits for a refund.
         var watcher: (id: UInt64, continuation: Continuation)?
     }
 
     private struct State {
         var queues: [String: Queue] = [:]
         var nextID: UInt64 = 0
-        /// Cancelled before they began to wait.
+        /// Tasks that were cancelled before they began to wait.
         var cancelled: Set<UInt64> = []
 
         mutating func makeID() -> UInt64 {
@@ -28,7 +28,7 @@ final class WaitingQueues: Sendable {
 
     private let state = Mutex(State())
 
-    /// Takes the turn if it is nobody's.
+    /// Takes the turn if it is free. Returns whether it did.
     func enterAtOnce(_ key: String) -> Bool {
         state.withLock { state in
             guard state.queues[key] == nil else { return false }
@@ -37,7 +37,7 @@ final class WaitingQueues: Sendable {
         }
     }
 
-    /// Waits for the turn.
+    /// Waits for the turn and takes it.
     func enter(_ key: String) async throws {
         let id = state.withLock { state -> UInt64? in
             if state.queues[key] != nil { return state.makeID() }
@@ -47,7 +47,7 @@ final class WaitingQueues: Sendable {
         guard let id else { return }
         try await wait(id) { state, continuation in
             guard state.queues[key] != nil else {
-                // Meanwhile the others have gone.
+                // The other tasks have left meanwhile.
                 state.queues[key] = Queue()
                 return false
             }
@@ -59,7 +59,7 @@ final class WaitingQueues: Sendable {
         }
     }
 
-    /// Gives the turn to the next.
+    /// Passes the turn to the next task.
     func leave(_ key: String) {
         let next = state.withLock { state -> Continuation? in
             guard state.queues[key]?.waiting.isEmpty == false else {
@@ -71,10 +71,10 @@ final class WaitingQueues: Sendable {
         next?.resume()
     }
 
-    /// How much was given back so far, for ``waitUntilFreed(_:since:)``.
+    /// The key's number of refunds so far, for ``waitUntilFreed(_:since:)``.
     func freed(_ key: String) -> UInt64 { state.withLock { $0.queues[key]?.freed ?? 0 } }
 
-    /// Whoever has the turn may look again.
+    /// Lets the task whose turn it is ask again.
     func somethingWasFreed(_ key: String) {
         let watcher = state.withLock { state -> Continuation? in
             guard state.queues[key] != nil else { return nil }
@@ -85,7 +85,7 @@ final class WaitingQueues: Sendable {
         watcher?.resume()
     }
 
-    /// Waits until something is given back that wasn't yet at a count of ``freed(_:)``.
+    /// Waits until the key's number of refunds differs from `count`, which ``freed(_:)`` returned.
     func waitUntilFreed(_ key: String, since count: UInt64) async throws {
         let id = state.withLock { $0.makeID() }
         try await wait(id) { state, continuation in
@@ -100,8 +100,8 @@ final class WaitingQueues: Sendable {
     }
 
     /// - Parameters:
-    ///   - enlist: keeps the continuation; false when there is nothing to wait for.
-    ///   - forget: takes it out again.
+    ///   - enlist: stores the continuation; returns false when there is nothing to wait for.
+    ///   - forget: removes the continuation and returns it.
     private func wait(
         _ id: UInt64, enlist: (inout State, Continuation) -> Bool,
         forget: @escaping @Sendable (inout State) -> Continuation?

@@ -1,4 +1,4 @@
-/// How a limit counts. See ``Limit`` for what each promises.
+/// How a limit counts. ``Limit`` lists each algorithm's promise.
 public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
     package enum Kind: UInt8, CaseIterable, Sendable {
         case tokenBucket, fixedWindow, slidingLog, slidingWindow, leakyBucket, concurrency
@@ -16,8 +16,8 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
 
         /// Whether instances that share a store may prefetch units.
         ///
-        /// A log promises exactly n in any period, which units spent elsewhere would break. Slots and permits are not
-        /// interchangeable.
+        /// A sliding log promises exactly n in any period, which units spent elsewhere would break. Slots and permits
+        /// are not interchangeable.
         var canBeLeased: Bool {
             switch self {
             case .tokenBucket, .fixedWindow, .slidingWindow: true
@@ -25,7 +25,7 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
             }
         }
 
-        /// Whether a charge is a permit, which its receipt gives back, instead of units that time gives back.
+        /// Whether a charge is a permit, which only a refund gives back, rather than units that time gives back.
         package var holdsPermits: Bool {
             switch self {
             case .concurrency: true
@@ -33,7 +33,7 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
             }
         }
 
-        /// Which of a limit's optional numbers the algorithm uses.
+        /// The optional number of a limit that the algorithm uses.
         package var option: Option? {
             switch self {
             case .tokenBucket: .burst
@@ -44,31 +44,32 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
         }
     }
 
-    /// A number of a limit that only one algorithm uses.
+    /// A number of a limit that only some algorithms use.
     package enum Option: Sendable {
         case burst, maxWait, alignment
     }
 
     package let kind: Kind
 
-    /// A bucket of `burst` tokens, refilled continuously (the generic cell rate algorithm).
+    /// A bucket of `burst` tokens, refilled continuously (the generic cell rate algorithm, ITU-T I.371).
     public static let tokenBucket = Algorithm(kind: .tokenBucket)
-    /// Windows of one period each, counted apart.
+    /// A separate counter for each window of one period.
     public static let fixedWindow = Algorithm(kind: .fixedWindow)
-    /// A list of what was admitted in the last period.
+    /// A log of the requests admitted in the last period.
     public static let slidingLog = Algorithm(kind: .slidingLog)
-    /// Two fixed windows, the earlier weighted by how much of it still overlaps the last period.
+    /// Two fixed windows, the previous one weighted by its overlap with the last period.
     public static let slidingWindow = Algorithm(kind: .slidingWindow)
-    /// A queue drained at a steady pace; requests are delayed rather than refused.
+    /// A queue drained at a steady pace, which delays requests rather than denying them.
     public static let leakyBucket = Algorithm(kind: .leakyBucket)
-    /// So many requests in flight at once.
+    /// A maximum number of requests in flight.
     public static let concurrency = Algorithm(kind: .concurrency)
 
+    /// Every algorithm.
     public static let all = Kind.allCases.map(Algorithm.init(kind:))
 
     private init(kind: Kind) { self.kind = kind }
 
-    /// The name in a policy, such as `token-bucket`; `gcra` is another name for it.
+    /// Finds an algorithm by its name in a policy, such as `token-bucket`. `gcra` is an alias of `token-bucket`.
     public init?(rawValue: String) {
         if rawValue == "gcra" {
             self = .tokenBucket
@@ -78,13 +79,17 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
         self.kind = kind
     }
 
-    /// Whether units may be borrowed and spent elsewhere: not of a log, which promises exactly n in any period, nor of slots
-    /// and permits, which are things of their own.
+    /// Whether instances that share a store may prefetch units of a limit: true for token buckets, fixed and sliding
+    /// windows.
+    ///
+    /// A sliding log promises exactly n in any period, which units spent elsewhere would break. Slots and permits are
+    /// not interchangeable.
     public var canBeLeased: Bool { kind.canBeLeased }
 
+    /// The algorithm's name in a policy.
     public var rawValue: String { kind.name }
 
-    // What comes with RawRepresentable compares and hashes the names.
+    // Compare the kinds: the defaults from RawRepresentable compare and hash the names.
     public static func == (left: Algorithm, right: Algorithm) -> Bool { left.kind == right.kind }
     public func hash(into hasher: inout Hasher) { hasher.combine(kind) }
 

@@ -5,33 +5,35 @@
 /// | token bucket | admitted ≤ burst + rate × Δ over any Δ |
 /// | fixed window | ≤ n in each window, ≤ 2n in any period |
 /// | sliding log | ≤ n in any period, exactly; memory grows with n |
-/// | sliding window | < 2n in any period; smooth; may refuse a client that never exceeded n |
+/// | sliding window | < 2n in any period; smooth; may deny a client that never exceeded n |
 /// | leaky bucket | scheduled slots P/n apart, no request released before its slot |
 /// | concurrency | at most n in flight |
 ///
-/// Name, algorithm and period (with the key) are the identity of the state; the other
-/// numbers may change while the state is kept, and judge it from then on.
+/// The name, algorithm and period, with the key, identify the state. The other numbers may change while the state is
+/// kept, and apply to it from then on.
 public struct Limit: Sendable, Hashable {
-    /// Letters, digits, `_` and `-`: it appears in headers and metrics.
+    /// 1 to 64 of `A-Za-z0-9_-`. Appears in headers and metrics.
     public let name: String
+    /// The limit's algorithm and numeric parameters.
     public let numbers: LimitNumbers
 
+    /// How the limit counts.
     public var algorithm: Algorithm { numbers.algorithm }
 
-    /// The longest that a leaky bucket may delay a request: 60 s.
+    /// The longest time that a leaky bucket may delay a request: 60 s, in microseconds.
     public static let longestWait: Timestamp = 60_000_000
-    /// How long a leaky bucket delays a request unless told otherwise: 1 s.
+    /// The longest time that a leaky bucket delays a request by default: 1 s, in microseconds.
     public static let defaultWait: Timestamp = 1_000_000
 
-    /// A limit on a rate.
+    /// Creates a limit on a rate.
     ///
     /// - Parameters:
     ///   - name: 1 to 64 of `A-Za-z0-9_-`.
     ///   - rate: the count, period and burst.
     ///   - algorithm: any but ``Algorithm/concurrency``.
-    ///   - maxWait: for a leaky bucket, microseconds, 0 to 60 s.
-    ///   - alignment: for a fixed window.
-    /// - Throws: ``LimitError``.
+    ///   - maxWait: the longest delay of a leaky bucket, 0 to 60 s, in microseconds. Other algorithms ignore it.
+    ///   - alignment: where a fixed window begins. Other algorithms ignore it.
+    /// - Throws: ``LimitError`` when an argument is out of range.
     public init(
         _ name: String,
         _ rate: Rate,
@@ -57,7 +59,12 @@ public struct Limit: Sendable, Hashable {
         )
     }
 
-    /// At most `concurrency` requests in flight, 1 to 10^9.
+    /// Creates a limit on the number of requests in flight.
+    ///
+    /// - Parameters:
+    ///   - name: 1 to 64 of `A-Za-z0-9_-`.
+    ///   - concurrency: the most requests in flight per key, 1 to 10^9.
+    /// - Throws: ``LimitError`` when an argument is out of range.
     public init(_ name: String, concurrency: Int64) throws(LimitError) {
         try Self.check(name: name)
         guard concurrency >= 1, concurrency <= Rate.largestCount else {
@@ -72,10 +79,10 @@ public struct Limit: Sendable, Hashable {
         )
     }
 
-    /// What tells this limit's state from every other limit's, apart from the key.
+    /// Identifies this limit's state, together with the key.
     public var identity: String { "\(name)\u{0}\(algorithm.rawValue)\u{0}\(numbers.period)" }
 
-    /// Whether a name may stand in headers, metrics and keys.
+    /// Whether a name may be used in headers, metrics and keys.
     public static func isValid(name: String) -> Bool {
         (1...64).contains(name.utf8.count)
             && name.utf8.allSatisfy { byte in

@@ -1,5 +1,6 @@
-/// Why a limit can't be made of the numbers it was given. The message is fit to be shown.
+/// The reason why a limit can't be made from its arguments. The message is safe to show to users.
 public struct LimitError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A message that names the argument that is out of range.
     public let description: String
 
     package init(_ description: String) {

@@ -1,22 +1,24 @@
-/// The numbers by which a state is judged. Plain bits, so that a charge can be copied for free.
+/// A limit's numeric parameters. Trivially copyable.
 public struct LimitNumbers: Sendable, Hashable {
+    /// How the limit counts.
     public let algorithm: Algorithm
-    /// n: units for each period; for concurrency, how many in flight.
+    /// Units per period, n; for concurrency, the most requests in flight.
     public let count: Int64
-    /// P, in microseconds; 0 for concurrency, which has none.
+    /// The period, P, in microseconds; 0 for concurrency.
     public let period: Timestamp
     /// The token bucket's capacity; `count` for every other algorithm.
     public let burst: Int64
-    /// The longest a leaky bucket delays a request, in microseconds.
+    /// The longest delay of a leaky bucket, in microseconds; 0 for other algorithms.
     public let maxWait: Timestamp
+    /// Where a fixed window begins.
     public let alignment: WindowAlignment
 
-    /// The most that one request can cost without being refused for ever.
+    /// The highest cost that one request can have without being denied permanently.
     public var capacity: Int64 { burst }
 
-    // Worked out once, for the decision that is made most often.
+    // The rest is precomputed for the most frequent decision.
 
-    /// `burst` × `period`, when all of a token bucket's sums fit 64 bits; else -1.
+    /// `burst` × `period` if every sum of a token bucket fits in 64 bits; otherwise -1.
     let smallCapacity: Int64
     let dividedByCount: Reciprocal
     let dividedByPeriod: Reciprocal
@@ -37,7 +39,7 @@ public struct LimitNumbers: Sendable, Hashable {
         dividedByPeriod = Reciprocal(of: period)
     }
 
-    // The rest follows from these.
+    // The precomputed numbers follow from these.
     public static func == (left: LimitNumbers, right: LimitNumbers) -> Bool {
         left.count == right.count && left.period == right.period && left.burst == right.burst
             && left.maxWait == right.maxWait && left.algorithm == right.algorithm && left.alignment == right.alignment
@@ -52,8 +54,7 @@ public struct LimitNumbers: Sendable, Hashable {
         hasher.combine(alignment)
     }
 
-    /// One instance's share of a limit that so many would hold together: count and burst divided, rounded down, at
-    /// least 1.
+    /// One instance's share of the limit when `instances` split it: count and burst divided, rounded down, at least 1.
     package func divided(by instances: Int64) -> LimitNumbers {
         let divisor = max(1, instances)
         return LimitNumbers(

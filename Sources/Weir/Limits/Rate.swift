@@ -1,10 +1,10 @@
-/// How many units may be spent in a period, and how many at once.
+/// A number of units per period, and the number that may be spent at once.
 public struct Rate: Sendable, Hashable {
-    /// Units for each period, 1 to 10^9.
+    /// Units per period, 1 to 10^9.
     public let count: Int64
     /// The period in microseconds, 1 to 366 days.
     public let period: Timestamp
-    /// How many units a full token bucket holds, 1 to 10^9. Other algorithms don't use it.
+    /// The capacity of a token bucket, 1 to 10^9. Other algorithms ignore it.
     public let burst: Int64
 
     /// The largest count, burst and cost.
@@ -12,13 +12,13 @@ public struct Rate: Sendable, Hashable {
     /// The longest period: 366 days, in microseconds.
     public static let longestPeriod: Timestamp = 366 * 86_400_000_000
 
-    /// A rate of `count` units for each `period` microseconds.
+    /// Creates a rate of `count` units per `period` microseconds.
     ///
     /// - Parameters:
     ///   - count: 1 to 10^9.
-    ///   - period: microseconds, 1 to 366 days.
+    ///   - period: 1 microsecond to 366 days, in microseconds.
     ///   - burst: 1 to 10^9; `count` when nil.
-    /// - Throws: ``LimitError`` that names the number which is out of range.
+    /// - Throws: ``LimitError``, which names the number that is out of range.
     public init(_ count: Int64, per period: Timestamp, burst: Int64? = nil) throws(LimitError) {
         guard count >= 1, count <= Self.largestCount else {
             throw LimitError("a rate's count must be 1 to 1000000000, not \(count)")
@@ -41,10 +41,10 @@ public struct Rate: Sendable, Hashable {
         self.burst = burst
     }
 
-    /// This rate with its count and burst multiplied by a factor, rounded down, at least 1.
+    /// This rate with its count and burst multiplied by a fraction, rounded down, at least 1.
     ///
     /// - Parameters:
-    ///   - numerator: at least 0 and at most `denominator`.
+    ///   - numerator: 0 to `denominator`.
     ///   - denominator: 1 to 10^9.
     package func scaled(by numerator: Int64, over denominator: Int64) -> Rate {
         func scale(_ value: Int64) -> Int64 { Swift.max(1, value * numerator / denominator) }
@@ -53,10 +53,10 @@ public struct Rate: Sendable, Hashable {
 }
 
 extension Rate {
-    /// `count` units a second, with a burst of as many.
+    /// `count` units per second, with a burst of the same size.
     public static func perSecond(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 1_000_000) }
-    /// `count` units a minute, with a burst of as many.
+    /// `count` units per minute, with a burst of the same size.
     public static func perMinute(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 60_000_000) }
-    /// `count` units an hour, with a burst of as many.
+    /// `count` units per hour, with a burst of the same size.
     public static func perHour(_ count: Int64) throws(LimitError) -> Rate { try Rate(count, per: 3_600_000_000) }
 }

@@ -2,8 +2,8 @@
 public struct WindowAlignment: Sendable, Hashable {
     let startsAtFirstRequest: Bool
 
-    /// At multiples of the period since the Unix epoch.
+    /// Windows begin at multiples of the period since the Unix epoch.
     public static let epoch = WindowAlignment(startsAtFirstRequest: false)
-    /// At the key's first charged request.
+    /// Windows begin at the key's first charged request.
     public static let firstRequest = WindowAlignment(startsAtFirstRequest: true)
 }

@@ -1,7 +1,7 @@
-/// One key's state in 16 bytes, or where in its segment the state lies when it needs more.
+/// One key's state in 16 bytes, or the place in its segment of a state that needs more.
 ///
-/// The top two bits say which shape it has, so that the sweeper can tell a recovered key
-/// without knowing its limit.
+/// The top two bits give the state's shape, so that the sweeper can recognize a recovered key without knowing its
+/// limit.
 struct Cell {
     var low: UInt64
     var high: UInt64
@@ -19,7 +19,7 @@ struct Cell {
         }
     }
 
-    /// Whether the key has recovered: its state is no different from that of a key that was never seen.
+    /// Whether the key has recovered: its state is equivalent to that of an unused key.
     @inline(__always)
     func isRecovered(at now: Timestamp) -> Bool {
         switch shape {
@@ -37,14 +37,14 @@ struct Cell {
 }
 
 extension Cell {
-    /// 54 bits for an instant, and 31 for each of two counts up to 2 × 10^9.
+    /// Packs 54 bits for an instant and 31 bits for each of two counts up to 2 × 10^9.
     @inline(__always)
     init(end: Timestamp, current: Int64, previous: Int64) {
         let bits = UInt128(UInt64(end)) | UInt128(UInt64(current)) << 54 | UInt128(UInt64(previous)) << 85
         self.init(shape: .window, low: UInt64(truncatingIfNeeded: bits), high: UInt64(truncatingIfNeeded: bits >> 64))
     }
 
-    /// Keys of the window algorithms have recovered when this instant has come.
+    /// When a key of a window algorithm has recovered.
     @inline(__always)
     var end: Timestamp { Timestamp(low & (1 << 54 - 1)) }
     @inline(__always)

@@ -5,7 +5,9 @@ extension MemoryStore {
         .decided(applyNow(adjustment))
     }
 
-    /// Applies a change at once. Returns whether anything was changed.
+    /// Applies a change at once.
+    ///
+    /// - Returns: whether anything was changed.
     @discardableResult
     public func applyNow(_ adjustment: Adjustment) -> Bool {
         switch adjustment {
@@ -27,7 +29,7 @@ extension MemoryStore {
                 let sequence = segment.pointee.sequence
                 segment.pointee.annexed().receipts.voidAll(of: fingerprint, upTo: sequence)
                 guard let index = segment.pointee.table.find(fingerprint) else { return false }
-                // To visit a key that is there moves none.
+                // Visiting a key that is in the table doesn't move any slot.
                 let wasUsed = visit(segment, fingerprint, numbers, at: now, IsUsed(count: numbers.count)) ?? false
                 segment.pointee.remove(at: index)
                 counters.held.wrappingSubtract(1, ordering: .relaxed)
@@ -38,7 +40,8 @@ extension MemoryStore {
 
     private func refund(_ charge: Charge, _ receipt: Receipt, _ fingerprint: UInt64) -> Bool {
         withLocked(fingerprint) { segment, fingerprint, now in
-            // Spent even if there is nothing to give back, else it could take from what others are charged later.
+            // Spend the receipt even if there is nothing to give back. Otherwise it could give back what is charged
+            // later.
             let isOnce =
                 charge.numbers.algorithm.kind.holdsPermits
                 || segment.pointee.annexed().receipts.spend(receipt.sequence, of: fingerprint)

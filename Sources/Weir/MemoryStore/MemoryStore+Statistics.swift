@@ -1,16 +1,17 @@
 import Synchronization
 
 extension MemoryStore {
-    /// What the store holds. A snapshot while others write: each number is right, their sum may be a moment old.
+    /// The store's numbers, as of now. Each is right, but other threads may write between reading one and the next.
     public struct Statistics: Sendable, Hashable {
         /// Keys held now.
         public var keys: Int
         /// Keys dropped since the start because they had recovered.
         public var dropped: UInt64
-        /// Decisions made on a shared budget because there was no room for the key.
+        /// Decisions since the start that used a limit's shared budget because the store had no room for the key.
         public var shared: UInt64
     }
 
+    /// The store's numbers, as of now.
     public var statistics: Statistics {
         Statistics(
             keys: counters.held.load(ordering: .relaxed),

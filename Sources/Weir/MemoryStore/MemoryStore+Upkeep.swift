@@ -1,7 +1,8 @@
 import Synchronization
 
 extension MemoryStore {
-    /// Every 64th call looks at 64 slots, so that the keys of quiet clients go without a sweep of all.
+    /// Every 64th call looks at 64 slots, so that idle clients' keys are dropped without sweeping a whole table at
+    /// once.
     static let sweepMask: UInt64 = 63
 
     @inline(__always)
@@ -20,7 +21,7 @@ extension MemoryStore {
         return recovered
     }
 
-    /// When the table is full: looks for keys that have recovered, in this segment and then in others, at up to
+    /// Makes room in a full store by dropping recovered keys, in this segment first and then in others. Looks at up to
     /// 4,096 slots. Returns whether there is room now.
     @inline(never)
     func dropRecovered(near segment: UnsafeMutablePointer<Segment>, at now: Timestamp) -> Bool {
@@ -29,7 +30,7 @@ extension MemoryStore {
         slots -= segment.pointee.table.size
         for _ in 0..<segments.count where recovered == 0 && slots > 0 {
             let other = nextInHand()
-            // Another's lock is only tried: waiting for it while holding one could wait for ever.
+            // Only try the other lock: waiting for it while holding one could deadlock.
             guard other != segment, segments.lock(of: other).pointee.tryLock() else { continue }
             recovered += sweep(other, slots, at: now)
             slots -= max(1, other.pointee.table.size)
@@ -42,7 +43,8 @@ extension MemoryStore {
         segment(of: UInt64(truncatingIfNeeded: counters.hand.wrappingAdd(1, ordering: .relaxed).oldValue))
     }
 
-    /// Drops recovered keys from one `share`-th of the segments, at least one, and frees memory that they no longer need.
+    /// Drops recovered keys from one `share`-th of the segments, at least one, and frees the memory that this leaves
+    /// unused.
     ///
     /// Each call continues where the last one ended, so `share` calls sweep every segment. Call it from a timer: memory
     /// used during an attack is then freed even if no requests follow. Each segment is locked for a few microseconds.
@@ -53,7 +55,7 @@ extension MemoryStore {
         maintain(segments: segments.count / share + (segments.count % share > 0 ? 1 : 0))
     }
 
-    /// Drops recovered keys from `count` segments and frees memory that they no longer need.
+    /// Drops recovered keys from `count` segments and frees the memory that this leaves unused.
     ///
     /// Each call continues where the last one ended.
     public func maintain(segments count: Int = 16) {

@@ -2,46 +2,48 @@ import Synchronization
 
 /// Counters in this process's memory: exact under any concurrency, bounded, and swept a little at a time.
 ///
-/// Keys are spread over segments, each with a lock of its own; several limits of one request lock
-/// their segments in one order, so they are decided together. At most `capacity` keys are held.
-/// When it is reached, keys that have recovered are dropped; active keys never are, and newcomers
-/// share one budget for each limit until there is room.
+/// Keys are spread over segments, each with its own lock. Several limits of one request lock their segments in one
+/// order, so they are decided together. The store holds at most `capacity` keys. When it is full, it drops keys that
+/// have recovered, but never active ones; until there is room, a limit's new keys share one budget.
 ///
-/// A key is known by a 64-bit keyed hash: with 10 million keys, the odds that any two of them share
-/// a budget are 3 in a million.
+/// A key is known by a 64-bit keyed hash. With 10 million keys, the odds that any two of them share a budget are 3 in a
+/// million.
 public final class MemoryStore: Store, StateHost, @unchecked Sendable {
-    // Sendable, because a segment is touched only while its lock is held; the pointer never changes.
+    // The pointer never changes, and a segment is touched only under its lock. That makes the store Sendable.
     let segments: SegmentMemory
     let mask: UInt64
     let clock: any TickClock
-    /// Whether to read the system's clock without asking who `clock` is.
+    /// Whether to read the system's clock directly instead of through the protocol.
     private let usesSystemClock: Bool
 
+    /// Makes keys with secrets of this process, unless the initializer was given a hasher.
     public let keyHasher: KeyHasher
 
-    /// False: every decision is made at once, in this process.
+    /// False: the store answers every call at once.
     public var canFail: Bool { false }
 
-    /// The most keys held, apart from one shared key for each limit.
+    /// The most keys held, not counting one shared key per limit.
     public let capacity: Int
 
     let counters = Counters()
 
-    /// Apart from the store itself, because every decision reads the store, and would wait for its cache line each
-    /// time another thread counts.
+    /// The counters are kept apart from the store. Every decision reads the store, and would wait for its cache line
+    /// each time a different thread counts.
     final class Counters: Sendable {
         let held = Atomic<Int>(0)
         let dropped = Atomic<UInt64>(0)
         let shared = Atomic<UInt64>(0)
-        /// Where the sweep of other segments goes on when the table is full, or in ``maintain(segments:)``.
+        /// Where a full store, or ``maintain(segments:)``, continues to sweep.
         let hand = Atomic<Int>(0)
     }
 
+    /// Creates an empty store.
+    ///
     /// - Parameters:
-    ///   - capacity: the most keys held, at least 1. A key takes 30 to 40 bytes (a sliding log, 16
-    ///     more for each instant in its period).
-    ///   - clock: the system's unless given.
-    ///   - keyHasher: secrets of its own unless given.
+    ///   - capacity: the most keys held, at least 1. A key takes 30 to 40 bytes; a sliding log takes 16 more for each
+    ///     instant in its period.
+    ///   - clock: the system's by default.
+    ///   - keyHasher: one with new secrets by default.
     public init(capacity: Int = 1_000_000, clock: any TickClock = SystemClock(), keyHasher: KeyHasher = KeyHasher()) {
         self.capacity = max(1, capacity)
         self.keyHasher = keyHasher
@@ -57,7 +59,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
 
     // MARK: Deciding
 
-    /// Decides one charge, at once.
+    /// Decides one charge at once.
     public func decideNow(_ charge: Charge) -> Decision {
         if !charge.countsDenied, charge.required == charge.cost {
             return decideNow(charge.numbers, charge.key, cost: charge.cost, at: now())
@@ -65,18 +67,20 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         return decideFully(charge)
     }
 
-    /// Decides a charge without conditions, at once.
+    /// Decides a charge without conditions at once.
     ///
-    /// - Parameter time: read before the key was hashed: the processor then hashes, locks and searches while it still
-    ///   waits for its clock, which is half of a decision.
+    /// - Parameter time: the time, read before the key was hashed. Reading the clock is half of a decision; this way
+    ///   the processor hashes, locks and searches while it waits for the clock.
     @inline(__always)
     func decideNow(_ numbers: LimitNumbers, _ key: Key, cost: Int64, at time: Timestamp) -> Decision {
         decideQuickly(numbers, Self.fingerprint(of: key), cost: cost, at: time)
             ?? decideFully(Charge(numbers, key: key, cost: cost))
     }
 
-    /// Nearly every decision there is: a token bucket whose numbers fit 64 bits, and a key that is there. It does no more
-    /// than ``decideFully(_:)`` would, in fewer instructions. Nil, and nothing is changed, when that is to decide.
+    /// Decides what nearly every decision is: a token bucket whose numbers fit in 64 bits, and a key in the table. Does
+    /// the same as ``decideFully(_:)`` in fewer instructions.
+    ///
+    /// - Returns: nil, with nothing changed, when ``decideFully(_:)`` must decide.
     @inline(__always)
     private func decideQuickly(_ numbers: LimitNumbers, _ fingerprint: UInt64, cost: Int64, at now: Timestamp)
         -> Decision?
@@ -121,7 +125,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         return nil
     }
 
-    /// Locks all that the charges touch, asks each limit, then charges all or none.
+    /// Locks every segment involved, asks each limit, then charges all of them or none.
     private func decideTogether(_ charges: [Charge], into decisions: inout [Decision]) {
         withUnsafeTemporaryAllocation(of: Participant.self, capacity: charges.count) { participants in
             for (index, charge) in charges.enumerated() {
@@ -135,22 +139,23 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
                     let complete = ask(charges, participants, at: now)
                     if complete { conclude(charges, participants, at: now, into: &decisions) }
                     for index in locks { segments.lock(of: segments[order[index]]).pointee.unlock() }
-                    // Else a newcomer found no room: it takes its limit's shared key, and all are asked again.
+                    // A new key found no room. It now uses its limit's shared budget, and every limit is asked again.
                     if complete { return }
                 }
             }
         }
     }
 
-    /// What the decision over several limits remembers of each.
+    /// One limit's part in a decision over several.
     private struct Participant {
         var fingerprint: UInt64
         var isShared = false
         var admission = Admission.allowed(delay: 0)
     }
 
-    /// Locks the segments of all participants, in rising order so that no two calls can wait for each other.
-    /// - Returns: which part of `order` holds their numbers.
+    /// Locks the segments of all participants in rising order, so that no two calls can wait for each other.
+    ///
+    /// - Returns: the part of `order` that holds the segments' numbers.
     private func lockAll(
         _ participants: UnsafeMutableBufferPointer<Participant>, _ order: UnsafeMutableBufferPointer<Int>
     ) -> Range<Int> {
@@ -172,7 +177,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         return 0..<count
     }
 
-    /// Asks every limit without charging. Returns false when one has no room for its key.
+    /// Asks every limit without charging. Returns false when the store has no room for one of the keys.
     private func ask(
         _ charges: [Charge], _ participants: UnsafeMutableBufferPointer<Participant>, at now: Timestamp
     ) -> Bool {
@@ -193,7 +198,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         return complete
     }
 
-    /// Charges all, or none. A shadow limit is charged iff it and all that are not shadow limits allow.
+    /// Charges all limits or none. A shadow limit is charged if it and every enforced limit allow.
     private func conclude(
         _ charges: [Charge], _ participants: UnsafeMutableBufferPointer<Participant>, at now: Timestamp,
         into decisions: inout [Decision]
@@ -215,8 +220,8 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
 
     // MARK: Finding and keeping
 
-    /// Read while the lock is held, so that the times of one key never go back while the clock doesn't; but for one small
-    /// token bucket, which may be given times out of order (``SmallTokenBucket``).
+    /// The time, read under the lock so that a key's times never go back unless the clock does. The exception is
+    /// ``SmallTokenBucket``, which accepts times out of order.
     @inline(__always)
     func now() -> Timestamp {
         (usesSystemClock ? SystemClock().now() : clock.now()).clampedToRange
@@ -229,7 +234,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
     }
 
     static func sharedFingerprint(of key: Key) -> UInt64 {
-        // `high` is the limit's seed, which is secret and the same for all of the limit's keys.
+        // `high` is the limit's seed, which is secret and the same for all keys of the limit.
         let product = (key.high | 1).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
         return (product.high ^ product.low) | 1
     }
@@ -239,7 +244,8 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         segments[Int(truncatingIfNeeded: fingerprint & mask)]
     }
 
-    /// Lets a visitor see and change a key's settled state. Returns nil when the key is new and there is no room.
+    /// Lets `visitor` see and change a key's settled state. Returns nil when the key is new and the store has no room
+    /// for it.
     @inline(__always)
     func visit<Visitor: StateVisitor>(
         _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64, _ numbers: LimitNumbers, at now: Timestamp,
@@ -249,7 +255,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
             numbers, at: Place(segment: segment, fingerprint: fingerprint, now: now, evenIfFull: evenIfFull), visitor)
     }
 
-    /// Where a key's state is kept.
+    /// Where a key's state is kept, and when it is visited.
     struct Place {
         let segment: UnsafeMutablePointer<Segment>
         let fingerprint: UInt64

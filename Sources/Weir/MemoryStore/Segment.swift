@@ -1,10 +1,9 @@
-/// One of many parts of the memory store, with a table and a sweeper of its own. It may be touched only by who holds its
-/// lock.
+/// A part of the memory store, with its own table and sweeper. Touch it only while holding its lock.
 struct Segment {
     var table = SlotTable()
-    /// Counts the calls. Names charges, and paces the sweeper.
+    /// The number of calls. It names charges and paces the sweeper.
     var sequence: UInt64 = 0
-    /// Where the sweeper goes on.
+    /// Where the sweeper continues.
     private var hand = 0
     private(set) var annex: SegmentAnnex?
 
@@ -20,15 +19,15 @@ struct Segment {
         table.remove(at: index)
     }
 
-    /// Looks at some slots and drops the keys that have recovered; at the end of a round, gives back
-    /// memory that isn't needed. Returns how many keys were dropped.
+    /// Looks at `slots` slots and drops keys that have recovered. Frees memory that the table no longer needs at the
+    /// end of a round. Returns the number of keys dropped.
     mutating func sweep(_ slots: Int, at now: Timestamp) -> Int {
         var dropped = 0
         var left = min(slots, table.size)
         while left > 0 {
             if hand >= table.size { hand = 0 }
             if let slot = table[hand], slot.cell.isRecovered(at: now) {
-                // Another key may have moved here, so the hand stays.
+                // Removal may have moved a different key here, so don't advance.
                 remove(at: hand)
                 dropped += 1
             } else {
@@ -43,8 +42,8 @@ struct Segment {
         return dropped
     }
 
-    /// Makes room for one more key, by dropping keys that have recovered if there are enough, else by growing.
-    /// Returns how many were dropped.
+    /// Makes room for one more key: drops recovered keys if there are enough, otherwise grows the table. Returns the
+    /// number of keys dropped.
     mutating func makeRoom(at now: Timestamp) -> Int {
         guard table.isCrowded else { return 0 }
         let dropped = sweep(table.size, at: now)

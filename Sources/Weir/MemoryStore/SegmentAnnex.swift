@@ -1,5 +1,5 @@
-/// What a segment keeps beside its table: states that need more than 16 bytes, and which receipts are spent.
-/// Made only when one of these is first needed.
+/// A segment's data besides its table: states that need more than 16 bytes, and spent receipts. Created when first
+/// needed.
 final class SegmentAnnex {
     var logs = Shelf<SlidingLog.State>(empty: SlidingLog.State())
     var permits = Shelf<Concurrency.State>(empty: Concurrency.State())

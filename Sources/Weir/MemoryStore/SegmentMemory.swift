@@ -1,6 +1,8 @@
-/// The memory of all segments: for each a place of two cache lines (they are fetched in pairs), so that threads at work on
-/// neighbours don't take turns. The lock stands first and the segment beside it, apart, because who waits for a lock
-/// touches it while another changes the segment.
+/// The memory of all segments.
+///
+/// Each segment takes two cache lines, which processors fetch in pairs, so that threads at work on neighbouring
+/// segments don't contend. The lock comes first, outside the segment, because a waiting thread touches the lock while
+/// the holder changes the segment.
 struct SegmentMemory {
     private let memory: UnsafeMutableRawPointer
     let count: Int

@@ -1,4 +1,4 @@
-/// Numbered places for states, reused when free.
+/// Numbered places for states. Free places are reused.
 struct Shelf<State> {
     private var places: [State] = []
     private var free: [Int] = []
@@ -8,14 +8,14 @@ struct Shelf<State> {
         self.empty = empty
     }
 
-    /// Takes a state out, so that changing it copies nothing. It must be put back or removed.
+    /// Takes a state out, so that changing it makes no copy. The caller must put it back or remove its place.
     mutating func take(_ index: Int) -> State {
         var state = empty
         swap(&state, &places[index])
         return state
     }
 
-    /// Puts a state at its place, or at a new one. Returns which.
+    /// Puts a state at its place, or at a new one when `index` is nil. Returns the place.
     mutating func put(_ state: consuming State, at index: Int?) -> Int {
         if let index = index ?? free.popLast() {
             places[index] = state

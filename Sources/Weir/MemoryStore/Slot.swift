@@ -1,4 +1,4 @@
-/// A fingerprint of a key, and its state.
+/// A key's fingerprint and its state.
 struct Slot {
     /// 0 marks an empty slot.
     var fingerprint: UInt64

@@ -6,23 +6,22 @@
     import Darwin
 #endif
 
-/// An open-addressed table of 24-byte slots: linear probing, removal by moving back what follows, and
-/// sizes that grow by a quarter, so that a key costs at most 24 / 0.64 bytes.
+/// An open-addressed table of 24-byte slots.
 ///
-/// It uses raw memory because a slot must be found, read and written without a bounds check, a
-/// reference count or an allocation, and because large tables are mapped from the system, which
-/// takes the memory back at once. Whoever uses it must hold the segment's lock, and an index is
-/// valid until the next insertion, removal or resize.
+/// It probes linearly, removes by moving later slots back, and grows by a quarter, so a key costs at most 24 / 0.64
+/// bytes. It uses raw memory to find, read and write a slot without a bounds check, a reference count or an allocation,
+/// and because the system takes mapped memory back at once. Hold the segment's lock to use it. An index is valid until
+/// the next insertion, removal or resize.
 struct SlotTable {
     private(set) var slots: UnsafeMutablePointer<Slot>?
-    /// How many slots there are; 0 or at least ``smallest``.
+    /// The number of slots; 0 or at least ``smallest``.
     private(set) var size = 0
     private(set) var count = 0
 
     static let smallest = 8
-    /// Tables of this many bytes or more are mapped, not taken from the heap, which would keep them.
+    /// Tables of this many bytes or more are mapped. The heap would keep their memory after they are freed.
     private static let mappedFrom = 16_384
-    /// Small tables begin at a cache line, so that two of them don't share one.
+    /// Small tables are aligned to cache lines, so that no two tables share one.
     private static let cacheLine = 64
 
     func deallocate() {
@@ -31,11 +30,11 @@ struct SlotTable {
 
     var bytes: Int { Self.byteCount(size) }
 
-    /// Whether one more key wants a larger table: above four fifths, probes grow long.
+    /// Whether one more key needs a larger table: above four fifths, probes grow long.
     @inline(__always)
     var isCrowded: Bool { (count + 1) * 5 > size * 4 }
 
-    /// Whether less than a third is used.
+    /// Whether less than a third of the slots is used.
     var isSparse: Bool { size > Self.smallest && count * 3 < size }
 
     @inline(__always)
@@ -48,7 +47,7 @@ struct SlotTable {
         index &+ 1 == size ? 0 : index &+ 1
     }
 
-    /// Where a key's slot lies, or nil.
+    /// A key's slot, or nil.
     @inline(__always)
     func slot(of fingerprint: UInt64) -> UnsafeMutablePointer<Slot>? {
         guard let slots, let index = find(fingerprint) else { return nil }
@@ -76,7 +75,7 @@ struct SlotTable {
 
     @inline(__always)
     func cell(at index: Int) -> Cell {
-        // The caller has the index from `find`, so there are slots.
+        // `find` returned the index, so there are slots.
         slots.unsafelyUnwrapped[index].cell
     }
 
@@ -85,20 +84,20 @@ struct SlotTable {
         slots.unsafelyUnwrapped[index].cell = cell
     }
 
-    /// Adds a key that is not there. The caller has made sure that the table is not crowded.
+    /// Adds a key that is not in the table. The table must not be crowded.
     mutating func insert(_ fingerprint: UInt64, _ cell: Cell) {
         Self.place(Slot(fingerprint: fingerprint, cell: cell), in: slots.unsafelyUnwrapped, home: home, next: next)
         count += 1
     }
 
-    /// Removes the key in a slot, moving back those that had to probe past it.
+    /// Removes the key at `index`, and moves back keys that had to probe past it.
     mutating func remove(at index: Int) {
         guard let slots else { return }
         var hole = index
         var probe = next(index)
         while slots[probe].fingerprint != 0 {
             let home = home(slots[probe].fingerprint)
-            // A key may fill the hole unless its home lies behind it, between the hole and the key.
+            // A key may fill the hole unless its home is between the hole and the key.
             let stays = hole <= probe ? (home > hole && home <= probe) : (home > hole || home <= probe)
             if !stays {
                 slots[hole] = slots[probe]
@@ -110,12 +109,12 @@ struct SlotTable {
         count -= 1
     }
 
-    /// Makes room for one more key.
+    /// Makes room for more keys.
     mutating func grow() {
         resize(to: max(Self.smallest, size + size / 4 + 1))
     }
 
-    /// Gives back what a table of this many keys doesn't need.
+    /// Frees the slots that the table's keys don't need.
     mutating func shrink() {
         resize(to: count == 0 ? 0 : max(Self.smallest, count * 3 / 2))
     }
@@ -150,7 +149,7 @@ struct SlotTable {
         if bytes >= mappedFrom {
             let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             guard let mapped, mapped != MAP_FAILED else {
-                // As when the heap is exhausted, there is no going on without memory.
+                // The process can't continue without memory, as when the heap is exhausted.
                 fatalError("out of memory for the counters of rate limits")
             }
             memory = mapped

@@ -1,16 +1,16 @@
-/// A token bucket's decision in 64-bit arithmetic, for numbers and states that fit: nearly all do.
+/// A token bucket's decision in 64-bit arithmetic, for the numbers and states that fit, which are nearly all.
 ///
-/// It is ``TokenBucket`` and ``Conclude`` in one, and a test holds it equal to them. Whatever is out of the ordinary
-/// (large numbers, a cost above capacity, numbers that changed, debt, penalties) is left to those.
+/// It does the work of ``TokenBucket`` and ``Conclude`` together, and a test compares the results. Unusual charges and
+/// states are left to those two: large numbers, a cost above the capacity, changed numbers, debt and penalties.
 ///
-/// Unlike the other algorithms it may be given times out of order, as by threads that read the clock before they wait
-/// for a lock: each charge only moves the arrival time on, by its cost, from no earlier than its own time; so what is
-/// admitted at times within any Δ still adds up to at most burst + rate × Δ.
+/// Unlike the other algorithms, it may be given times out of order, from threads that read the clock before they wait
+/// for the lock. Each charge only advances the arrival time by its cost, starting no earlier than the charge's own
+/// time. So the charges admitted at times within any Δ still add up to at most burst + rate × Δ.
 struct SmallTokenBucket {
     private let numbers: LimitNumbers
     private let cost: Int64
 
-    /// - Returns: nil when the charge is out of the ordinary.
+    /// - Returns: nil when the charge is unusual.
     @inline(__always)
     init?(_ numbers: LimitNumbers, cost: Int64) {
         guard numbers.smallCapacity >= 0, cost >= 0, cost <= numbers.burst else { return nil }
@@ -18,7 +18,7 @@ struct SmallTokenBucket {
         self.cost = cost
     }
 
-    /// Decides and charges; nil, with nothing changed, when the state is out of the ordinary.
+    /// Decides and charges. Returns nil, with nothing changed, when the state is unusual.
     @inline(__always)
     func decide(_ cell: inout Cell, at now: Timestamp, sequence: UInt64) -> Decision? {
         var state = ArrivalTime.load(from: cell, nil)

@@ -1,16 +1,18 @@
-/// Which receipts of a segment may no longer be redeemed. Bounded: when it is full it forgets the
-/// oldest and from then on refuses all that are as old, so that none is ever redeemed twice.
+/// A segment's receipts that can no longer be redeemed.
+///
+/// It is bounded. When it is full, it forgets the oldest receipts and from then on refuses all receipts as old as
+/// those, so no receipt is ever redeemed twice.
 struct SpentReceipts {
     private static let most = 16_384
 
-    /// Receipts up to here are refused.
+    /// Receipts with a sequence up to this one are refused.
     private var refusedUpTo: UInt64 = 0
-    /// Rising. Receipts are spent in nearly the order in which they are made.
+    /// The spent sequences in rising order. Receipts are spent in nearly the order in which they are made.
     private var spent: [UInt64] = []
-    /// Keys that were reset, with the sequence at that time: their earlier receipts are void.
+    /// Keys that were reset, each with the sequence at that time. Receipts up to that sequence are void.
     private var resets: [(fingerprint: UInt64, sequence: UInt64)] = []
 
-    /// Spends a receipt. Returns false when it was spent before, or is refused.
+    /// Spends a receipt. Returns false when it was spent before or is refused.
     mutating func spend(_ sequence: UInt64, of fingerprint: UInt64) -> Bool {
         guard sequence > refusedUpTo,
             !resets.contains(where: { $0.fingerprint == fingerprint && sequence <= $0.sequence })

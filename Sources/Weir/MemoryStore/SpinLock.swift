@@ -7,8 +7,8 @@
 #endif
 import Synchronization
 
-/// A spin lock, because what it guards takes some tens of nanoseconds. Who finds it taken for longer (its holder lost the
-/// processor) yields.
+/// A spin lock, for work that takes tens of nanoseconds. A waiter yields if the lock stays taken, because its holder
+/// may have lost the processor.
 struct SpinLock: ~Copyable {
     private let locked = Atomic<Bool>(false)
 

@@ -1,8 +1,8 @@
-/// Something to do with one key's settled state, whatever its algorithm.
+/// An operation on one key's settled state, for any algorithm.
 protocol StateVisitor {
     associatedtype Output
 
-    /// Whether a key that isn't there must be kept afterwards.
+    /// Whether a key that is not in the table must be kept after the visit.
     var mayCharge: Bool { get }
 
     func visit<A: LimitAlgorithm>(
@@ -10,7 +10,7 @@ protocol StateVisitor {
     ) -> Output
 }
 
-/// Whether one of several limits allows. Charges nothing.
+/// Asks one of several limits, without charging.
 struct Ask: StateVisitor {
     typealias Output = Admission
 
@@ -26,14 +26,14 @@ struct Ask: StateVisitor {
     }
 }
 
-/// The end of a decision: charges when all limits allow, and says what is left.
+/// Concludes a decision: charges if all limits allow, and computes what is left.
 struct Conclude: StateVisitor {
     typealias Output = Decision
 
     let charge: Charge
-    /// Whether all limits that are not shadow limits allow.
+    /// Whether every enforced limit allows.
     let passes: Bool
-    /// Whether the state is the one that newcomers share.
+    /// Whether the state is the budget that new keys share.
     var isShared = false
 
     var mayCharge: Bool { charge.cost > 0 }
@@ -107,7 +107,7 @@ struct Refund: StateVisitor {
     }
 }
 
-/// Whether anything of a limit is used.
+/// Whether any unit of a limit is used.
 struct IsUsed: StateVisitor {
     typealias Output = Bool
 

@@ -2,7 +2,7 @@
 protocol StoredState {
     /// Takes the state out of its cell, to be changed and saved again.
     static func load(from cell: Cell, _ annex: SegmentAnnex?) -> Self
-    /// Puts the state into a cell. `previous` is the cell it was loaded from; nil for a new key.
+    /// Packs the state into a cell. `previous` is the cell that it was loaded from; nil for a new key.
     consuming func save(over previous: Cell?, _ annex: @autoclosure () -> SegmentAnnex) -> Cell
 }
 

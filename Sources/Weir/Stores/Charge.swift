@@ -1,20 +1,33 @@
-/// One limit to be decided about one key: a value, so that a script, a batch or a test double can execute it.
+/// A question to a store: one limit and one key. A plain value, so that a script, a batch or a test double can execute
+/// it.
 public struct Charge: Sendable, Hashable {
+    /// The limit's algorithm and numeric parameters.
     public var numbers: LimitNumbers
+    /// The key whose budget is spent.
     public var key: Key
-    /// Units to spend, 0 to 10^9; 0 is a peek, which changes nothing.
+    /// The units to spend, 0 to 10^9; 0 is a peek, which changes nothing.
     public var cost: Int64
-    /// Units that must be there for the request to pass, at least `cost`. More than `cost` when the rest of a
-    /// request's cost is known only after its response.
+    /// The units that must be available for the request to pass, from `cost` to 10^9. It exceeds `cost` when the rest
+    /// of a request's cost is known only after its response.
     public var required: Int64
-    /// A shadow limit is decided apart: it never stops the others.
+    /// Whether the limit is in shadow mode: it is decided, but never stops the request.
     public var isShadow: Bool
     /// Whether a denied request is charged to this limit as a penalty.
     public var countsDenied: Bool
-    /// Whether a shared store may decide by units that this instance has borrowed. Only for token buckets and windows that
-    /// are counted (fixed, sliding); elsewhere it means nothing.
+    /// Whether a shared store may decide with units that this instance has prefetched. Only for algorithms that
+    /// ``Algorithm/canBeLeased``; ignored otherwise.
     public var isLeased: Bool
 
+    /// Creates a charge. Costs out of range are clamped.
+    ///
+    /// - Parameters:
+    ///   - numbers: the limit's algorithm and numeric parameters.
+    ///   - key: the key whose budget is spent.
+    ///   - cost: the units to spend, 0 to 10^9.
+    ///   - required: the units that must be available; at least `cost` is required in any case.
+    ///   - isShadow: whether the limit is in shadow mode.
+    ///   - countsDenied: whether a denied request is charged as a penalty.
+    ///   - isLeased: whether a shared store may decide with prefetched units.
     public init(
         _ numbers: LimitNumbers,
         key: Key,

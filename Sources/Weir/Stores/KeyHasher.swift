@@ -1,9 +1,8 @@
-/// Turns key values into ``Key``s, by secrets that whoever chooses the values does not know,
-/// so that nobody can aim values at one place in a table.
+/// Turns key values into ``Key``s with secrets, so that a client can't choose values that collide in a table.
 ///
-/// For a process's own memory it is a folded 64 × 64 → 128 bit multiplication over 16 bytes at a time, as in wyhash, with
-/// all of its constants secret and random. For keys that leave the process it is SipHash-2-4 with a secret and results of
-/// 128 bits: who reads them in the store learns nothing of the values.
+/// In one process it folds 64 × 64 → 128 bit products over 16 bytes at a time, as wyhash does, with secret random
+/// constants. For keys that leave the process it uses SipHash-2-4 with a secret and 128-bit results, so that reading
+/// them in the store reveals nothing of the values.
 public struct KeyHasher: Sendable, Equatable {
     private let a: UInt64
     private let b: UInt64
@@ -12,15 +11,15 @@ public struct KeyHasher: Sendable, Equatable {
     /// Whether the keys may leave the process.
     public let isShared: Bool
 
-    /// Secrets of this process alone, from the system's random number generator.
+    /// Creates a hasher with secrets of this process, from the system's random number generator.
     public init() {
         var generator = SystemRandomNumberGenerator()
         self.init(using: &generator)
     }
 
-    /// Secrets from a generator of the caller's.
+    /// Creates a hasher with secrets from `generator`.
     public init(using generator: inout some RandomNumberGenerator) {
-        // An even factor would lose the top bit of what it multiplies.
+        // An even factor would lose the top bit of the number that it multiplies.
         a = generator.next() | 1
         b = generator.next() | 1
         c = generator.next() | 1
@@ -28,7 +27,7 @@ public struct KeyHasher: Sendable, Equatable {
         isShared = false
     }
 
-    /// For keys that leave the process: all instances with this secret of 128 bits make the same keys.
+    /// Creates a hasher for keys that leave the process. Instances with the same 128-bit secret make the same keys.
     public init(sharedSecret high: UInt64, _ low: UInt64) {
         a = high
         b = low
@@ -37,10 +36,14 @@ public struct KeyHasher: Sendable, Equatable {
         isShared = true
     }
 
-    /// The secret of ``init(sharedSecret:_:)``.
+    /// The secret given to ``init(sharedSecret:_:)``.
     package var sharedSecret: (high: UInt64, low: UInt64) { (a, b) }
 
-    /// The key of one string dimension under a limit whose identity was hashed by ``seed(for:)``.
+    /// The key of one string, under the limit that `seed` belongs to.
+    ///
+    /// - Parameters:
+    ///   - value: the string.
+    ///   - seed: the result of ``seed(for:)`` for the limit's identity.
     @inline(never)
     public func key(_ value: String, seed: UInt64) -> Key {
         if isShared { return sharedKey(value, seed: seed) }
@@ -55,12 +58,13 @@ public struct KeyHasher: Sendable, Equatable {
         return key(dimensions, seed: seed)
     }
 
-    /// Where the keys of one limit start: a hash of ``Limit/identity`` and the key's dimensions.
+    /// The seed of one limit's keys: a hash of `identity`, which is ``Limit/identity`` and the names of the key's
+    /// dimensions.
     public func seed(for identity: String) -> UInt64 {
         hash(identity, seed: 0)
     }
 
-    /// The key of several dimensions, each put there by ``append(_:seed:to:)``, under a limit.
+    /// The key of several dimensions, each added by ``append(_:seed:to:)``, under the limit that `seed` belongs to.
     @inline(__always)
     package func key(_ dimensions: [UInt64], seed: UInt64) -> Key {
         if isShared { return sharedKey(dimensions, seed: seed) }
@@ -77,13 +81,13 @@ public struct KeyHasher: Sendable, Equatable {
         var hash = SipHash(a, b)
         hash.absorb(seed)
         for dimension in dimensions { hash.absorb(dimension) }
-        // The input's length ends it, so that no input is the beginning of another.
+        // The length at the end ensures that no input is a prefix of another.
         hash.absorb(UInt64(truncatingIfNeeded: dimensions.count &+ 1) << 56)
         let (high, low) = hash.finish()
         return Key(high: high, low: low, partition: dimensions.first ?? 0)
     }
 
-    /// Hashes one value and puts the hash, one word or two, at the end of a key's dimensions.
+    /// Hashes one value and appends the hash, one word or two, to a key's dimensions.
     @inline(__always)
     package func append(_ value: String, seed: UInt64, to dimensions: inout [UInt64]) {
         if isShared {
@@ -93,7 +97,7 @@ public struct KeyHasher: Sendable, Equatable {
         }
     }
 
-    /// As ``append(_:seed:to:)`` does for a string.
+    /// Hashes one value, given as bytes, as ``append(_:seed:to:)`` does for a string.
     @inline(__always)
     package func append(_ bytes: UnsafeRawBufferPointer, seed: UInt64, to dimensions: inout [UInt64]) {
         if isShared {
@@ -121,10 +125,10 @@ public struct KeyHasher: Sendable, Equatable {
     @inline(never)
     private func sharedHash(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 { sip(bytes, seed: seed).first }
 
-    /// Hashes one value. The length goes in too, so `ab`+`c` is not `a`+`bc`.
+    /// Hashes one value. Includes its length, so that `ab`+`c` differs from `a`+`bc`.
     @inline(__always)
     package func hash(_ value: String, seed: UInt64) -> UInt64 {
-        // Only bridged strings have no contiguous storage. `withUTF8` wants a copy that it may change: a retain and a
+        // Only bridged strings lack contiguous storage. `withUTF8` needs a mutable copy, which costs a retain and a
         // release.
         value.utf8.withContiguousStorageIfAvailable { hash(UnsafeRawBufferPointer($0), seed: seed) }
             ?? Self.hash(copyOf: value, by: self, seed: seed)
@@ -152,11 +156,11 @@ public struct KeyHasher: Sendable, Equatable {
                 )
                 offset += 16
             }
-            // The last 16 bytes overlap what came before, so there is no tail to loop over.
+            // The last 16 bytes overlap earlier ones, so there is no tail to loop over.
             first = bytes.loadUnaligned(fromByteOffset: count - 16, as: UInt64.self)
             second = bytes.loadUnaligned(fromByteOffset: count - 8, as: UInt64.self)
         } else if count >= 8 {
-            // A short string was just put on the stack as two words; a load across both would wait for the stores.
+            // A short string was just stored on the stack as two words. A load across both would wait for the stores.
             first = bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)
             if count >= 12 {
                 second = UInt64(bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))

@@ -1,19 +1,21 @@
 public import Synchronization
 
-/// A promise of one value: completed once by the store, waited for by one or more callers.
+/// A promise of one value. The store completes it once; one or more callers wait for it.
 ///
-/// Inlinable, because stores elsewhere make one for each request, and the generic code takes longer than its work.
+/// It is inlinable because stores in other modules make one per request, and unspecialized generic code would take
+/// longer than the work itself.
 public final class PendingAnswer<Value: Sendable>: Sendable {
     @usableFromInline
     let state: Mutex<PendingState>
 
+    /// Creates a promise without a value.
     @inlinable
     public init() {
-        // Here, because the initial value of a property would not be inlined.
+        // Initialize it here: a property's initial value is not inlined.
         state = Mutex(.waiting(nil, more: []))
     }
 
-    /// Fulfils the promise. Only the first value counts.
+    /// Fulfils the promise. Later values are ignored.
     @inlinable
     public func complete(_ value: Value) {
         let answer = AnswerBox(value)
@@ -26,19 +28,20 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
         for waiter in more { waiter.receive(answer) }
     }
 
-    /// Calls `body` once with the value: at once if it is there, else on the thread that completes it.
+    /// Calls `body` once with the value: at once if the promise is fulfilled, otherwise on the thread that completes
+    /// it.
     @inlinable
     public func whenComplete(_ body: @escaping @Sendable (Value) -> Void) {
-        // Only `complete` makes what this receives.
+        // Only `complete` makes the object received here.
         wait(.call { body(unsafeDowncast($0, to: AnswerBox<Value>.self).value) })
     }
 
-    /// Waits for the value. A store completes every promise by its deadline, so this never hangs.
+    /// The value, once the promise is fulfilled. A store completes every promise by its deadline, so this never hangs.
     public var value: Value {
         get async {
-            // A waiter is told once, which is what a checked continuation would check.
+            // Each waiter is resumed exactly once, so a checked continuation would add nothing.
             let answer = await withUnsafeContinuation { wait(.resume($0)) }
-            // Only `complete` makes what this receives.
+            // Only `complete` makes the object received here.
             return unsafeDowncast(answer, to: AnswerBox<Value>.self).value
         }
     }
@@ -50,17 +53,17 @@ public final class PendingAnswer<Value: Sendable>: Sendable {
     }
 }
 
-/// What a ``PendingAnswer`` holds: those who wait, or an ``AnswerBox``.
+/// The state of a ``PendingAnswer``: its waiters, or an ``AnswerBox``.
 ///
-/// It knows nothing of the value's type, for that is looked up whenever a generic class uses a field that has it, which
-/// took a tenth of what a decision on Redis costs an app.
+/// It is not generic. A generic class looks its value's type up at each use of a field of that type, which took a tenth
+/// of a Redis decision's time in an app.
 @usableFromInline
 enum PendingState: Sendable {
-    /// Mostly one waits: no list is made for it.
+    /// Usually there is one waiter, so no array is allocated for it.
     case waiting(AnswerWaiter?, more: [AnswerWaiter])
     case complete(any AnyObject & Sendable)
 
-    /// Takes in a waiter, or returns what it waits for.
+    /// Adds a waiter, or returns the box if the promise is fulfilled.
     mutating func wait(_ waiter: AnswerWaiter) -> (any AnyObject & Sendable)? {
         switch self {
         case .complete(let answer): return answer
@@ -71,7 +74,7 @@ enum PendingState: Sendable {
     }
 }
 
-/// Somebody who waits for an ``AnswerBox``.
+/// A caller that waits for an ``AnswerBox``.
 @usableFromInline
 enum AnswerWaiter: Sendable {
     case call(@Sendable (AnyObject) -> Void)

@@ -2,7 +2,7 @@
 protocol RemotelyStoredState {
     /// Rebuilds the state that `remote` describes, as far as a decision about `charge` needs it.
     ///
-    /// A `remote` of a different algorithm's shape counts as an unused key; a store never answers so.
+    /// If `remote` has the shape of a different algorithm, the key counts as unused. No store answers like that.
     static func load(from remote: RemoteState, for charge: Charge) -> Self
 }
 
@@ -32,8 +32,8 @@ extension SlidingWindow.State: RemotelyStoredState {
 }
 
 extension SlidingLog.State: RemotelyStoredState {
-    /// Makes a log of at most two entries that gives the same answers as the server's: one entry frees what a denied
-    /// request lacks, the other is the last.
+    /// Builds a log of at most two entries that answers like the server's. One entry frees what a denied request lacks;
+    /// the other is the last.
     @inline(__always)
     static func load(from remote: RemoteState, for charge: Charge) -> SlidingLog.State {
         guard case .log(let used, let last, let release) = remote else { return SlidingLog.fresh }

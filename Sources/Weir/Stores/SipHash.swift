@@ -1,5 +1,6 @@
-/// SipHash-2-4 with a result of 128 bits (Aumasson and Bernstein, 2012): a pseudo-random function for short inputs, so
-/// that nobody who sees a result without its key learns anything of the input.
+/// SipHash-2-4 with a 128-bit result (Aumasson and Bernstein, 2012).
+///
+/// It is a pseudo-random function for short inputs: without the key, a result reveals nothing of the input.
 struct SipHash {
     private var v0: UInt64
     private var v1: UInt64
@@ -14,7 +15,7 @@ struct SipHash {
         v3 = key1 ^ 0x7465_6462_7974_6573
     }
 
-    /// Takes 8 bytes of the input, the first the lowest.
+    /// Absorbs 8 bytes of the input, in little-endian order.
     @inline(__always)
     mutating func absorb(_ word: UInt64) {
         v3 ^= word
@@ -22,7 +23,7 @@ struct SipHash {
         v0 ^= word
     }
 
-    /// Takes the rest of an input: all of its bytes, of which `before` words went in already.
+    /// Absorbs the rest of an input, after the first `before` words.
     @inline(__always)
     mutating func absorb(_ bytes: UnsafeRawBufferPointer, after before: Int = 0) {
         var offset = 0

@@ -1,6 +1,6 @@
-/// A place that keeps states, and lets a visitor see and change one of them.
+/// A place that keeps states and lets a visitor see and change one.
 protocol StateHost {
-    /// What the host needs to find one key's state.
+    /// The information that the host needs to find one key's state.
     associatedtype Place
 
     /// Lets `visitor` see and change the settled state at `place`.
@@ -12,10 +12,10 @@ protocol StateHost {
 }
 
 extension StateHost {
-    /// Visits the state of whichever algorithm a limit's numbers call for.
+    /// Visits the state of the algorithm that `numbers` call for.
     ///
-    /// Only this switch maps a kind to its algorithm. A new kind doesn't compile until it is here, and until its state
-    /// can be kept in memory and rebuilt from a server's answer.
+    /// This is the only switch that maps a kind to its algorithm. A new kind compiles only when it is listed here and
+    /// its state can be kept in memory and rebuilt from a server's answer.
     @inline(__always)
     func visit<Visitor: StateVisitor>(
         _ numbers: LimitNumbers, at place: Place, _ visitor: Visitor

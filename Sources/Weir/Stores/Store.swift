@@ -1,29 +1,29 @@
-/// Where counters live.
+/// A place where counters are kept.
 ///
-/// All charges of one call are decided together at one time: all are charged, or none is.
-/// Shadow charges are charged iff they and all others allow.
+/// The charges of one call are decided together, at one time: all are charged, or none is. A shadow charge is charged
+/// if it and all enforced charges allow.
 ///
-/// A store answers at once (memory), or later (a server somewhere); see ``StoreAnswer``.
+/// A store answers at once, as in memory, or later, as from a server; see ``StoreAnswer``.
 public protocol Store: Sendable {
-    /// Makes the keys of this store.
+    /// Makes this store's keys.
     var keyHasher: KeyHasher { get }
 
-    /// How many instances share this store now, as far as is known; at least 1.
+    /// The number of instances that share this store, as far as this one knows; at least 1.
     var instances: Int { get }
 
-    /// Decides several charges together, in the order given.
+    /// Decides several charges together.
     ///
     /// - Parameters:
-    ///   - charges: of one request: all of them are charged, or none.
-    ///   - decisions: receives one decision for each charge when the store answers at once; what it held before is removed.
-    ///     Reusing one array saves an allocation for each request.
-    /// - Returns: nil when `decisions` holds the answer, else a promise of it.
+    ///   - charges: the charges of one request. All of them are charged, or none is.
+    ///   - decisions: receives one decision per charge, in order, when the store answers at once. Earlier contents are
+    ///     removed. Reusing one array saves an allocation per request.
+    /// - Returns: nil when `decisions` holds the answer, otherwise a promise of it.
     func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>?
 
-    /// Applies a change; the answer says whether anything was changed.
+    /// Applies a change. The answer tells whether anything was changed.
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool>
 
-    /// Other limits are in force: what a store remembers of the decisions before is to be forgotten.
+    /// Tells the store that the policy's limits have changed, so that it forgets earlier decisions.
     func limitsDidChange()
 
     /// Whether a decision can fail. Callers keep a local store to fall back on when it can.
@@ -58,7 +58,9 @@ extension Store {
 
     public func maintain(share: Int) {}
 
-    /// Decides several charges together, and waits for the answer if need be.
+    /// Decides several charges together, and waits for the answer if necessary.
+    ///
+    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline.
     public func decide(_ charges: [Charge]) async throws(StoreFailure) -> [Decision] {
         var decisions: [Decision] = []
         guard let pending = decide(charges, into: &decisions) else { return decisions }
@@ -66,5 +68,5 @@ extension Store {
     }
 }
 
-/// The decisions about one request, or why there are none.
+/// The decisions about one request, or the reason why there are none.
 public typealias DecisionResult = Result<[Decision], StoreFailure>

@@ -1,11 +1,11 @@
-/// An answer now, or a promise of one.
+/// An answer, or a promise of one.
 ///
-/// The memory store always answers at once: no task, no thread hop, no allocation.
+/// The memory store always answers at once, without a task, a thread hop or an allocation.
 public enum StoreAnswer<Value: Sendable>: Sendable {
     case decided(Value)
     case pending(PendingAnswer<Result<Value, StoreFailure>>)
 
-    /// The answer, waited for if need be.
+    /// The answer, once it is there.
     public var value: Value {
         get async throws(StoreFailure) {
             switch self {

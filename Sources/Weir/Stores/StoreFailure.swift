@@ -1,23 +1,29 @@
-/// Why a store gave no decision. Nothing that it says holds a secret.
+/// The reason why a store didn't answer. It contains no secret.
 public struct StoreFailure: Error, Sendable, Hashable, CustomStringConvertible {
-    /// A short name, safe as a label of a metric.
+    /// A short name for a kind of failure, safe as a metric label.
     public struct Code: RawRepresentable, Sendable, Hashable {
+        /// The name.
         public let rawValue: String
+        /// Creates a code from its name.
         public init(rawValue: String) { self.rawValue = rawValue }
 
-        /// No answer came in time. What was asked may have been done; a charge that shows later is given back.
+        /// No answer came in time. The operation may still be executed; the store gives back a charge that turns up
+        /// later.
         public static let deadline = Code(rawValue: "deadline")
-        /// The store is not there, or was found not to answer a moment ago.
+        /// The store can't be reached, or failed to answer a moment ago.
         public static let unavailable = Code(rawValue: "unavailable")
-        /// Too much waits for it already.
+        /// Too many operations already wait for the store.
         public static let overloaded = Code(rawValue: "overloaded")
-        /// It answered that it won't: it is read-only, full, or this user may not.
+        /// The store refused: it is read-only, full, or doesn't permit this user to do it.
         public static let refused = Code(rawValue: "refused")
     }
 
+    /// The kind of failure.
     public let code: Code
+    /// A message for people.
     public let description: String
 
+    /// Creates a failure. The description must not contain a secret.
     public init(_ code: Code, _ description: String) {
         self.code = code
         self.description = description

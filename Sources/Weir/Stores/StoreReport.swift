@@ -1,10 +1,11 @@
 /// A store's numbers about itself, for metrics and dashboards.
 ///
-/// A store fills in the groups that apply to it: a store in this process has ``memory``, a store on a server ``shared``.
+/// A store fills in the groups that apply to it: ``memory`` for a store in this process, ``shared`` for a store on a
+/// server.
 public struct StoreReport: Sendable, Hashable {
-    /// The store keeps counters in this process's memory.
+    /// The numbers of a store in this process's memory; nil for any other.
     public var memory: Memory?
-    /// The store shares counters with other instances.
+    /// The numbers of a store that instances share; nil for any other.
     public var shared: Shared?
 
     /// Creates a report; an empty one by default.

@@ -1,8 +1,10 @@
-/// Looks clients up. After an answer was waited for, the same question is answered at once for a while.
+/// Looks clients up. Once an answer was waited for, the same question is answered at once for a while.
 public protocol TierLookup: Sendable {
+    /// Looks up one client.
+    ///
     /// - Parameters:
-    ///   - client: as the request names it.
+    ///   - client: the client's name, as the request gives it.
     ///   - hash: where to look.
-    ///   - asker: a hash of the address that asks, so that one which tries names at random can be held back.
+    ///   - asker: a hash of the address that asks, so that an address trying names at random can be slowed down.
     func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer>
 }
