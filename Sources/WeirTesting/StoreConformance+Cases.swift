@@ -27,7 +27,7 @@ extension StoreConformance {
                 try expect(try await subject.decide(limit).allowed, "\(limit.name) allows at the instant")
             }
         },
-        Case("after reset-after everything is back") { subject in
+        Case("after reset-after the full quota is back") { subject in
             for limit in try limits() where limit.algorithm != .concurrency {
                 let before = try await subject.decide(limit, cost: 0)
                 try expect(before.resetAfter, is: 0, "\(limit.name): resetAfter of an unused key")
@@ -65,7 +65,7 @@ extension StoreConformance {
                 try expect(decision.retryAfter, is: nil, "\(limit.name): retry-after")
             }
         },
-        Case("keys are counted apart") { subject in
+        Case("each key is counted separately") { subject in
             for limit in try limits() {
                 try await subject.spend(limit, 10, "alice")
                 try await subject.spend(limit, 10, "bob")
@@ -104,7 +104,7 @@ extension StoreConformance {
             try expect(
                 try await subject.decide(free, cost: 0).remaining, is: 9, "what a shadow limit has after a denial")
         },
-        Case("count_denied charges the denying limit up to its capacity, and retry-after knows it") { subject in
+        Case("count_denied charges the denying limit up to its capacity, and retry-after includes it") { subject in
             let limit = try Limit("penal", .perMinute(10))
             for _ in 0..<10 { _ = try await subject.decide(limit) }
             subject.clock.advance(by: 30 * second)
@@ -113,7 +113,7 @@ extension StoreConformance {
             try expect(penalized.retryAfter, is: Ticks(36 * second), "retry-after with the penalty")
             let again = try await subject.decide(subject.charge(limit, cost: 6, countsDenied: true))
             try expect(again.retryAfter, is: Ticks(36 * second), "a penalty never goes into debt")
-            try expect(try await subject.decide(limit, cost: 0).allowed, "a peek is allowed, for there is no debt")
+            try expect(try await subject.decide(limit, cost: 0).allowed, "a peek is allowed, since there is no debt")
         },
         Case("a refund gives back once, and never above capacity") { subject in
             for limit in try limits() where limit.algorithm != .leakyBucket {
@@ -199,11 +199,11 @@ extension StoreConformance {
                 try expect(!(try await subject.decide(limit).allowed), "\(limit.name) gives no quota")
                 subject.clock.advance(by: 181 * second)
                 try expect(
-                    try await subject.decide(limit).allowed, "\(limit.name) locks out for three periods at the most")
+                    try await subject.decide(limit).allowed, "\(limit.name) locks out for at most three periods")
                 subject.clock.advance(by: 3600 * second)
             }
         },
-        Case("a debit of a leaky bucket reaches as far as its longest wait and one capacity") { subject in
+        Case("a debit of a leaky bucket reaches at most its longest wait plus one capacity") { subject in
             let limit = try Limit(
                 "long", Rate(1, per: second), algorithm: .leakyBucket, maxWait: 10 * second)
             try await subject.apply(.debit(subject.charge(limit, cost: 5)))

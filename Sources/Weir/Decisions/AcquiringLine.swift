@@ -30,7 +30,8 @@ struct AcquiringLine: Sendable {
             try Task.checkCancellation()
             guard decision.delay > 0 else { return decision }
             if let left = left(), decision.delay > left {
-                throw AcquireError(.late, "limit \(limit.name): the slot in \(decision.delay) microseconds is too late")
+                throw AcquireError(
+                    .late, "limit \(limit.name): the next slot, in \(decision.delay) microseconds, is too late")
             }
             try await clock.wait(decision.delay)
         } catch {
@@ -55,7 +56,7 @@ struct AcquiringLine: Sendable {
     private func enter(_ key: String, within longest: Timestamp?) async throws {
         if queues.enterAtOnce(key) { return }
         guard let longest else { return try await queues.enter(key) }
-        let isLate = AcquireError(.late, "limit \(limit.name): others were in line for too long")
+        let isLate = AcquireError(.late, "limit \(limit.name): the wait in line took too long")
         guard longest > 0 else { throw isLate }
         try await withThrowingTaskGroup(of: Bool.self) { group in
             group.addTask {
@@ -104,7 +105,7 @@ struct AcquiringLine: Sendable {
                 try await self.wait(Timestamp(clamping: wait), orUntilFreed: key, since: freed)
             } else {
                 if let left, left <= 0 {
-                    throw AcquireError(.late, "limit \(limit.name): no permit was given back in time")
+                    throw AcquireError(.late, "limit \(limit.name): no permit became free in time")
                 }
                 // Other processes may share the store, and their refunds are not announced here.
                 try await self.wait(min(left ?? 1_000_000, 1_000_000), orUntilFreed: key, since: freed)

@@ -38,7 +38,7 @@ public struct SharedLimiter: Sendable {
         if let pending = store.decide([charge(key, cost)], into: &decisions) {
             decisions = try await pending.value.get()
         }
-        guard let decision = decisions.first else { throw StoreFailure(.refused, "the store decided nothing") }
+        guard let decision = decisions.first else { throw StoreFailure(.refused, "the store returned no decision") }
         return decision
     }
 

@@ -150,7 +150,7 @@ struct SlotTable {
             let mapped = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
             guard let mapped, mapped != MAP_FAILED else {
                 // The process can't continue without memory, as when the heap is exhausted.
-                fatalError("out of memory for the counters of rate limits")
+                fatalError("out of memory for rate limit counters")
             }
             memory = mapped
         } else {

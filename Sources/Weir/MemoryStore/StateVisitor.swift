@@ -76,6 +76,7 @@ struct Conclude: StateVisitor {
     }
 }
 
+/// Charges after the fact. Returns whether that changed what is left.
 struct Debit: StateVisitor {
     typealias Output = Bool
 
@@ -92,6 +93,7 @@ struct Debit: StateVisitor {
     }
 }
 
+/// Gives a charge back. Returns whether anything was given back.
 struct Refund: StateVisitor {
     typealias Output = Bool
 
