@@ -58,7 +58,7 @@ extension MemoryStore {
     /// Drops recovered keys from `count` segments and frees the memory that this leaves unused.
     ///
     /// Each call continues where the last one ended.
-    public func maintain(segments count: Int = 16) {
+    package func maintain(segments count: Int) {
         for _ in 0..<max(0, min(count, segments.count)) {
             let segment = nextInHand()
             segments.lock(of: segment).pointee.lock()
