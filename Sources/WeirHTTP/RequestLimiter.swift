@@ -63,7 +63,7 @@ public final class RequestLimiter: Sendable {
             throw PolicyError(
                 "the policy names a store, \(url.prefix { $0 != ":" })://…, that was not passed to the limiter")
         }
-        try policy.checkLimits()
+        try policy.checkRules()
         if policy.usesTokens, verifier == nil {
             throw PolicyError("the policy uses tokens ('jwt'), but no token verifier was passed to the limiter")
         }

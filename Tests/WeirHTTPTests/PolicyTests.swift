@@ -135,6 +135,80 @@ struct PolicyTests {
         #expect(found.contains { $0.contains(expected) }, "\(found)")
     }
 
+    @Test("every key that a policy may have is asked for, so that none is accepted and ignored")
+    func everyKey() throws {
+        let whole = try keys(
+            """
+            listen: 127.0.0.1:8080
+            upstream: http://127.0.0.1:8000
+            admin: off
+            threads: 2
+            store: {memory: {capacity: 5}}
+            on_store_failure: local
+            instances: 2
+            trusted_proxies: [10.0.0.0/8]
+            address_header: Forwarded
+            paths: strict
+            body_limit: 1000
+            gateway: {header_timeout: 1s, idle_timeout: 1s, connect_timeout: 1s, response_timeout: 1s,
+              drain_timeout: 1s, max_header_size: 9000, max_connections: 9, max_connections_per_address: 9,
+              max_delayed: 9}
+            log: {denials_per_second: 5}
+            headers: {ratelimit: true, x_ratelimit: true, retry_after: true, problem: true, reset: unix,
+              names: {ratelimit: A, ratelimit_policy: B, limit: C, remaining: D, reset: E}}
+            client:
+              - {header: X-A, from: trusted_proxies, known: {file: keys.txt, redis_hash: 'k:{client}', field: f}}
+              - {jwt: {claim: sub, keys: k.json, issuer: i, audience: a}}
+              - {address: {ipv6_prefix: 64}}
+            tiers:
+              source: {header: X-T, file: keys.txt, redis_hash: 'k:{client}', field: f, jwt: {claim: t}}
+              default: free
+            access: [{match: {path: /a}, tier: [pro]}, {deny: true}]
+            exempt: [{path: /b}]
+            bypass: {header: X-B, secret: {env: A, file: b}}
+            limits:
+              - name: a
+                match: {method: GET, host: a.example, path: '/{id}', header: {X-A: b}, tier: [pro], address: [10.0.0.0/8]}
+                key: [{header: X-A}, {jwt: sub}, {param: id}, {address: {ipv6_prefix: 48}}]
+                rate: 9/minute
+                burst: 9
+                cost: {json: /n, default: 1, max: 2}
+                warm_up: {factor: 0.5, after: 1m}
+                mode: enforce
+                count_denied: true
+                on_store_failure: local
+                sync: exact
+              - {name: b, rate: 9/minute, algorithm: fixed-window, align: epoch, cost: {header: X-C}}
+              - {name: c, rate: 9/minute, algorithm: leaky-bucket, max_wait: 1s, cost: {query: q}}
+              - {name: d, algorithm: concurrency, limit: 3, cost: {json_length: /n}}
+              - {name: e, rate: 9/minute, cost: {response: {status: {401: 1}, default: 0}, reserve: 1}}
+              - {name: f, rate: 9/minute, cost: {response: {header: X-C}}}
+              - {name: g, rate: 9/minute, cost: {response: {json: /n}},
+                 warm_up: {factor: 0.5, until: {path: /ready}}}
+            """)
+        // The alternatives to what the first policy has.
+        let others = try keys(
+            """
+            client: [{header: X-A, known: {redis_hash: 'k:{client}', field: f}}]
+            tiers: {source: {redis_hash: 'k:{client}', field: f}, default: free}
+            bypass: {header: X-B, secret: {file: b}}
+            """)
+        for section in PolicySection.all {
+            #expect(whole.given[section.name] == Set(section.keys), "this test's policy lacks keys of \(section.name)")
+            let asked = [whole, others].reduce(into: Set<String>()) { $0.formUnion($1.asked[section.name] ?? []) }
+            let ignored = Set(section.keys).subtracting(asked)
+            #expect(ignored.isEmpty, "keys of \(section.name) that nobody reads")
+        }
+    }
+
+    /// Reads a policy, and tells which keys it has and which the reader asked for.
+    private func keys(_ yaml: String) throws -> PolicyDocument {
+        let document = PolicyDocument(file: "weir.yaml", environment: [:])
+        let root = try #require(document.compose(yaml))
+        _ = PolicyReader(document: document, environment: [:]).policy(root)
+        return document
+    }
+
     @Test("the policy of the design is read as it is meant")
     func design() throws {
         let policy = try policy(

@@ -64,6 +64,10 @@ extension InApp {
             var hasNoStore = false
             /// Whether requests are really held until their slots, while the decisions' clock stands.
             var holds = false
+            /// How many requests may be held, if not as many as usual.
+            var maxDelayed: Int?
+            /// The statuses, where it is not enough that both ways have the same.
+            var statuses: [Int]?
         }
 
         /// Decides in memory, and says so later and from elsewhere, as a server does.
@@ -310,6 +314,15 @@ extension InApp {
                 policy: "limits: [{name: a, rate: 20/second, algorithm: leaky-bucket, max_wait: 100ms}]",
                 calls: times(4, get()), holds: true),
             Case(
+                description: "no room to delay a request, whose charges are given back",
+                policy: """
+                    limits:
+                      - {name: a, rate: 20/minute, algorithm: leaky-bucket, max_wait: 10s}
+                      - {name: b, rate: 3/hour}
+                    """,
+                calls: times(6, get()) + [get(after: 3_000_000)], maxDelayed: 0,
+                statuses: [200, 503, 503, 503, 503, 503, 200]),
+            Case(
                 description: "count_denied",
                 policy: "limits: [{name: a, rate: 2/minute, count_denied: true}]",
                 calls: times(3, get()) + [get(after: 30_000_000)]),
@@ -356,8 +369,10 @@ extension InApp {
                 if rule.hasNoStore { NoStore() } else if answersLate {
                     LateStore(memory: MemoryStore(clock: clock))
                 } else { nil }
+            var policy = try Policy.file(file, environment: ["SECRET": "0123456789abcdef"])
+            if let most = rule.maxDelayed { policy.server.maxDelayed = most }
             return try RequestLimiter(
-                policy: .file(file, environment: ["SECRET": "0123456789abcdef"]), store: store,
+                policy: policy, store: store,
                 verifier: try await KeySetVerifier(json: keys, clock: clock), lookup: Hashes(),
                 clock: rule.holds ? StandingClock(manual: clock) : clock)
         }
@@ -395,6 +410,7 @@ extension InApp {
         @Test("answer alike, whether the store does at once or later", arguments: cases)
         func alike(_ rule: Case) async throws {
             let middleware = try await answers(rule, behindGateway: false, answersLate: false)
+            if let statuses = rule.statuses { #expect(middleware.map(\.[0]) == statuses.map(String.init)) }
             let others = [
                 "the gateway": try await answers(rule, behindGateway: true, answersLate: false),
                 "the middleware, late": try await answers(rule, behindGateway: false, answersLate: true),

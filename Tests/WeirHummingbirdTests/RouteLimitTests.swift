@@ -234,39 +234,49 @@ extension InApp {
                 #expect(throws: PolicyError.self) { try router.limited(rule, in: limiter) }
             }
             let rate = try Rate.perMinute(5)
-            try refuses(LimitRule("x"), "it has no rate")
-            try refuses(LimitRule("x", rate, by: []), "its key has no dimension")
-            try refuses(LimitRule("x", rate, by: [.parameter("id")]), "its key is the parameter 'id'")
-            try refuses(LimitRule(name: "x", allowance: .each(["a": .rates([rate])])), "its rates are given by tier")
+            try refuses(LimitRule("x"), "a limit needs a 'rate'")
+            try refuses(LimitRule("x", rate, by: []), "'key' needs at least one dimension")
+            try refuses(LimitRule("x", rate, by: [.parameter("id")]), "no path of this limit's match has a '{id}'")
+            try refuses(LimitRule(name: "x", allowance: .each(["a": .rates([rate])])), "a 'rate' by tier needs 'tiers'")
             var rule = LimitRule("x", rate)
             for (cost, word) in [
-                (CostRule.fixed(6), "a cost of 6 is above its capacity of 5"), (.fixed(-9), "a cost of -9 is below 0"),
-                (.request(.query("n"), fallback: 1, max: 6), "a largest cost of 6 is above"),
-                (.request(.query("n"), fallback: 3, max: 2), "its default cost of 3 is above the largest, 2"),
-                (.response(.status([:]), reserve: 6, fallback: 0, max: nil), "a reserve of 6 is above"),
+                (CostRule.fixed(6), "a cost of 6 is above the limit's capacity of 5"),
+                (.fixed(-9), "a cost of -9 is below 0"),
+                (.request(.query("n"), fallback: 1, max: 6), "'max' of 6 is above"),
+                (.request(.query("n"), fallback: 3, max: 2), "'default' of 3 is above 'max' of 2"),
+                (.response(.status([:]), reserve: 6, fallback: 0, max: nil), "'reserve' of 6 is above"),
             ] {
                 rule.cost = cost
                 try refuses(rule, word)
             }
             rule = LimitRule(name: "x", allowance: .all(.concurrency(4)))
-            try refuses(rule, "its number is of requests in flight, but its algorithm is token-bucket")
+            try refuses(rule, "token-bucket takes 'rate'")
             try refuses(
-                LimitRule("x", rate, algorithm: .concurrency), "its algorithm is concurrency, but it has a rate")
+                LimitRule("x", rate, algorithm: .concurrency), "concurrency takes 'limit'")
             rule = LimitRule("x", concurrency: 4)
             rule.warmUp = WarmUpRule(.max, over: .max, until: .ready(path: "/ready"))
-            try refuses(rule, "its warm-up's factor must be")
+            try refuses(rule, "'factor' must be")
             rule.warmUp?.denominator = 0
-            try refuses(rule, "its warm-up's factor must be")
+            try refuses(rule, "'factor' must be")
             for span in [-1, Timestamp.max] {
                 rule.warmUp = WarmUpRule(1, over: 5, until: .after(span))
-                try refuses(rule, "its warm-up must last from 0 to 365 days")
+                try refuses(rule, "'after' must be from 0 to 366 days")
             }
             rule = LimitRule("x", concurrency: 4)
             rule.cost = .response(.status([401: 1]), reserve: 1, fallback: 0, max: nil)
-            try refuses(rule, "its cost is in the response, before which a concurrency must decide")
+            try refuses(rule, "a permit is held until the response has ended")
             rule = LimitRule("x", rate)
             rule.cost = .request(.query("n"), fallback: 0, max: nil)
-            try refuses(rule, "its default cost of 0 is below 1")
+            try refuses(rule, "'default' of 0 is below 1")
+            rule = LimitRule("x", rate, algorithm: .slidingLog)
+            rule.isLeased = true
+            try refuses(rule, "'sync: leased' is for")
+            rule = LimitRule("x", concurrency: 4)
+            rule.countsDenied = true
+            try refuses(rule, "'count_denied' has no meaning for concurrency")
+            try refuses(
+                LimitRule("x", try Rate(5, per: 60_000_000, burst: 9), algorithm: .fixedWindow),
+                "'burst' belongs to token-bucket")
             _ = try router.limited("x", to: rate, in: limiter)
             func refuses(_ word: String, _ change: (inout Policy) throws -> Void) throws {
                 var policy = try Policy(limits: [LimitRule("x", rate)])
@@ -275,7 +285,7 @@ extension InApp {
                 #expect(error?.description.contains(word) == true, "\(error?.description ?? "")")
             }
             try refuses("the bypass secret") { $0.bypass = Bypass(header: "X-Bypass", secret: "") }
-            try refuses("'no name' can't be") { $0.headers.limitName = "no name" }
+            try refuses("'no name' is not a header's name") { $0.headers.limitName = "no name" }
             try refuses("an exemption without a condition") { $0.exempt = [Match()] }
             var match = Match()
             match.methods = ["post", "HEAD"]

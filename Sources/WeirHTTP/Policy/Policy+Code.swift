@@ -1,4 +1,3 @@
-import HTTPTypes
 public import Weir
 
 #if canImport(FoundationEssentials)
@@ -45,86 +44,25 @@ extension Policy {
     /// What a file is checked for when it is read.
     func check() throws(PolicyError) {
         for rule in limits where !Limit.isValid(name: rule.name) {
-            throw PolicyError("a limit's name must be 1 to 64 letters, digits, '_' or '-', not '\(rule.name)'")
+            throw PolicyError("\(RuleChecker.badName) '\(rule.name)'")
         }
         if let clash = LimitRule.nameClashes(in: limits).first { throw PolicyError(clash.message) }
     }
 
-    /// That each limit can let somebody pass, and not everybody.
-    func checkLimits() throws(PolicyError) {
-        if let bypass, bypass.secret.utf8.count < 16 {
-            throw PolicyError("the bypass secret must have at least 16 characters, so that it can't be guessed")
+    /// Checks each part as ``RuleChecker`` does for a file.
+    func checkRules() throws(PolicyError) {
+        func found(_ problem: RuleProblem, in what: String) -> PolicyError {
+            PolicyError("\(what): \(problem.message)")
         }
-        for name in [bypass?.header].compactMap(\.self) + LimitHeader.allCases.map(headers.name)
-        where HTTPField.Name(name) == nil {
-            throw PolicyError("'\(name)' can't be a header's name")
+        if let bypass, let problem = RuleChecker.problems(of: bypass).first { throw found(problem, in: "'bypass'") }
+        for name in LimitHeader.allCases.map(headers.name) {
+            if let problem = RuleChecker.problem(ofFieldName: name) { throw PolicyError(problem) }
         }
-        if exempt.contains(where: \.isEverything) {
-            throw PolicyError("an exemption without a condition would exempt every request")
-        }
+        if exempt.contains(where: \.isEverything) { throw PolicyError(RuleChecker.exemptsEverything) }
         for rule in limits {
-            if let problem = rule.problem(in: self) { throw PolicyError("limit '\(rule.name)': \(problem)") }
-        }
-    }
-}
-
-extension LimitRule {
-    /// What is wrong with a rule made in code; of one in a file the reader says it, with its place.
-    fileprivate func problem(in policy: Policy) -> String? {
-        if key.isEmpty { return "its key has no dimension; the budget of everybody together is [.global]" }
-        for allowance in allowance.values {
-            switch allowance {
-            case .rates([]): return "it has no rate; say .unlimited if that is meant"
-            case .rates where algorithm == .concurrency: return "its algorithm is concurrency, but it has a rate"
-            case .concurrency where algorithm != .concurrency:
-                return "its number is of requests in flight, but its algorithm is \(algorithm)"
-            case .rates, .concurrency, .unlimited: break
+            if let problem = RuleChecker.problems(of: rule, fallbackTier: tiers?.fallback).first {
+                throw found(problem, in: "limit '\(rule.name)'")
             }
-        }
-        if case .each(let tiers) = allowance {
-            guard let fallback = policy.tiers?.fallback else {
-                return "its rates are given by tier, but the policy has no tiers, so nobody would be limited"
-            }
-            guard tiers[fallback] != nil else { return "it has no rate for the default tier '\(fallback)'" }
-        }
-        for case .parameter(let name) in key
-        where match.paths.isEmpty || !match.paths.allSatisfy({ $0.parameters.contains(name) }) {
-            return "its key is the parameter '\(name)', which its match's paths don't have"
-        }
-        return warmUpProblem ?? costProblem
-    }
-
-    private var warmUpProblem: String? {
-        guard let warmUp else { return nil }
-        guard 1...1_000_000_000 ~= warmUp.denominator, 1...warmUp.denominator ~= warmUp.numerator else {
-            return "its warm-up's factor must be above 0 and at most 1, with a denominator of at most 1000000000"
-        }
-        if case .after(let time) = warmUp.until, !(0...Rate.longestPeriod ~= time) {
-            return "its warm-up must last from 0 to 365 days, not \(time) microseconds"
-        }
-        return nil
-    }
-
-    private var costProblem: String? {
-        let capacity = smallestCapacity ?? Rate.largestCount
-        func above(_ what: String, _ value: Int64) -> String? {
-            if value < 0 { return "\(what) of \(value) is below 0" }
-            return value > capacity
-                ? "\(what) of \(value) is above its capacity of \(capacity), so such a request would never pass" : nil
-        }
-        switch cost {
-        case .fixed(let units): return above("a cost", units)
-        case .request(_, let fallback, let most):
-            if fallback < 1 {
-                return "its default cost of \(fallback) is below 1, so a request that doesn't say its cost is free"
-            }
-            if let most, fallback > most { return "its default cost of \(fallback) is above the largest, \(most)" }
-            return above("a default cost", fallback) ?? most.flatMap { above("a largest cost", $0) }
-        case .response(_, let reserve, let fallback, _):
-            if algorithm == .leakyBucket || algorithm == .concurrency {
-                return "its cost is in the response, before which a \(algorithm) must decide"
-            }
-            return above("a reserve", reserve) ?? (fallback < 0 ? "a default cost of \(fallback) is below 0" : nil)
         }
     }
 }

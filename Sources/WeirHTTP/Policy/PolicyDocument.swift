@@ -5,6 +5,9 @@ final class PolicyDocument {
     /// The file's name in diagnostics.
     let file: String
     private(set) var diagnostics: [Diagnostic] = []
+    /// The keys that the reader asked for, and those that the file has, by their sections. For tests.
+    private(set) var asked: [String: Set<String>] = [:]
+    private(set) var given: [String: Set<String>] = [:]
     private let environment: [String: String]
 
     /// The largest file that is read, in bytes. A policy written by hand is far smaller.
@@ -192,6 +195,9 @@ final class PolicyDocument {
         list(node).compactMap { text($0, what) }
     }
 
+    /// Remembers that the reader asked for a key. A key that no reader asks for would be accepted and ignored.
+    func note(_ key: String, askedIn section: PolicySection) { asked[section.name, default: []].insert(key) }
+
     /// Reads a mapping. Adds an error for each key that the section doesn't have.
     func mapping(_ node: Node, _ section: PolicySection) -> PolicyMapping? {
         guard case .mapping(let mapping) = node else {
@@ -209,7 +215,8 @@ final class PolicyDocument {
                 continue
             }
             values[name.string] = value
+            given[section.name, default: []].insert(name.string)
         }
-        return PolicyMapping(document: self, mark: node.place, what: section.what, values: values)
+        return PolicyMapping(document: self, mark: node.place, what: section.what, values: values, section: section)
     }
 }

@@ -168,7 +168,7 @@ extension PolicyReader {
         match.tiers = mapping.texts("tier") ?? []
         match.addresses = addresses(mapping["address"], "'address'")
         if inExempt, mapping.values.isEmpty {
-            mapping.error("an exemption without a condition would exempt everything")
+            mapping.error(RuleChecker.exemptsEverything)
         }
         return match
     }

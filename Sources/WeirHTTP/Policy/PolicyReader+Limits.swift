@@ -9,10 +9,10 @@ extension PolicyReader {
             return nil
         }
         guard Limit.isValid(name: name) else {
-            mapping.error("a limit's name must be 1 to 64 letters, digits, '_' or '-', not '\(name)'", at: "name")
+            mapping.error("\(RuleChecker.badName) '\(name)'", at: "name")
             return nil
         }
-        guard let algorithm = algorithm(mapping), let allowance = allowance(mapping, algorithm, fallbackTier) else {
+        guard let algorithm = algorithm(mapping), let allowance = allowance(mapping, algorithm) else {
             return nil
         }
         var rule = LimitRule(name: name, allowance: allowance)
@@ -21,14 +21,17 @@ extension PolicyReader {
             guard let match = match(node) else { return nil }
             rule.match = match
         }
-        if let node = mapping["key"] { rule.key = dimensions(node, rule.match) }
+        if let node = mapping["key"] { rule.key = dimensions(node) }
         rule.isShadow = mapping.choice("mode", ["enforce": false, "shadow": true]) ?? false
         rule.countsDenied = mapping.boolean("count_denied") ?? false
         rule.onStoreFailure = mapping.choice("on_store_failure", PolicyReader.failureModes)
         rule.isLeased = mapping.choice("sync", ["exact": false, "leased": true]) ?? false
         readAlgorithmOptions(mapping, &rule)
-        if let node = mapping["cost"] { rule.cost = cost(node, rule) ?? rule.cost }
+        if let node = mapping["cost"] { rule.cost = cost(node) ?? rule.cost }
         if let warmUp = mapping.mapping("warm_up", .warmUp) { rule.warmUp = self.warmUp(warmUp) }
+        for problem in RuleChecker.problems(of: rule, fallbackTier: fallbackTier) {
+            mapping.error(problem)
+        }
         places.limits.append(node.place)
         places.limitKeys.append(mapping["key"]?.place)
         places.matches.append(mapping["match"]?.place)
@@ -58,38 +61,21 @@ extension PolicyReader {
         rule.alignment =
             mapping.choice("align", ["epoch": WindowAlignment.epoch, "first-request": .firstRequest]) ?? .epoch
         rule.maxWait = mapping.duration("max_wait", in: 0...Limit.longestWait) ?? rule.maxWait
-        if rule.isLeased, !rule.algorithm.canBeLeased {
-            mapping.error(
-                "'sync: leased' is for token-bucket, fixed-window and sliding-window, not for \(rule.algorithm)",
-                at: "sync")
-        }
-        if rule.countsDenied, rule.algorithm == .concurrency {
-            mapping.error(
-                "'count_denied' has no meaning for concurrency: nothing is held by a denied request", at: "count_denied"
-            )
-        }
     }
 
     // MARK: Numbers
 
-    private func allowance(
-        _ mapping: PolicyMapping, _ algorithm: Algorithm, _ fallbackTier: String?
-    ) -> ByTier<LimitRule.Allowance>? {
-        let key = algorithm == .concurrency ? "limit" : "rate"
-        let other = algorithm == .concurrency ? "rate" : "limit"
+    private func allowance(_ mapping: PolicyMapping, _ algorithm: Algorithm) -> ByTier<LimitRule.Allowance>? {
+        let isConcurrency = algorithm == .concurrency
+        let key = isConcurrency ? "limit" : "rate"
+        let other = isConcurrency ? "rate" : "limit"
         if mapping[other] != nil {
-            let hint =
-                algorithm == .concurrency
-                ? "concurrency takes 'limit', how many may be in flight"
-                : "\(algorithm) takes 'rate'; 'limit' belongs to concurrency"
-            mapping.error(hint, at: other)
+            mapping.error(
+                isConcurrency ? RuleChecker.rateForConcurrency : RuleChecker.limitForRate(algorithm), at: other)
             return nil
         }
         guard let node = mapping[key] else {
-            mapping.error(
-                algorithm == .concurrency
-                    ? "a concurrency limit needs 'limit', how many may be in flight"
-                    : "a limit needs a 'rate', such as 20/minute")
+            mapping.error(isConcurrency ? RuleChecker.noConcurrency : RuleChecker.noRate)
             return nil
         }
         let burst = mapping.integer("burst", in: 1...Rate.largestCount)
@@ -103,14 +89,6 @@ extension PolicyReader {
             }
             each[name] = allowance
         }
-        guard let fallbackTier else {
-            document.error("a '\(key)' by tier needs 'tiers' with a 'default'", at: node.place)
-            return nil
-        }
-        guard each[fallbackTier] != nil else {
-            document.error("'\(key)' has no entry for the default tier '\(fallbackTier)'", at: node.place)
-            return nil
-        }
         return .each(each)
     }
 
@@ -122,9 +100,6 @@ extension PolicyReader {
         }
         do {
             guard var rates = try RateText.rates(text) else { return .unlimited }
-            if algorithm != .tokenBucket, rates.contains(where: { $0.burst != $0.count }) {
-                throw ValueError("'burst' belongs to token-bucket, not to \(algorithm)")
-            }
             if let burst {
                 guard rates.count == 1 else {
                     throw ValueError("'burst' as a key of its own needs a rate of a single window")
@@ -143,15 +118,14 @@ extension PolicyReader {
 
     // MARK: Keys
 
-    private func dimensions(_ node: Node, _ match: Match) -> [KeyDimension] {
-        let dimensions = document.list(node).compactMap { dimension($0, match) }
-        if dimensions.isEmpty, !document.hasErrors {
-            document.error("'key' needs at least one dimension; [global] is one budget for all", at: node.place)
-        }
-        return dimensions
+    private func dimensions(_ node: Node) -> [KeyDimension] {
+        let nodes = document.list(node)
+        let dimensions = nodes.compactMap { dimension($0) }
+        // Of an empty list the checker speaks; about dimensions that can't be read something was said already.
+        return dimensions.isEmpty && !nodes.isEmpty ? [.client] : dimensions
     }
 
-    private func dimension(_ node: Node, _ match: Match) -> KeyDimension? {
+    private func dimension(_ node: Node) -> KeyDimension? {
         if case .mapping = node {
             guard let mapping = document.mapping(node, .keyDimension) else { return nil }
             if let header = mapping["header"] { return fieldName(header, "'header'").map { .header($0) } }
@@ -166,13 +140,7 @@ extension PolicyReader {
                 }
                 return document.text(claim, "'jwt'").map { .claim($0) }
             }
-            if let parameter = mapping.text("param") {
-                guard match.paths.isEmpty == false, match.paths.allSatisfy({ $0.parameters.contains(parameter) }) else {
-                    mapping.error("no path of this limit's match has a '{\(parameter)}'", at: "param")
-                    return nil
-                }
-                return .parameter(parameter)
-            }
+            if let parameter = mapping.text("param") { return .parameter(parameter) }
             return mapping["address"].map { .address(ipv6Prefix: ipv6Prefix($0)) }
         }
         return document.choice(
@@ -185,16 +153,9 @@ extension PolicyReader {
 
     // MARK: Costs
 
-    private func cost(_ node: Node, _ rule: LimitRule) -> CostRule? {
-        let capacity = rule.smallestCapacity
+    private func cost(_ node: Node) -> CostRule? {
         if case .scalar = node {
-            guard let value = document.integer(node, "'cost'", in: 0...Rate.largestCount) else { return nil }
-            if let capacity, value > capacity {
-                document.error(
-                    "a cost of \(value) is above the limit's capacity of \(capacity), so no request would ever pass",
-                    at: node.place)
-            }
-            return .fixed(value)
+            return document.integer(node, "'cost'", in: 0...Rate.largestCount).map { .fixed($0) }
         }
         guard let mapping = document.mapping(node, .cost) else { return nil }
         let kinds = ["header", "query", "json_length", "json", "response"].filter { mapping[$0] != nil }
@@ -203,20 +164,9 @@ extension PolicyReader {
             return nil
         }
         let most = mapping.integer("max", in: 1...Rate.largestCount)
-        if let most, let capacity, most > capacity {
-            mapping.error(
-                "'max' of \(most) is above the limit's capacity of \(capacity): such a request would never pass",
-                at: "max")
-        }
-        if let response = mapping["response"] { return responseCost(response, mapping, most, rule) }
+        if let response = mapping["response"] { return responseCost(response, mapping, most) }
         if mapping["reserve"] != nil { mapping.error("'reserve' belongs to a cost from the response", at: "reserve") }
         let fallback = mapping.integer("default", in: 1...Rate.largestCount) ?? 1
-        if let capacity, fallback > capacity {
-            mapping.error(
-                "'default' of \(fallback) is above the limit's capacity of \(capacity): such a request would never pass",
-                at: "default")
-        }
-        if let most, fallback > most { mapping.error("'default' is above 'max'", at: "default") }
         return requestCost(mapping).map { .request($0, fallback: fallback, max: most) }
     }
 
@@ -227,28 +177,14 @@ extension PolicyReader {
         return mapping["json"].flatMap(pointer).map { .json($0) }
     }
 
-    private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?, _ rule: LimitRule) -> CostRule? {
+    private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?) -> CostRule? {
         guard let mapping = document.mapping(node, .response) else { return nil }
-        if rule.algorithm == .leakyBucket || rule.algorithm == .concurrency {
-            let reason =
-                rule.algorithm == .leakyBucket
-                ? "a leaky bucket gives out its slots before the response"
-                : "a permit is held until the response has ended"
-            document.error("\(reason), so its cost can't come from there", at: node.place)
-            return nil
-        }
         let kinds = ["status", "header", "json"].filter { mapping[$0] != nil }
         guard kinds.count == 1 else {
             mapping.error("a cost from the response needs exactly one of 'status', 'header' and 'json'")
             return nil
         }
-        let capacity = rule.smallestCapacity
         let reserve = cost.integer("reserve", in: 0...Rate.largestCount) ?? 0
-        if let capacity, reserve > capacity {
-            cost.error(
-                "'reserve' of \(reserve) is above the limit's capacity of \(capacity), so no request would ever pass",
-                at: "reserve")
-        }
         let range: ClosedRange<Int64> = 0...Rate.largestCount
         let fallback =
             mapping.integer("default", in: range) ?? cost.integer("default", in: range)
@@ -307,18 +243,5 @@ extension PolicyReader {
             return nil
         }
         return WarmUpRule(factor.numerator, over: factor.denominator, until: until)
-    }
-}
-
-extension LimitRule {
-    /// The least that any of its tiers and windows can hold; nil when all are unlimited.
-    var smallestCapacity: Int64? {
-        allowance.values.flatMap { allowance -> [Int64] in
-            switch allowance {
-            case .unlimited: []
-            case .rates(let rates): rates.map { algorithm == .tokenBucket ? $0.burst : $0.count }
-            case .concurrency(let count): [count]
-            }
-        }.min()
     }
 }

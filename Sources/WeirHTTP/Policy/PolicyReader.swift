@@ -213,11 +213,10 @@ final class PolicyReader {
             source.error("'secret' needs 'env' or 'file'")
         }
         guard let value else { return nil }
-        guard value.utf8.count >= 16 else {
-            source.error("the bypass secret must have at least 16 characters, so that it can't be guessed")
-            return nil
-        }
-        return Bypass(header: header, secret: value)
+        let bypass = Bypass(header: header, secret: value)
+        let problems = RuleChecker.problems(of: bypass)
+        for problem in problems { mapping.error(problem) }
+        return problems.isEmpty ? bypass : nil
     }
 
     func readText(_ file: String, at mark: Place?) -> String? {
@@ -235,10 +234,8 @@ final class PolicyReader {
     /// A header field's name (RFC 9110: a token).
     func fieldName(_ node: Node, _ what: String) -> String? {
         guard let text = document.text(node, what) else { return nil }
-        let symbols = "!#$%&'*+-.^_`|~"
-        guard !text.isEmpty, text.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || symbols.contains($0)) })
-        else {
-            document.error("'\(text)' is not a header's name", at: node.place)
+        if let problem = RuleChecker.problem(ofFieldName: text) {
+            document.error(problem, at: node.place)
             return nil
         }
         return text

@@ -18,7 +18,8 @@ package struct PolicySection: Sendable {
         [
             "listen", "upstream", "admin", "threads", "store", "on_store_failure", "instances", "trusted_proxies",
             "address_header",
-            "paths", "body_limit", "gateway", "log", "headers", "client", "tiers", "access", "exempt", "bypass", "limits",
+            "paths", "body_limit", "gateway", "log", "headers", "client", "tiers", "access", "exempt", "bypass",
+            "limits",
         ])
     static let store = PolicySection("store", "'store'", ["memory"])
     static let memory = PolicySection("memory", "'memory'", ["capacity"])
@@ -59,7 +60,8 @@ package struct PolicySection: Sendable {
     static let until = PolicySection("until", "'until'", ["path"])
 
     package static let all = [
-        policy, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup, tiers, tierSource,
+        policy, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup, tiers,
+        tierSource,
         access, match, bypass, secret, limit, keyDimension, cost, response, warmUp, until,
     ]
 }

@@ -37,7 +37,8 @@ struct MetricsText {
             "weir_denials_suppressed_total", "counter",
             "Denials not logged because there were more than log.denials_per_second, or than ten of one client.")
         for (name, counts) in limits { sample("weir_denials_suppressed_total", "limit=\"\(name)\"", counts.suppressed) }
-        family("weir_log_lines_dropped_total", "counter", "Log lines dropped because the log's reader could not keep up.")
+        family(
+            "weir_log_lines_dropped_total", "counter", "Log lines dropped because the log's reader could not keep up.")
         sample("weir_log_lines_dropped_total", "", droppedLogLines)
     }
 

@@ -69,7 +69,7 @@ public struct PolicyWatcher: Service {
             for name in new.limitsStartingAfresh(since: old) {
                 logger.notice("the limit '\(name)' starts afresh: its algorithm, key or period has changed")
             }
-            if loaded.policy.server != old.policy.server {
+            if loaded.policy.server.needsRestart(after: old.policy.server) {
                 logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
             }
             server.replace(new)
@@ -79,5 +79,16 @@ public struct PolicyWatcher: Service {
             for diagnostic in error.diagnostics { logger.error("\(diagnostic)") }
             logger.error("the policy was not reloaded; the one before stays in force", metadata: ["cause": "\(cause)"])
         }
+    }
+}
+
+extension ServerSettings {
+    /// Whether something differs that takes effect at the next start.
+    fileprivate func needsRestart(after old: ServerSettings) -> Bool {
+        var same = self
+        // These are read from the policy in force.
+        same.onStoreFailure = old.onStoreFailure
+        same.instances = old.instances
+        return same != old
     }
 }

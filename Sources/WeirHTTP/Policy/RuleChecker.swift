@@ -1,0 +1,175 @@
+import HTTPTypes
+import Weir
+
+/// What is wrong with a part of a policy, in the same words for a file and for code.
+struct RuleProblem: Equatable {
+    /// The keys that lead to the fault, as in a file: `["cost", "max"]`.
+    var path: [String]
+    var message: String
+
+    init(_ path: [String], _ message: String) {
+        self.path = path
+        self.message = message
+    }
+}
+
+/// Checks the rules of a policy, whether they come from a file or from code. A file's reader adds the place.
+enum RuleChecker {
+    // MARK: Limits
+
+    /// Finds what would make a limit let nobody pass, or everybody, or do something that its algorithm can't.
+    static func problems(of rule: LimitRule, fallbackTier: String?) -> [RuleProblem] {
+        var problems = numberProblems(rule, fallbackTier: fallbackTier)
+        if rule.key.isEmpty {
+            problems.append(
+                RuleProblem(["key"], "'key' needs at least one dimension; [global] is one budget for everybody"))
+        }
+        for case .parameter(let name) in rule.key
+        where rule.match.paths.isEmpty || !rule.match.paths.allSatisfy({ $0.parameters.contains(name) }) {
+            problems.append(RuleProblem(["key"], "no path of this limit's match has a '{\(name)}'"))
+        }
+        if rule.isLeased, !rule.algorithm.canBeLeased {
+            problems.append(
+                RuleProblem(
+                    ["sync"],
+                    "'sync: leased' is for token-bucket, fixed-window and sliding-window, not for \(rule.algorithm)"))
+        }
+        if rule.countsDenied, rule.algorithm == .concurrency {
+            problems.append(
+                RuleProblem(
+                    ["count_denied"],
+                    "'count_denied' has no meaning for concurrency: a denied request holds nothing"))
+        }
+        return problems + warmUpProblems(rule) + costProblems(rule)
+    }
+
+    static let noRate = "a limit needs a 'rate', such as 20/minute"
+    static let noConcurrency = "a concurrency limit needs 'limit', how many may be in flight"
+    static let rateForConcurrency = "concurrency takes 'limit', how many may be in flight"
+
+    static func limitForRate(_ algorithm: Algorithm) -> String {
+        "\(algorithm) takes 'rate'; 'limit' belongs to concurrency"
+    }
+
+    private static func numberProblems(_ rule: LimitRule, fallbackTier: String?) -> [RuleProblem] {
+        let key = rule.algorithm == .concurrency ? "limit" : "rate"
+        var problems: [RuleProblem] = []
+        for allowance in rule.allowance.values {
+            switch allowance {
+            case .rates([]): problems.append(RuleProblem(["rate"], noRate))
+            case .rates where rule.algorithm == .concurrency:
+                problems.append(RuleProblem(["rate"], rateForConcurrency))
+            case .concurrency where rule.algorithm != .concurrency:
+                problems.append(RuleProblem(["limit"], limitForRate(rule.algorithm)))
+            case .rates(let rates) where rule.algorithm != .tokenBucket:
+                if rates.contains(where: { $0.burst != $0.count }) {
+                    problems.append(
+                        RuleProblem(["rate"], "'burst' belongs to token-bucket, not to \(rule.algorithm)"))
+                }
+            case .rates, .concurrency, .unlimited: break
+            }
+        }
+        guard case .each(let tiers) = rule.allowance else { return problems }
+        if let fallbackTier {
+            if tiers[fallbackTier] == nil {
+                problems.append(RuleProblem([key], "'\(key)' has no entry for the default tier '\(fallbackTier)'"))
+            }
+        } else {
+            problems.append(RuleProblem([key], "a '\(key)' by tier needs 'tiers' with a 'default'"))
+        }
+        return problems
+    }
+
+    private static func warmUpProblems(_ rule: LimitRule) -> [RuleProblem] {
+        guard let warmUp = rule.warmUp else { return [] }
+        var problems: [RuleProblem] = []
+        if !(1...1_000_000_000 ~= warmUp.denominator && 1...warmUp.denominator ~= warmUp.numerator) {
+            problems.append(
+                RuleProblem(
+                    ["warm_up", "factor"],
+                    "'factor' must be above 0 and at most 1, with a denominator of at most 1000000000"))
+        }
+        if case .after(let time) = warmUp.until, !(0...Rate.longestPeriod ~= time) {
+            problems.append(
+                RuleProblem(["warm_up", "after"], "'after' must be from 0 to 366 days, not \(time) microseconds"))
+        }
+        return problems
+    }
+
+    private static func costProblems(_ rule: LimitRule) -> [RuleProblem] {
+        let capacity = rule.smallestCapacity ?? Rate.largestCount
+        var problems: [RuleProblem] = []
+        func check(_ value: Int64, _ what: String, from least: Int64 = 0, at path: [String], needsRoom: Bool = true) {
+            if value < least {
+                problems.append(RuleProblem(path, "\(what) of \(value) is below \(least)"))
+            } else if needsRoom, value > capacity {
+                problems.append(
+                    RuleProblem(
+                        path,
+                        "\(what) of \(value) is above the limit's capacity of \(capacity), so no such request would ever pass"
+                    ))
+            }
+        }
+        switch rule.cost {
+        case .fixed(let units): check(units, "a cost", at: ["cost"])
+        case .request(_, let fallback, let most):
+            // A request that doesn't say its cost must not be free.
+            check(fallback, "'default'", from: 1, at: ["cost", "default"])
+            if let most {
+                check(most, "'max'", from: 1, at: ["cost", "max"])
+                if fallback > most {
+                    problems.append(
+                        RuleProblem(["cost", "default"], "'default' of \(fallback) is above 'max' of \(most)"))
+                }
+            }
+        case .response(_, let reserve, let fallback, let most):
+            if rule.algorithm == .leakyBucket || rule.algorithm == .concurrency {
+                let reason =
+                    rule.algorithm == .leakyBucket
+                    ? "a leaky bucket gives out its slots before the response"
+                    : "a permit is held until the response has ended"
+                problems.append(RuleProblem(["cost", "response"], "\(reason), so its cost can't come from there"))
+            }
+            check(reserve, "'reserve'", at: ["cost", "reserve"])
+            check(fallback, "'default'", at: ["cost", "default"], needsRoom: false)
+            if let most { check(most, "'max'", from: 1, at: ["cost", "max"]) }
+        }
+        return problems
+    }
+
+    // MARK: The rest
+
+    /// Finds a secret that could be guessed, or a header that can't be one.
+    static func problems(of bypass: Bypass) -> [RuleProblem] {
+        var problems: [RuleProblem] = []
+        if bypass.secret.utf8.count < 16 {
+            problems.append(
+                RuleProblem(
+                    ["secret"], "the bypass secret must have at least 16 characters, so that it can't be guessed"))
+        }
+        if let problem = problem(ofFieldName: bypass.header) { problems.append(RuleProblem(["header"], problem)) }
+        return problems
+    }
+
+    /// Why a text can't be a header's name; nil when it can.
+    static func problem(ofFieldName name: String) -> String? {
+        HTTPField.Name(name) == nil ? "'\(name)' is not a header's name" : nil
+    }
+
+    static let exemptsEverything = "an exemption without a condition would exempt everything"
+
+    static let badName = "a limit's name must be 1 to 64 letters, digits, '_' or '-', not"
+}
+
+extension LimitRule {
+    /// The least that any of its tiers and windows can hold; nil when all are unlimited.
+    var smallestCapacity: Int64? {
+        allowance.values.flatMap { allowance -> [Int64] in
+            switch allowance {
+            case .unlimited: []
+            case .rates(let rates): rates.map { algorithm == .tokenBucket ? $0.burst : $0.count }
+            case .concurrency(let count): [count]
+            }
+        }.min()
+    }
+}
