@@ -116,15 +116,16 @@ final class LeasedUnits: Sendable {
                 }
                 return Spending()
             }
-            let spending = Self.spend(charge, &state.accounts.values[index], at: now, &state.names, &decisions)
+            let spending = Self.spend(
+                charge, from: &state.accounts.values[index], at: now, naming: &state.names, into: &decisions)
             if spending.isDecided { state.spent &+= 1 }
             return spending
         }
     }
 
     private static func spend(
-        _ charge: Charge, _ account: inout Account, at now: NIODeadline, _ names: inout ChargeNames,
-        _ decisions: inout [Decision]
+        _ charge: Charge, from account: inout Account, at now: NIODeadline, naming names: inout ChargeNames,
+        into decisions: inout [Decision]
     ) -> Spending {
         var spending = Spending()
         account.expire(
@@ -175,12 +176,13 @@ final class LeasedUnits: Sendable {
         let unspent = decision?.receipt.map { Unspent(charge: charge, receipt: $0) }
         return state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else { return unspent }
-            return Self.take(decision, charge, &state.accounts.values[index], sent, now) ? nil : unspent
+            let isTaken = Self.take(decision, of: charge, into: &state.accounts.values[index], sent: sent, at: now)
+            return isTaken ? nil : unspent
         }
     }
 
     private static func take(
-        _ decision: Decision?, _ charge: Charge, _ account: inout Account, _ sent: NIODeadline, _ now: NIODeadline
+        _ decision: Decision?, of charge: Charge, into account: inout Account, sent: NIODeadline, at now: NIODeadline
     ) -> Bool {
         account.isBorrowing = false
         guard let decision else {
@@ -211,11 +213,11 @@ final class LeasedUnits: Sendable {
     func putBack(_ charge: Charge, at now: NIODeadline) -> Bool {
         state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else { return false }
-            return Self.putBack(charge, &state.accounts.values[index], now)
+            return Self.putBack(charge, into: &state.accounts.values[index], at: now)
         }
     }
 
-    private static func putBack(_ charge: Charge, _ account: inout Account, _ now: NIODeadline) -> Bool {
+    private static func putBack(_ charge: Charge, into account: inout Account, at now: NIODeadline) -> Bool {
         // A borrowing under way counted on these units being spent.
         guard !account.isBorrowing, account.numbers == charge.numbers, let last = account.portions.indices.last,
             account.portions[last].end > now, account.units + charge.cost <= account.chunk

@@ -44,9 +44,9 @@ extension StoreClient {
         guard options.keySecret == nil else { return }
         let mine = secrets.withLock { $0.hasher.sharedSecretText }
         let put = RESPCommand("SET", secretKey, mine, "NX", "PX", String(Self.secretLifetime))
-        router.command(put, key: secretKey) { _ in }
-        router.command(RESPCommand("PEXPIRE", secretKey, String(Self.secretLifetime)), key: secretKey) { _ in }
-        router.command(RESPCommand("GET", secretKey), key: secretKey) { [self] result in
+        topology.command(put, key: secretKey) { _ in }
+        topology.command(RESPCommand("PEXPIRE", secretKey, String(Self.secretLifetime)), key: secretKey) { _ in }
+        topology.command(RESPCommand("GET", secretKey), key: secretKey) { [self] result in
             // An error of the server's says nothing about the secret.
             guard case .success(.string(let buffer)) = result else { return }
             let text = String(buffer: buffer)
@@ -82,14 +82,16 @@ extension StoreClient {
         // Three heartbeats, in milliseconds.
         let lifetime = max(3, options.heartbeat / 1000 * 3)
         let command = RESPCommand("EVAL", script, "1", key, String(identity, radix: 16), String(lifetime))
-        router.command(command, key: key) { [self] result in
+        topology.command(command, key: key) { [self] result in
             guard case .success(.integer(let count)) = result else {
                 isUp.store(false, ordering: .relaxed)
-                peers.withLock { $0.countFailed() }
+                instanceCount.withLock { $0.countFailed() }
                 return
             }
             isUp.store(true, ordering: .relaxed)
-            peers.withLock { $0.counted(Int(clamping: count), at: .now(), heartbeat: .microseconds(options.heartbeat)) }
+            instanceCount.withLock {
+                $0.counted(Int(clamping: count), at: .now(), heartbeat: .microseconds(options.heartbeat))
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ extension StoreClient {
 
     /// By how many instances limits may be shared out; nil while that isn't sure.
     func sharers(at now: NIODeadline) -> Int? {
-        peers.withLock { $0.sharers(at: now, heartbeat: .microseconds(options.heartbeat)) }
+        instanceCount.withLock { $0.sharers(at: now, heartbeat: .microseconds(options.heartbeat)) }
     }
 
     private func borrow(_ charge: Charge) {

@@ -19,18 +19,18 @@ final class StoreClient: Sendable {
     let options: RedisStore.Options
     private let hasOwnClock: Bool
     let logger: Logger
-    let router: Router
+    let topology: Topology
     let loop: any EventLoop
     let denials = DenialMemory()
     let leases = LeasedUnits()
     let lookups = LookupCache()
-    private let inbox: Mutex<Inbox>
+    private let handOver: Mutex<HandOver>
     let secrets: Mutex<Secrets>
     let permits = Mutex<[UInt64: Charge]>([:])
     /// Names this instance among those that share the store, and its charges.
     let identity = UInt64.random(in: 0 ... .max)
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
-    let peers = Mutex(Peers())
+    let instanceCount = Mutex(InstanceCount())
     private let lateCharges = Atomic<UInt64>(0)
     /// How many slices of the permits were renewed.
     let renewals = Atomic<UInt64>(0)
@@ -64,12 +64,12 @@ final class StoreClient: Sendable {
         configuration.pipeline.mostWaiting = options.mostWaiting
         // Nobody looks at the deadline of what gathers before that.
         configuration.pipeline.gatheringTime = min(.milliseconds(1), .microseconds(options.deadline / 4))
-        if address.topology == .cluster {
+        if address.deployment == .cluster {
             // Batches are small there, for few keys lie in one slot.
             configuration.pipeline.isCluster = true
             configuration.pipeline.mostInFlight = 64
         }
-        inbox = Mutex(Inbox(gathering: configuration.pipeline.gathering))
+        handOver = Mutex(HandOver(gathering: configuration.pipeline.gathering))
         configuration.user = address.user
         configuration.password = address.password
         configuration.database = address.database
@@ -78,8 +78,8 @@ final class StoreClient: Sendable {
         configuration.script.lease = options.lease
         configuration.clock = options.clock
         if address.usesTLS { configuration.tls = try Self.tls(address) }
-        router = Router(loop: loop, address: address, configuration: configuration, logger: logger)
-        router.start(owner: self)
+        topology = Topology(loop: loop, address: address, configuration: configuration, logger: logger)
+        topology.start(owner: self)
         startTimers()
     }
 
@@ -109,7 +109,7 @@ final class StoreClient: Sendable {
     func close() {
         for timer in timers.withLock({ $0 }) { timer.cancel() }
         secrets.withLock { $0.onChange = nil }
-        router.close()
+        topology.close()
     }
 
     // MARK: State
@@ -123,21 +123,21 @@ final class StoreClient: Sendable {
 
     var keyHasher: KeyHasher { secrets.withLock { $0.hasher } }
 
-    var instances: Int { peers.withLock { $0.count } }
+    var instances: Int { instanceCount.withLock { $0.count } }
 
     func waitUntilReady(timeout: Timestamp) async throws(StoreFailure) {
         let answer = PendingAnswer<Result<Void, StoreFailure>>()
         let isReady = PendingAnswer<Result<Void, StoreFailure>>()
         loop.execute { [self] in
             let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
-                let trouble = router.trouble
+                let trouble = topology.trouble
                 if trouble.code == .refused {
                     // It will not pass by itself, such as a wrong password.
                     isReady.complete(.failure(trouble))
                     return
                 }
                 guard secrets.withLock({ $0.isKnown }) else { return }
-                router.command(RESPCommand("PING"), key: secretKey) { result in
+                topology.command(RESPCommand("PING"), key: secretKey) { result in
                     if case .success = result { isReady.complete(.success(())) }
                 }
             }
@@ -147,7 +147,7 @@ final class StoreClient: Sendable {
             }
             loop.scheduleTask(in: .microseconds(timeout)) { [self] in
                 ask.cancel()
-                answer.complete(.failure(router.trouble))
+                answer.complete(.failure(topology.trouble))
             }
         }
         try await answer.value.get()
@@ -183,7 +183,7 @@ final class StoreClient: Sendable {
             return answer
         }
         let deadline = now + .microseconds(options.deadline)
-        if address.topology == .cluster, !charges.dropFirst().allSatisfy({ $0.key.tag == charges[0].key.tag }) {
+        if address.deployment == .cluster, !charges.dropFirst().allSatisfy({ $0.key.tag == charges[0].key.tag }) {
             SlotBySlot(self, charges, submitted: now, deadline: deadline, answer).start()
         } else {
             submit(
@@ -224,7 +224,7 @@ final class StoreClient: Sendable {
         return .pending(answer)
     }
 
-    func submit(_ work: Operation.Work) {
+    func submit(_ work: StoreOperation.Work) {
         let now = NIODeadline.now()
         submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
     }
@@ -232,30 +232,30 @@ final class StoreClient: Sendable {
     /// Refunds a charge that nobody knows of. It has time: longer than a server mostly stalls.
     func giveBack(_ charge: Charge, _ receipt: Receipt) {
         let now = NIODeadline.now()
-        let refund = Operation(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
+        let refund = StoreOperation(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
         refund.isPatient = true
         permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
         hand(refund)
     }
 
-    func submit(_ work: Operation.Work, submitted: NIODeadline, deadline: NIODeadline) {
-        hand(Operation(work, submitted: submitted, deadline: deadline))
+    func submit(_ work: StoreOperation.Work, submitted: NIODeadline, deadline: NIODeadline) {
+        hand(StoreOperation(work, submitted: submitted, deadline: deadline))
     }
 
-    private func hand(_ operation: Operation) {
+    private func hand(_ operation: StoreOperation) {
         if loop.inEventLoop {
             // What was handed over before goes first.
-            emptyInbox()
-            router.submit(operation)
+            submitHandedOver()
+            topology.submit(operation)
             return
         }
-        if inbox.withLock({ $0.append(operation) }) { loop.execute { self.emptyInbox() } }
+        if handOver.withLock({ $0.append(operation) }) { loop.execute { self.submitHandedOver() } }
     }
 
     /// Submits what was handed over. On the loop only.
-    private func emptyInbox() {
-        let operations = inbox.withLock { $0.empty() }
-        for operation in operations { router.submit(operation) }
+    private func submitHandedOver() {
+        let operations = handOver.withLock { $0.empty() }
+        for operation in operations { topology.submit(operation) }
     }
 
     /// Sends a command of the client's own, which is answered within the deadline: by the server or by a failure.
@@ -268,12 +268,12 @@ final class StoreClient: Sendable {
             let overdue = loop.scheduleTask(in: .microseconds(options.deadline)) {
                 answer.complete(.failure(StoreFailure(.deadline, "no answer within the deadline")))
             }
-            guard router.isUp(for: key) else {
+            guard topology.isUp(for: key) else {
                 overdue.cancel()
                 answer.complete(.failure(StoreFailure(.unavailable, "the server does not answer in time")))
                 return
             }
-            router.command(command, key: key) { result in
+            topology.command(command, key: key) { result in
                 overdue.cancel()
                 answer.complete(result)
             }
@@ -282,7 +282,7 @@ final class StoreClient: Sendable {
 }
 
 extension StoreClient: NodeOwner {
-    func node(_ node: Node, executed operation: Operation, _ result: Operation.Outcome, isLate: Bool) {
+    func node(_ node: Node, executed operation: StoreOperation, _ result: StoreOperation.Outcome, isLate: Bool) {
         guard case .decide(let charges, _, let answer) = operation.work, case .decisions(let decisions) = result else {
             return
         }
@@ -303,8 +303,8 @@ extension StoreClient: NodeOwner {
         }
     }
 
-    func node(_ node: Node, refused operation: Operation, _ error: ServerError) {
-        if case .tryAgain = error, address.topology == .cluster,
+    func node(_ node: Node, refused operation: StoreOperation, _ error: ServerError) {
+        if case .tryAgain = error, address.deployment == .cluster,
             case .decide(let charges, _, let answer?) = operation.work,
             charges.count > 1, !operation.isAnswered
         {
@@ -314,19 +314,19 @@ extension StoreClient: NodeOwner {
             ).start()
             return
         }
-        router.refused(operation, error, by: node)
+        topology.refused(operation, error, by: node)
     }
 
-    func nodeIsAboutToSend(_ node: Node) { emptyInbox() }
+    func nodeIsAboutToSend(_ node: Node) { submitHandedOver() }
 
     func node(_ node: Node, gathersUntil time: NIODeadline?, behind count: Int) -> Bool {
-        let operations = inbox.withLock { $0.gather(until: time, behind: count) }
-        for operation in operations { router.submit(operation) }
+        let operations = handOver.withLock { $0.gather(until: time, behind: count) }
+        for operation in operations { topology.submit(operation) }
         return !operations.isEmpty
     }
 
     func nodeIsReady(_ node: Node) {
-        router.isReady(node)
+        topology.isReady(node)
         fetchSecret()
         countInstances()
     }

@@ -155,27 +155,27 @@ struct LeasedUnitsTests {
     }
 
     @Test("an instance borrows when all have known each other for two heartbeats, by the most that it counted of late")
-    func peers() {
-        var peers = Peers()
+    func instances() {
+        var instanceCount = InstanceCount()
         let start = NIODeadline.uptimeNanoseconds(1_000_000_000)
         func at(_ seconds: Int64) -> NIODeadline { start + .seconds(seconds) }
         func count(_ count: Int, at seconds: Int64) {
-            peers.counted(count, at: at(seconds), heartbeat: .seconds(5))
+            instanceCount.counted(count, at: at(seconds), heartbeat: .seconds(5))
         }
-        func sharers(_ seconds: Int64) -> Int? { peers.sharers(at: at(seconds), heartbeat: .seconds(5)) }
+        func sharers(_ seconds: Int64) -> Int? { instanceCount.sharers(at: at(seconds), heartbeat: .seconds(5)) }
         count(1, at: 0)
         count(4, at: 5)
         #expect(sharers(5) == nil)
         count(3, at: 10)
-        #expect(sharers(10) == 4 && peers.count == 3)
+        #expect(sharers(10) == 4 && instanceCount.count == 3)
         for _ in 0..<5 { count(3, at: 10) }
         #expect(sharers(10) == 4, "counts of one moment are one")
         #expect(sharers(20) == nil, "the last count is too old")
         count(3, at: 15)
         count(3, at: 20)
         #expect(sharers(20) == 3)
-        peers.countFailed()
-        #expect(sharers(20) == nil && peers.count == 3)
+        instanceCount.countFailed()
+        #expect(sharers(20) == nil && instanceCount.count == 3)
         count(3, at: 25)
         #expect(sharers(25) == nil)
     }

@@ -18,12 +18,12 @@ struct PipelineTests {
         pipeline = Pipeline(options)
     }
 
-    private func operation(at time: NIODeadline, charges: Int = 1) -> (Operation, PendingAnswer<DecisionResult>) {
+    private func operation(at time: NIODeadline, charges: Int = 1) -> (StoreOperation, PendingAnswer<DecisionResult>) {
         let answer = PendingAnswer<DecisionResult>()
         let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
-        let work = Operation.Work.decide(
+        let work = StoreOperation.Work.decide(
             Array(repeating: charge, count: charges), id: 7, answer)
-        return (Operation(work, submitted: time, deadline: time + .milliseconds(50)), answer)
+        return (StoreOperation(work, submitted: time, deadline: time + .milliseconds(50)), answer)
     }
 
     private func outcome(_ answer: PendingAnswer<DecisionResult>) -> DecisionResult? {
@@ -134,15 +134,15 @@ struct PipelineTests {
 
     @Test("the loop is told to come once, and not at all while it comes by itself")
     func handedOver() {
-        var inbox = Inbox(gathering: 3)
-        func hand(_ time: NIODeadline) -> Bool { inbox.append(operation(at: time).0) }
-        func taken() -> Int { inbox.empty().count }
+        var handOver = HandOver(gathering: 3)
+        func hand(_ time: NIODeadline) -> Bool { handOver.append(operation(at: time).0) }
+        func taken() -> Int { handOver.empty().count }
         #expect(hand(start))
         #expect(!hand(start), "it is on its way")
         #expect(taken() == 2)
         #expect(taken() == 0)
 
-        let left = inbox.gather(until: start + .milliseconds(1), behind: 0)
+        let left = handOver.gather(until: start + .milliseconds(1), behind: 0)
         #expect(left.isEmpty)
         #expect(!hand(start))
         #expect(!hand(start))
@@ -154,16 +154,16 @@ struct PipelineTests {
 
     @Test("what was handed over without a word is taken when no answer is expected any more")
     func nothingIsForgotten() {
-        var inbox = Inbox(gathering: 3)
-        func hand(_ operation: Operation) -> Bool { inbox.append(operation) }
-        func leave() -> [Operation] { inbox.gather(until: nil, behind: 0) }
-        _ = inbox.gather(until: start + .milliseconds(1), behind: 0)
+        var handOver = HandOver(gathering: 3)
+        func hand(_ operation: StoreOperation) -> Bool { handOver.append(operation) }
+        func leave() -> [StoreOperation] { handOver.gather(until: nil, behind: 0) }
+        _ = handOver.gather(until: start + .milliseconds(1), behind: 0)
         let (forgotten, _) = operation(at: start)
         #expect(!hand(forgotten))
         #expect(leave().map(ObjectIdentifier.init) == [ObjectIdentifier(forgotten)])
         #expect(hand(operation(at: start).0))
         #expect(leave().isEmpty, "the loop was told, and comes for it")
-        let taken = inbox.empty()
+        let taken = handOver.empty()
         #expect(taken.count == 1)
     }
 
@@ -200,7 +200,7 @@ struct PipelineTests {
     mutating func patience() {
         pipeline.open(at: start)
         let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
-        let refund = Operation(
+        let refund = StoreOperation(
             .refund(charge, Receipt(time: 1, delay: 0, sequence: 1), nil), submitted: start,
             deadline: start + .seconds(5))
         refund.isPatient = true
@@ -252,8 +252,8 @@ struct PipelineTests {
             guard let limit else { continue }
             let charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3))
             batch.append(
-                Operation(.decide([charge], id: 9, nil), submitted: start, deadline: start), prefix: "")
-            batch.append(Operation(.debit(charge, nil), submitted: start, deadline: start), prefix: "")
+                StoreOperation(.decide([charge], id: 9, nil), submitted: start, deadline: start), prefix: "")
+            batch.append(StoreOperation(.debit(charge, nil), submitted: start, deadline: start), prefix: "")
         }
         #expect(batch.results(ByteBuffer()) == nil)
         let values: [Double] = [0, 1, -1, .nan, .infinity, 1e300, -1e300, 0x1p53, 0x1p61, 1.5e15, 4e15, 1e-300]

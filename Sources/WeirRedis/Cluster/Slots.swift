@@ -37,3 +37,7 @@ enum Slots {
         return owners
     }
 }
+
+extension StoreOperation {
+    var slot: Int { Slots.ofTags[Int(partition >> 56)] }
+}

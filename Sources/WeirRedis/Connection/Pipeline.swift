@@ -49,7 +49,7 @@ struct Pipeline {
     private(set) var isUp = false
     /// Open after a deadline passed without an answer, until a probe is answered in good time.
     private(set) var isBreakerOpen = false
-    private var waiting = CircularBuffer<Operation>()
+    private var waiting = CircularBuffer<StoreOperation>()
     private var inFlight = CircularBuffer<Sent>()
     private var batchesInFlight = 0
     private var operationsInFlight = 0
@@ -77,7 +77,7 @@ struct Pipeline {
     }
 
     /// Takes an operation. Returns why it isn't taken, if it isn't: nothing is queued for a server that isn't there.
-    mutating func submit(_ operation: Operation) -> StoreFailure? {
+    mutating func submit(_ operation: StoreOperation) -> StoreFailure? {
         guard isUp else { return StoreFailure(.unavailable, "not connected") }
         guard !isBreakerOpen || operation.isPatient else {
             return StoreFailure(.unavailable, "the server does not answer in time")
@@ -91,7 +91,7 @@ struct Pipeline {
     }
 
     /// Puts operations back that the server proved not to have executed.
-    mutating func returnToQueue(_ operations: some BidirectionalCollection<Operation>) {
+    mutating func returnToQueue(_ operations: some BidirectionalCollection<StoreOperation>) {
         for operation in operations.reversed() where !operation.isAnswered {
             size += operation.size
             waiting.prepend(operation)
@@ -179,15 +179,15 @@ struct Pipeline {
     }
 
     /// What is overdue. Each is to be failed; late answers still find them.
-    mutating func expire(at now: NIODeadline) -> [Operation] {
-        var overdue: [Operation] = []
+    mutating func expire(at now: NIODeadline) -> [StoreOperation] {
+        var overdue: [StoreOperation] = []
         for case .batch(let batch, _) in inFlight {
             for operation in batch.operations where !operation.isAnswered && operation.deadline <= now {
                 overdue.append(operation)
             }
         }
         if !overdue.isEmpty { isBreakerOpen = true }
-        func isOver(_ operation: Operation) -> Bool {
+        func isOver(_ operation: StoreOperation) -> Bool {
             operation.isAnswered || operation.deadline <= now || isBreakerOpen && !operation.isPatient
         }
         for operation in waiting where isOver(operation) {
@@ -202,7 +202,7 @@ struct Pipeline {
     /// older one, and what is patient a later.
     var nextDeadline: NIODeadline? {
         var next: NIODeadline?
-        func take(_ operation: Operation) {
+        func take(_ operation: StoreOperation) {
             if !operation.isAnswered { next = min(next ?? operation.deadline, operation.deadline) }
         }
         for case .batch(let batch, _) in inFlight { batch.operations.forEach(take) }
@@ -217,7 +217,7 @@ struct Pipeline {
     }
 
     /// The connection is gone: all that waited or was under way is to be failed, and nothing of it is asked again.
-    mutating func close() -> (operations: [Operation], controls: [Control]) {
+    mutating func close() -> (operations: [StoreOperation], controls: [Control]) {
         var operations = Array(waiting)
         var controls: [Control] = []
         for sent in inFlight {

@@ -6,7 +6,7 @@ import Weir
 /// `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` and `redis+sentinel://` take
 /// several hosts with commas, and the latter its master's name as the path.
 public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
-    enum Topology: Sendable, Hashable {
+    enum Deployment: Sendable, Hashable {
         case single
         case cluster
         case sentinel(master: String)
@@ -18,7 +18,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
     }
 
-    let topology: Topology
+    let deployment: Deployment
     let endpoints: [Endpoint]
     let user: String?
     let password: String?
@@ -58,26 +58,26 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         }
         self.endpoints = endpoints
         switch scheme {
-        case "redis", "rediss": topology = .single
-        case "redis+cluster", "rediss+cluster": topology = .cluster
+        case "redis", "rediss": deployment = .single
+        case "redis+cluster", "rediss+cluster": deployment = .cluster
         case "redis+sentinel", "rediss+sentinel":
             guard !path.isEmpty else {
                 throw ParseError(
                     description: "the store's URL needs the master's name: redis+sentinel://host:26379/mymaster")
             }
-            topology = .sentinel(master: String(path))
+            deployment = .sentinel(master: String(path))
             database = 0
             return
         default: throw ParseError(description: "the store's URL begins with an unknown '\(scheme)://'")
         }
-        guard endpoints.count == 1 || topology == .cluster else {
+        guard endpoints.count == 1 || deployment == .cluster else {
             throw ParseError(description: "several hosts need redis+cluster:// or redis+sentinel://")
         }
         guard path.isEmpty || Int(path).map({ (0...65535).contains($0) }) == true else {
             throw ParseError(description: "the store's URL ends with '/\(path)', which is not a database's number")
         }
         database = Int(path) ?? 0
-        guard topology == .single || database == 0 else {
+        guard deployment == .single || database == 0 else {
             throw ParseError(description: "a cluster has database 0 only")
         }
     }
@@ -85,13 +85,13 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     /// Without user and password.
     public var description: String {
         let name =
-            switch topology {
+            switch deployment {
             case .single: "redis"
             case .cluster: "redis+cluster"
             case .sentinel: "redis+sentinel"
             }
         let hosts = endpoints.map(\.description).joined(separator: ",")
-        if case .sentinel(let master) = topology { return "\(name)://\(hosts)/\(master)" }
+        if case .sentinel(let master) = deployment { return "\(name)://\(hosts)/\(master)" }
         return "\(usesTLS ? name.replacingScheme : name)://\(hosts)\(database == 0 ? "" : "/\(database)")"
     }
 

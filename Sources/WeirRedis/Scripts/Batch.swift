@@ -6,7 +6,7 @@ struct Batch {
     /// At how many operations a call is full: from here on the server gains little, and others wait longer.
     static let most = 128
 
-    private(set) var operations: [Operation] = []
+    private(set) var operations: [StoreOperation] = []
     /// The keys as the command holds them, and how many there are.
     private var keys = ByteBuffer()
     private var keyCount = 0
@@ -47,7 +47,7 @@ struct Batch {
 
     var isAsking: Bool { operations.first?.isAsking == true }
 
-    mutating func append(_ operation: Operation, prefix: String) {
+    mutating func append(_ operation: StoreOperation, prefix: String) {
         operations.append(operation)
         switch operation.work {
         case .decide(let charges, let id, _):
@@ -58,7 +58,7 @@ struct Batch {
                 let isSeen = append(charge.key, prefix)
                 pack(0, flags | isSeen, charge.numbers, cost: charge.cost, required: charge.required)
                 if charge.numbers.algorithm.kind == .concurrency {
-                    packedOperations.writeInteger(Operation.id(id, index), endianness: .little)
+                    packedOperations.writeInteger(StoreOperation.id(id, index), endianness: .little)
                 }
             }
         case .debit(let charge, _):
@@ -241,10 +241,10 @@ struct Batch {
     }
 
     /// Takes the script's answer apart: one result for each operation; nil when it is not such an answer.
-    func results(_ reply: ByteBuffer) -> [Operation.Outcome]? {
+    func results(_ reply: ByteBuffer) -> [StoreOperation.Outcome]? {
         var reply = reply
         guard let now = reply.readWhole(), (0...Timestamp.latest).contains(now) else { return nil }
-        var results: [Operation.Outcome] = []
+        var results: [StoreOperation.Outcome] = []
         results.reserveCapacity(operations.count)
         for operation in operations {
             switch operation.work {
@@ -254,7 +254,7 @@ struct Batch {
                 for (index, charge) in charges.enumerated() {
                     guard let answer = Answer(&reply) else { return nil }
                     let decision = answer.state(of: charge.numbers, now).decision(
-                        of: charge, at: now, isCharged: answer.isCharged, sequence: Operation.id(id, index))
+                        of: charge, at: now, isCharged: answer.isCharged, sequence: StoreOperation.id(id, index))
                     // The server's word counts.
                     guard decision.allowed == answer.isAllowed else { return nil }
                     decisions.append(decision)

@@ -4,7 +4,7 @@ import NIOSSL
 import Weir
 
 /// Finds the node for each operation: the only one, or the one that serves the key's slot. On one event loop.
-final class Router: @unchecked Sendable {
+final class Topology: @unchecked Sendable {
     // Sendable, because all that changes is touched on `loop` only.
     let loop: any EventLoop
     private let address: RedisAddress
@@ -28,12 +28,12 @@ final class Router: @unchecked Sendable {
         self.logger = logger
     }
 
-    var isCluster: Bool { address.topology == .cluster }
+    var isCluster: Bool { address.deployment == .cluster }
 
     func start(owner: any NodeOwner) {
         loop.execute { [self] in
             self.owner = owner
-            switch address.topology {
+            switch address.deployment {
             case .single, .sentinel: single = makeNode(at: nil)
             case .cluster:
                 slots = Array(repeating: nil, count: Slots.count)
@@ -56,7 +56,7 @@ final class Router: @unchecked Sendable {
         let resolve: @Sendable (any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint>
         if let endpoint {
             resolve = { $0.makeSucceededFuture(endpoint) }
-        } else if case .sentinel(let master) = address.topology {
+        } else if case .sentinel(let master) = address.deployment {
             let finder = SentinelFinder(sentinels: address.endpoints, master: master, tls: configuration.tls)
             resolve = { finder.find(on: $0) }
         } else {
@@ -79,7 +79,7 @@ final class Router: @unchecked Sendable {
 
     // MARK: Routing
 
-    func submit(_ operation: Operation) {
+    func submit(_ operation: StoreOperation) {
         guard let node = node(for: operation.slot) else {
             refresh()
             operation.fail(trouble)
@@ -141,7 +141,7 @@ final class Router: @unchecked Sendable {
 
     /// An operation that its node proved not to have executed is asked where it should be, or in a while, until its
     /// deadline.
-    func refused(_ operation: Operation, _ error: ServerError, by node: Node) {
+    func refused(_ operation: StoreOperation, _ error: ServerError, by node: Node) {
         guard NIODeadline.now() < operation.deadline else {
             operation.fail(error.failure)
             return
@@ -168,7 +168,7 @@ final class Router: @unchecked Sendable {
         }
     }
 
-    private func retry(_ operation: Operation, _ error: ServerError) {
+    private func retry(_ operation: StoreOperation, _ error: ServerError) {
         let pause = TimeAmount.milliseconds(5)
         // A renewal that comes late could bring back a permit that was freed meanwhile; the next is on its way.
         if case .renew = operation.work { return }
@@ -218,38 +218,6 @@ final class Router: @unchecked Sendable {
         for (endpoint, node) in nodes where !used.contains(endpoint) && named[endpoint] == nil && node.isIdle {
             node.close()
             nodes[endpoint] = nil
-        }
-    }
-}
-
-extension Operation {
-    var slot: Int { Slots.ofTags[Int(partition >> 56)] }
-}
-
-/// Asks sentinels, one after another, which server is the master.
-struct SentinelFinder: Sendable {
-    let sentinels: [RedisAddress.Endpoint]
-    let master: String
-    let tls: NIOSSLContext?
-
-    func find(on loop: any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint> {
-        find(on: loop, sentinels.shuffled()[...], StoreFailure(.unavailable, "no sentinel answers"))
-    }
-
-    private func find(
-        on loop: any EventLoop, _ left: ArraySlice<RedisAddress.Endpoint>, _ failure: StoreFailure
-    ) -> EventLoopFuture<RedisAddress.Endpoint> {
-        guard let sentinel = left.first else { return loop.makeFailedFuture(failure) }
-        let question = RESPCommand("SENTINEL", "get-master-addr-by-name", master)
-        return OneShot.ask(sentinel, question, on: loop, tls: tls).flatMapThrowing { value in
-            guard let parts = value.elements, parts.count == 2, let host = parts[0].text,
-                let port = parts[1].text.flatMap({ Int($0) }), (1...65535).contains(port)
-            else {
-                throw StoreFailure(.unavailable, "the sentinels know no master called '\(master)'")
-            }
-            return RedisAddress.Endpoint(host: host, port: port)
-        }.flatMapError { error in
-            find(on: loop, left.dropFirst(), error as? StoreFailure ?? failure)
         }
     }
 }

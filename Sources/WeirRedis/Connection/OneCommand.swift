@@ -3,7 +3,7 @@ import NIOPosix
 import NIOSSL
 
 /// One command on a connection of its own, for servers that are asked now and then, such as sentinels.
-enum OneShot {
+enum OneCommand {
     static func ask(
         _ endpoint: RedisAddress.Endpoint, _ command: RESPCommand, on loop: any EventLoop, tls: NIOSSLContext? = nil,
         timeout: TimeAmount = .milliseconds(500)

@@ -1,7 +1,7 @@
 import NIOCore
 
 /// How many instances share the store: counted at every heartbeat, and known to all others for long enough or not.
-struct Peers {
+struct InstanceCount {
     /// At the last count; it stays when the store is gone.
     private(set) var count = 1
     private var recent: [Int] = []

@@ -4,10 +4,10 @@ import NIOCore
 ///
 /// To wake a loop takes as long as a tenth of a request. While an answer of the server is expected, nobody needs to: the
 /// loop comes by itself, and takes what has gathered.
-struct Inbox {
+struct HandOver {
     /// How many must have gathered for the loop to be woken while an answer is expected; as many make a batch of their own.
     let gathering: Int
-    private var operations: [Operation] = []
+    private var operations: [StoreOperation] = []
     /// Whether the loop was told to come.
     private var isExpected = false
     private var gathersUntil: NIODeadline?
@@ -19,7 +19,7 @@ struct Inbox {
     }
 
     /// Takes an operation in. Returns whether the loop must be told to come.
-    mutating func append(_ operation: Operation) -> Bool {
+    mutating func append(_ operation: StoreOperation) -> Bool {
         operations.append(operation)
         if isExpected { return false }
         if let gathersUntil, operation.submitted < gathersUntil, ahead + operations.count < gathering {
@@ -30,7 +30,7 @@ struct Inbox {
     }
 
     /// The loop has come, and takes all.
-    mutating func empty() -> [Operation] {
+    mutating func empty() -> [StoreOperation] {
         isExpected = false
         if operations.isEmpty { return [] }
         let emptied = operations
@@ -43,7 +43,7 @@ struct Inbox {
     /// for whoever handed that over has told nobody.
     ///
     /// - Parameter count: how many that were taken before are not yet sent.
-    mutating func gather(until time: NIODeadline?, behind count: Int) -> [Operation] {
+    mutating func gather(until time: NIODeadline?, behind count: Int) -> [StoreOperation] {
         gathersUntil = time
         ahead = count
         return time == nil && !isExpected ? empty() : []

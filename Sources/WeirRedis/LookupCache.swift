@@ -1,6 +1,6 @@
 import NIOCore
 import Synchronization
-public import Weir
+import Weir
 
 /// Answers of lookups, kept for two seconds, misses too; so a change takes effect within seconds, and a busy client costs a
 /// lookup in two seconds.
@@ -85,37 +85,5 @@ final class LookupCache: Sendable {
             return (state.waiting.removeValue(forKey: question), answer)
         }
         waiting?.complete(.success(answer))
-    }
-}
-
-extension RedisStore: TierLookup {
-    /// Looks a client up in the operator's own hash: by `HGET` when a field is asked for, else by `EXISTS`.
-    public func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
-        self.client.look(up: client, in: hash, for: asker)
-    }
-}
-
-extension StoreClient {
-    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
-        let question = LookupCache.Question(hash: hash, client: client)
-        switch lookups.look(up: question, for: asker, at: .now()) {
-        case .answered(let answer): return .decided(answer)
-        case .waits(let pending): return .pending(pending)
-        case .asks(let pending):
-            let key = hash.key(of: client)
-            let command = hash.field.map { RESPCommand("HGET", key, $0) } ?? RESPCommand("EXISTS", key)
-            send(command, key: key) { [lookups] result in
-                var found: LookupAnswer?
-                switch result {
-                case .success(.string(let buffer)):
-                    found = LookupAnswer(isKnown: true, value: String(buffer: buffer))
-                case .success(.integer(let count)): found = LookupAnswer(isKnown: count > 0)
-                case .success(.null): found = .unknown
-                default: break
-                }
-                lookups.finish(question, found, for: asker, at: .now())
-            }
-            return .pending(pending)
-        }
     }
 }

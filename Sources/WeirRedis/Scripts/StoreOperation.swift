@@ -1,31 +1,10 @@
 import NIOCore
 import Weir
 
-/// Names charges among all of all instances, from 1 to 2^63 - 1: SplitMix64 (Steele, Lea and Flood, 2014), from a random
-/// start. Its finisher is a bijection, so that hardly two of one start are the same.
-struct ChargeNames {
-    static let step: UInt64 = 0x9E37_79B9_7F4A_7C15
-
-    private var counter = UInt64.random(in: 0 ... .max)
-
-    mutating func next() -> UInt64 {
-        counter &+= Self.step
-        return Self.name(counter)
-    }
-
-    static func name(_ counter: UInt64) -> UInt64 {
-        var z = counter
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        z ^= z >> 31
-        return max(1, z & ~(1 << 63))
-    }
-}
-
 /// Something for the server to do, with who waits for it.
 ///
 /// It belongs to the event loop of the node that executes it, from the moment it is submitted.
-final class Operation: @unchecked Sendable {
+final class StoreOperation: @unchecked Sendable {
     // Sendable, because it is handed over once to a node's event loop, and only touched there afterwards.
     enum Work {
         /// The charges of one request, decided together. The first is named by `id`, the others by those after it.
