@@ -170,6 +170,25 @@ struct ScriptFormatTests {
                 ]))
     }
 
+    @Test("lengths are those of the fields")
+    func lengths() {
+        func length(_ fields: String) -> Int {
+            let widths = ["B": 1, "I2": 2, "I4": 4, "d": 8, "c8": 8]
+            return fields.matches(of: /[A-Za-z]\d?/).reduce(0) { $0 + (widths[String($1.output)] ?? .max / 2) }
+        }
+        #expect(length(ScriptFormat.Head.fields) == ScriptFormat.Head.length)
+        #expect(length(ScriptFormat.Limit.commonFields) == ScriptFormat.Limit.commonLength)
+        #expect(length(ScriptFormat.Limit.otherFields) == ScriptFormat.Limit.otherLength)
+        let plain = ScriptFormat.Operation.cost + ScriptFormat.Operation.costTicks
+        #expect(ScriptFormat.Operation.headLength + length(plain) == ScriptFormat.Operation.plainBucketLength)
+        for version in UInt8(1)...6 {
+            let state = ScriptFormat.State(rawValue: version)
+            #expect(state.map { 1 + length($0.fields) } == state?.length)
+        }
+        #expect(length(ScriptFormat.LogEntry.fields) == ScriptFormat.LogEntry.length)
+        #expect(length(ScriptFormat.Operation.name) == ScriptFormat.Permits.costOffset)
+    }
+
     @Test("an answer is read: a stored token bucket, or a status with three numbers")
     func reply() throws {
         let now: Timestamp = 1_000_000_000

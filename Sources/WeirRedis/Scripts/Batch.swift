@@ -3,6 +3,9 @@ import Weir
 
 /// Several operations in one call of ``OperationScript``: packs its arguments, and takes its answer apart.
 struct Batch {
+    private typealias Flag = ScriptFormat.Flag
+    private typealias Format = ScriptFormat.Operation
+
     /// At how many operations a call is full: from here on the server gains little, and others wait longer.
     static let most = 128
 
@@ -54,31 +57,32 @@ struct Batch {
             if charges.count == 1, appendToRun(charges[0], prefix) { return }
             for (index, charge) in charges.enumerated() {
                 let flags: UInt8 =
-                    (charge.isShadow ? 1 : 0) | (charge.countsDenied ? 2 : 0) | (index == charges.count - 1 ? 4 : 0)
+                    (charge.isShadow ? Flag.shadow : 0) | (charge.countsDenied ? Flag.countsDenied : 0)
+                    | (index == charges.count - 1 ? Flag.last : 0)
                 let isSeen = append(charge.key, prefix)
-                pack(0, flags | isSeen, charge.numbers, cost: charge.cost, required: charge.required)
+                pack(.decide, flags | isSeen, charge.numbers, cost: charge.cost, required: charge.required)
                 if charge.numbers.algorithm.kind == .concurrency {
                     packedOperations.writeInteger(StoreOperation.id(id, index), endianness: .little)
                 }
             }
         case .debit(let charge, _):
             let isSeen = append(charge.key, prefix)
-            pack(1, isSeen, charge.numbers, cost: charge.cost, required: 0)
+            pack(.debit, isSeen, charge.numbers, cost: charge.cost, required: 0)
         case .refund(let charge, let receipt, _):
             let isSeen = append(charge.key, prefix)
-            append(charge.key, prefix, suffix: ":\(String(receipt.sequence, radix: 16))")
-            append(charge.key, prefix, suffix: ":x")
-            pack(2, isSeen, charge.numbers, cost: charge.cost, required: 0)
+            append(charge.key, prefix, suffix: ScriptFormat.refundMark(receipt.sequence))
+            append(charge.key, prefix, suffix: ScriptFormat.resetMark)
+            pack(.refund, isSeen, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeDouble(receipt.time)
             packedOperations.writeDouble(receipt.delay)
             packedOperations.writeInteger(receipt.sequence, endianness: .little)
         case .reset(let numbers, let key, _):
             let isSeen = append(key, prefix)
-            append(key, prefix, suffix: ":x")
-            pack(3, isSeen, numbers, cost: 0, required: 0)
+            append(key, prefix, suffix: ScriptFormat.resetMark)
+            pack(.reset, isSeen, numbers, cost: 0, required: 0)
         case .renew(let charge, let id):
             let isSeen = append(charge.key, prefix)
-            pack(4, isSeen, charge.numbers, cost: charge.cost, required: 0)
+            pack(.renew, isSeen, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeInteger(id, endianness: .little)
         }
     }
@@ -86,7 +90,7 @@ struct Batch {
     /// Appends a key. Returns the flag of one that may have come up before.
     private mutating func append(_ key: Key, _ prefix: String) -> UInt8 {
         append(key, prefix, suffix: "")
-        return seen.insert(key) ? 0 : 32
+        return seen.insert(key) ? 0 : Flag.seen
     }
 
     /// The commonest operation, one token bucket of a key that is surely new here, is packed once for all keys that have it.
@@ -98,7 +102,7 @@ struct Batch {
             run.length > 0 && run.length < .max && run.cost == charge.cost && run.numbers == charge.numbers
         if !goesOn {
             guard charge.numbers.algorithm.kind == .tokenBucket, charge.cost <= charge.numbers.capacity,
-                charge.numbers.worth(of: charge.cost).ticks < 1 << 52
+                charge.numbers.worth(of: charge.cost).ticks < 1 << ScriptFormat.lowBits
             else { return false }
         }
         guard seen.insert(charge.key) else {
@@ -111,7 +115,7 @@ struct Batch {
             run.length += 1
             packedOperations.setInteger(run.length, at: run.place, endianness: .little)
         } else {
-            pack(0, 4 | 16, charge.numbers, cost: charge.cost, required: charge.cost)
+            pack(.decide, Flag.last | Flag.run, charge.numbers, cost: charge.cost, required: charge.cost)
             run = Run(
                 key: charge.key, numbers: charge.numbers, cost: charge.cost, length: 1,
                 place: packedOperations.writerIndex)
@@ -123,7 +127,8 @@ struct Batch {
     /// Makes an operation like others of a run of one. A run writes what it decides, others after the last of their key.
     private mutating func dissolveRun() {
         packedOperations.moveWriterIndex(to: run.place)
-        packedOperations.setInteger(4 | 8, at: run.place - 19, as: UInt8.self)
+        let start = run.place - Format.plainBucketLength
+        packedOperations.setInteger(Flag.last | Flag.plain, at: start + Format.flagsOffset)
         run.length = 0
     }
 
@@ -152,28 +157,33 @@ struct Batch {
         }
     }
 
-    private mutating func pack(_ code: UInt8, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64) {
+    private mutating func pack(
+        _ code: ScriptFormat.OperationCode, _ flags: UInt8, _ numbers: LimitNumbers, cost: Int64, required: Int64
+    ) {
         count += 1
         run.length = 0
-        if code == 0,
+        if code == .decide,
             let same = recent.first(where: { $0.cost == cost && $0.required == required && $0.numbers == numbers }),
             let copied = try? packedOperations.copyBytes(
                 at: same.place, to: packedOperations.writerIndex, length: same.length)
         {
             packedOperations.moveWriterIndex(forwardBy: copied)
             packedOperations.setInteger(
-                flags | (same.isPlain ? 8 : 0), at: packedOperations.writerIndex - same.length + 1)
+                flags | (same.isPlain ? Flag.plain : 0),
+                at: packedOperations.writerIndex - same.length + Format.flagsOffset)
             return
         }
         let place = packedOperations.writerIndex
         // More than twice the capacity is no different from twice, but for a leaky bucket, whose queue may be longer.
         let most = numbers.algorithm.kind == .leakyBucket ? Rate.largestCount : 2 * numbers.capacity
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
-        let costSpan = numbers.isBucket ? numbers.worth(of: min(cost, code == 0 ? numbers.capacity : most)) : nothing
+        let costSpan =
+            numbers.isBucket ? numbers.worth(of: min(cost, code == .decide ? numbers.capacity : most)) : nothing
         let requiredSpan = numbers.isBucket ? numbers.worth(of: min(required, most)) : nothing
-        let isPlain = required == cost && costSpan == requiredSpan && costSpan.ticks < 1 << 52
-        packedOperations.writeInteger(code)
-        packedOperations.writeInteger(flags | (isPlain ? 8 : 0))
+        let isPlain =
+            required == cost && costSpan == requiredSpan && costSpan.ticks < 1 << ScriptFormat.lowBits
+        packedOperations.writeInteger(code.rawValue)
+        packedOperations.writeInteger(flags | (isPlain ? Flag.plain : 0))
         packedOperations.writeInteger(index(of: numbers), endianness: .little)
         packedOperations.writeInteger(UInt32(clamping: cost), endianness: .little)
         if numbers.isBucket {
@@ -187,7 +197,7 @@ struct Batch {
                 packedOperations.writeSpan(requiredSpan)
             }
         }
-        guard code == 0, recent.count < Packed.most else { return }
+        guard code == .decide, recent.count < Packed.most else { return }
         recent.append(
             Packed(
                 numbers: numbers, cost: cost, required: required, isPlain: isPlain, place: place,
@@ -204,15 +214,15 @@ struct Batch {
             ? (Int128(max(2 * numbers.period, numbers.maxWait + numbers.period)), 0)
             : numbers.worth(of: 2 * numbers.capacity)
         // Whether all spans, and their sums, fit into one of the script's numbers.
-        let isSmall = numbers.algorithm.kind == .tokenBucket && most.ticks < 1 << 51
+        let isSmall = numbers.algorithm.kind == .tokenBucket && most.ticks < 1 << (ScriptFormat.lowBits - 1)
         // What the commonest operations need, before the rest.
-        packedLimits.writeInteger(UInt8(isSmall ? 1 : 0))
+        packedLimits.writeInteger(isSmall ? ScriptFormat.Limit.small : 0)
         packedLimits.writeInteger(UInt32(clamping: numbers.count), endianness: .little)
         packedLimits.writeDouble(full.ticks.low52)
         packedLimits.writeInteger(UInt32(clamping: full.remainder), endianness: .little)
         packedLimits.writeDouble(most.ticks.low52)
-        packedLimits.writeInteger(numbers.kindCode)
-        packedLimits.writeInteger(UInt8(numbers.alignment == .firstRequest ? 1 : 0))
+        packedLimits.writeInteger(numbers.scriptKind.rawValue)
+        packedLimits.writeInteger(numbers.alignment == .firstRequest ? ScriptFormat.Limit.firstRequest : 0)
         packedLimits.writeDouble(numbers.period)
         packedLimits.writeDouble(full.ticks.above52)
         packedLimits.writeDouble(most.ticks.above52)
@@ -226,8 +236,8 @@ struct Batch {
     /// - Parameter time: when to decide; nil for the server's time.
     func command(script: ByteBuffer, time: Timestamp?, options: ScriptOptions) -> RESPCommand {
         var head = ByteBuffer()
-        head.reserveCapacity(24 + packedLimits.readableBytes)
-        head.writeDouble(time ?? -1)
+        head.reserveCapacity(ScriptFormat.Head.length + packedLimits.readableBytes)
+        head.writeDouble(time ?? ScriptFormat.Head.serverTime)
         head.writeDouble(options.slack)
         head.writeDouble(options.lease)
         head.writeImmutableBuffer(packedLimits)
@@ -238,95 +248,6 @@ struct Batch {
         command.append(head)
         command.append(packedOperations)
         return command
-    }
-
-    /// Takes the script's answer apart: one result for each operation; nil when it is not such an answer.
-    func results(_ reply: ByteBuffer) -> [StoreOperation.Outcome]? {
-        var reply = reply
-        guard let now = reply.readWhole(), (0...Timestamp.latest).contains(now) else { return nil }
-        var results: [StoreOperation.Outcome] = []
-        results.reserveCapacity(operations.count)
-        for operation in operations {
-            switch operation.work {
-            case .decide(let charges, let id, _):
-                var decisions: [Decision] = []
-                decisions.reserveCapacity(charges.count)
-                for (index, charge) in charges.enumerated() {
-                    guard let answer = Answer(&reply) else { return nil }
-                    let decision = answer.state(of: charge.numbers, now).decision(
-                        of: charge, at: now, isCharged: answer.isCharged, sequence: StoreOperation.id(id, index))
-                    // The server's word counts.
-                    guard decision.allowed == answer.isAllowed else { return nil }
-                    decisions.append(decision)
-                }
-                results.append(.decisions(decisions))
-            case .debit(let charge, _):
-                guard let answer = Answer(&reply) else { return nil }
-                results.append(.changed(answer.state(of: charge.numbers, now).isChanged(byDebit: charge, at: now)))
-            case .refund, .reset, .renew:
-                guard let answer = Answer(&reply) else { return nil }
-                results.append(.changed(answer.isAllowed))
-            }
-        }
-        return reply.readableBytes == 0 ? results : nil
-    }
-
-    /// One of the script's answers.
-    private struct Answer {
-        let isAllowed: Bool
-        let isCharged: Bool
-        let first: Int64
-        let second: Int64
-        let third: Int64
-
-        init?(_ reply: inout ByteBuffer) {
-            guard let status = reply.readInteger(as: UInt8.self) else { return nil }
-            if status == 6 || status == 1 {
-                // A token bucket that was charged, as it was kept: arrival time, and if it isn't whole, remainder and count.
-                guard let ticks = reply.readWhole() else { return nil }
-                var remainder: UInt32 = 0
-                if status == 1 {
-                    guard let rest = reply.readMultipleIntegers(endianness: .little, as: (UInt32, UInt32).self) else {
-                        return nil
-                    }
-                    remainder = rest.0
-                }
-                (isAllowed, isCharged) = (true, true)
-                (first, second, third) = (0, ticks, Int64(remainder))
-                return
-            }
-            guard let first = reply.readWhole(), let second = reply.readWhole(), let third = reply.readWhole() else {
-                return nil
-            }
-            isAllowed = status & 1 != 0
-            isCharged = status & 2 != 0
-            self.first = first
-            self.second = second
-            self.third = third
-        }
-
-        /// The state, brought into the ranges that the algorithms can work with, whatever the server said.
-        func state(of numbers: LimitNumbers, _ now: Timestamp) -> RemoteState {
-            let times: ClosedRange<Int64> = 0...(Timestamp.latest + 2 * Rate.longestPeriod)
-            func clamp(_ value: Int64, _ range: ClosedRange<Int64>) -> Int64 {
-                min(max(value, range.lowerBound), range.upperBound)
-            }
-            let counts: ClosedRange<Int64> = 0...(2 * Rate.largestCount)
-            switch numbers.kindCode {
-            case 0, 1:
-                return .arrival(
-                    ticks: Int128(clamp(first, 0...(1 << 30))) << 52 + Int128(clamp(second, 0...(1 << 53))),
-                    remainder: clamp(third, 0...(numbers.count - 1)))
-            case 2: return .fixedWindow(end: clamp(first, times), used: clamp(second, counts))
-            case 3:
-                return .slidingWindow(
-                    expires: clamp(first, times), current: clamp(second, counts), previous: clamp(third, counts))
-            case 4:
-                return .log(
-                    used: clamp(first, counts), last: clamp(second, 0...now), release: clamp(third, 0...now))
-            default: return .permits(held: clamp(first, counts))
-            }
-        }
     }
 }
 
@@ -344,85 +265,10 @@ private struct SeenKeys {
     }
 }
 
-/// What the script is told with every call.
-struct ScriptOptions {
-    /// Milliseconds that a key outlives its use.
-    var slack: Int64 = 1000
-    /// Microseconds that a permit is held without being renewed.
-    var lease: Int64 = 30_000_000
-}
-
-extension LimitNumbers {
-    /// Which of the script's kinds this is.
-    fileprivate var kindCode: UInt8 {
-        switch algorithm.kind {
-        case .tokenBucket: 0
-        case .leakyBucket: 1
-        case .fixedWindow: 2
-        case .slidingWindow: 3
-        case .slidingLog: 4
-        case .concurrency: 5
-        }
-    }
-
-    fileprivate var isBucket: Bool { kindCode <= 1 }
-}
-
-extension Key {
-    /// The key's name on the server: 114 bits of its hash, in a slot by its first dimension. Nothing in it was chosen by a
-    /// client.
-    func text(_ prefix: String) -> String {
-        var buffer = ByteBuffer()
-        write(to: &buffer)
-        return prefix + String(buffer: buffer)
-    }
-
-    /// `{xx}` and 19 digits of base64url (RFC 4648). With the usual prefix that makes 28 bytes: a server keeps these in 32,
-    /// and takes a fifth longer for those of 43 that all 128 bits in hexadecimal make.
-    static let textLength = 23
-
-    func write(to buffer: inout ByteBuffer) {
-        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.textLength) { bytes in
-            write(to: bytes)
-            return Self.textLength
-        }
-    }
-
-    /// - Parameter bytes: at least ``textLength`` of them.
-    fileprivate func write(to bytes: UnsafeMutableRawBufferPointer) {
-        func hexadecimal(_ value: UInt64) -> UInt8 {
-            let digit = UInt8(truncatingIfNeeded: value & 15)
-            return digit < 10 ? 48 + digit : 87 + digit
-        }
-        bytes[0] = UInt8(ascii: "{")
-        bytes[1] = hexadecimal(partition >> 60)
-        bytes[2] = hexadecimal(partition >> 56)
-        bytes[3] = UInt8(ascii: "}")
-        var rest = UInt128(high) << 64 | UInt128(low)
-        for place in 4..<Self.textLength {
-            bytes[place] = Self.base64Digit(UInt8(truncatingIfNeeded: rest >> 122))
-            rest <<= 6
-        }
-    }
-
-    private static func base64Digit(_ value: UInt8) -> UInt8 {
-        switch value {
-        case 0..<26: 65 &+ value
-        case 26..<52: 71 &+ value
-        case 52..<62: value &- 4
-        case 62: UInt8(ascii: "-")
-        default: UInt8(ascii: "_")
-        }
-    }
-
-    /// One of 256 groups of keys that share a cluster's slot, so that decisions about many clients can share a call.
-    var tag: Int { Int(partition >> 56) }
-}
-
 extension Int128 {
     /// The halves of a count of ticks that the script's numbers hold.
-    fileprivate var low52: Int64 { Int64(truncatingIfNeeded: self & (1 << 52 - 1)) }
-    fileprivate var above52: Int64 { Int64(truncatingIfNeeded: self >> 52) }
+    fileprivate var low52: Int64 { Int64(truncatingIfNeeded: self & (1 << ScriptFormat.lowBits - 1)) }
+    fileprivate var above52: Int64 { Int64(truncatingIfNeeded: self >> ScriptFormat.lowBits) }
 }
 
 extension ByteBuffer {
@@ -434,12 +280,5 @@ extension ByteBuffer {
         writeDouble(span.ticks.above52)
         writeDouble(span.ticks.low52)
         writeInteger(UInt32(clamping: span.remainder), endianness: .little)
-    }
-
-    /// A double that is a whole number within 2^62 of 0.
-    fileprivate mutating func readWhole() -> Int64? {
-        guard let bits = readInteger(endianness: .little, as: UInt64.self) else { return nil }
-        let value = Double(bitPattern: bits)
-        return abs(value) < 0x1p62 ? Int64(value) : nil
     }
 }

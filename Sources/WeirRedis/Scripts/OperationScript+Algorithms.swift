@@ -44,14 +44,14 @@ extension OperationScript {
           if above(ah, aq, af, uh, uq, uf) then set(s, l.n, ah, aq, af) end
         end
 
-        make[0] = function() return {
+        make[\#(Kind.tokenBucket.rawValue)] = function() return {
             load = function(l, s, v)
-              if v and byte(v, 1) == 6 and #v == 9 then
-                s[1], s[2], s[3], s[4] = 0, (unpack('<d', v, 2)), 0, l.n
-              elseif v and byte(v, 1) == 1 and #v == 17 then
-                s[1], s[2], s[3], s[4] = 0, unpack('<dI4I4', v, 2)
-              elseif v and byte(v, 1) == 2 and #v == 25 then
-                s[1], s[2], s[3], s[4] = unpack('<ddI4I4', v, 2)
+              if v and \#(State.wholeBucket.matches("v")) then
+                s[1], s[2], s[3], s[4] = 0, (unpack(\#(State.wholeBucket.unpacking), v, 2)), 0, l.n
+              elseif v and \#(State.bucket.matches("v")) then
+                s[1], s[2], s[3], s[4] = 0, unpack(\#(State.bucket.unpacking), v, 2)
+              elseif v and \#(State.longBucket.matches("v")) then
+                s[1], s[2], s[3], s[4] = unpack(\#(State.longBucket.unpacking), v, 2)
               end
               local h, q = s[1], s[2]
               if not (s[4] and h >= 0 and h < 1073741824 and q >= 0 and q < 9007199254740992 and s[3] < s[4]) then
@@ -106,14 +106,14 @@ extension OperationScript {
             end,
             -- Most rates divide evenly: nine bytes are kept in less room than seventeen.
             save = function(l, s)
-              if s[1] == 0 and s[3] == 0 then return pack('<Bd', 6, s[2]) end
-              if s[1] == 0 then return pack('<BdI4I4', 1, s[2], s[3], s[4]) end
-              return pack('<BddI4I4', 2, s[1], s[2], s[3], s[4])
+              if s[1] == 0 and s[3] == 0 then return pack(\#(State.wholeBucket.packing), s[2]) end
+              if s[1] == 0 then return pack(\#(State.bucket.packing), s[2], s[3], s[4]) end
+              return pack(\#(State.longBucket.packing), s[1], s[2], s[3], s[4])
             end,
         } end
 
-        make[1] = function()
-          local leaky = make[0]()
+        make[\#(Kind.leakyBucket.rawValue)] = function()
+          local leaky = make[\#(Kind.tokenBucket.rawValue)]()
           leaky.allows = function(l, s, o)
             if o.required > l.n then return false end
             local h, q, f = ahead(s)
@@ -148,16 +148,16 @@ extension OperationScript {
         end
         local function window_end(p) return now - fmod(now, p) + p end
 
-        local function fixed_end(l) return l.align == 1 and now + l.p or window_end(l.p) end
+        local function fixed_end(l) return l.align == \#(Limits.firstRequest) and now + l.p or window_end(l.p) end
         local function fixed_add(l, s, cost, most)
           if cost == 0 then return end
           if s[1] == 0 then s[1] = fixed_end(l) end
           s[2] = max(s[2], min(s[2] + cost, most))
         end
-        make[2] = function() return {
+        make[\#(Kind.fixedWindow.rawValue)] = function() return {
             load = function(l, s, v)
               s[1], s[2], s[3] = 0, 0, 0
-              if v and byte(v, 1) == 3 and #v == 13 then s[1], s[2] = unpack('<dI4', v, 2) end
+              if v and \#(State.fixedWindow.matches("v")) then s[1], s[2] = unpack(\#(State.fixedWindow.unpacking), v, 2) end
               if s[1] ~= s[1] then s[1], s[2] = 0, 0 end
             end,
             settle = function(l, s)
@@ -182,7 +182,7 @@ extension OperationScript {
               return true
             end,
             left = function(l, s) return s[2] > 0 and s[1] - now or 0 end,
-            save = function(l, s) return pack('<BdI4', 3, s[1], s[2]) end,
+            save = function(l, s) return pack(\#(State.fixedWindow.packing), s[1], s[2]) end,
         } end
 
         local function sliding_until(l, s) return s[1] - l.p - now end
@@ -194,10 +194,10 @@ extension OperationScript {
           while share > 0 and not exceeds(p, u, share - 1, l.p) do share = share - 1 end
           s[2] = s[2] + max(0, min(cost, most - s[2] - share))
         end
-        make[3] = function() return {
+        make[\#(Kind.slidingWindow.rawValue)] = function() return {
             load = function(l, s, v)
               s[1], s[2], s[3] = 0, 0, 0
-              if v and byte(v, 1) == 4 and #v == 17 then s[1], s[2], s[3] = unpack('<dI4I4', v, 2) end
+              if v and \#(State.slidingWindow.matches("v")) then s[1], s[2], s[3] = unpack(\#(State.slidingWindow.unpacking), v, 2) end
               if s[1] ~= s[1] then s[1], s[2], s[3] = 0, 0, 0 end
             end,
             settle = function(l, s)
@@ -228,7 +228,7 @@ extension OperationScript {
               if s[2] > 0 then return s[1] - now end
               return s[3] > 0 and s[1] - l.p - now or 0
             end,
-            save = function(l, s) return pack('<BdI4I4', 4, s[1], s[2], s[3]) end,
+            save = function(l, s) return pack(\#(State.slidingWindow.packing), s[1], s[2], s[3]) end,
         } end
         """#
 
@@ -238,7 +238,7 @@ extension OperationScript {
         local function expire(key, ticks)
           call('PEXPIRE', key, min(floor(ticks / 1000) + 1 + slack, 9007199254740))
         end
-        local function log_head(s) return pack('<BdddI4', 5, s[1], s[2], s[4], s[8]) end
+        local function log_head(s) return pack(\#(State.log.packing), s[1], s[2], s[4], s[8]) end
         local function log_write(l, s)
           if s[1] <= 0 then
             call('DEL', s[5])
@@ -251,9 +251,9 @@ extension OperationScript {
         local function log_push(s, cost)
           if s[2] == now then
             s[8] = s[8] + cost
-            call('LSET', s[5], -1, pack('<dI4', now, s[8]))
+            call('LSET', s[5], -1, pack('<\#(LogEntry.fields)', now, s[8]))
           else
-            call('RPUSH', s[5], pack('<dI4', now, cost))
+            call('RPUSH', s[5], pack('<\#(LogEntry.fields)', now, cost))
             s[2], s[8] = now, cost
           end
         end
@@ -263,7 +263,7 @@ extension OperationScript {
           if s[1] <= 0 then
             call('DEL', s[5])
             s[1], s[2], s[4], s[8] = added, now, now, added
-            call('RPUSH', s[5], log_head(s), pack('<dI4', now, added))
+            call('RPUSH', s[5], log_head(s), pack('<\#(LogEntry.fields)', now, added))
             expire(s[5], l.p)
             return
           end
@@ -271,13 +271,13 @@ extension OperationScript {
           s[1] = s[1] + added
           log_write(l, s)
         end
-        make[4] = function() return {
+        make[\#(Kind.slidingLog.rawValue)] = function() return {
             writes = true,
             load = function(l, s, v)
               s[1], s[2], s[3], s[4], s[8] = 0, 0, 0, 0, 0
               local head = pcall('LINDEX', s[5], 0)
-              if type(head) == 'string' and #head == 29 and byte(head, 1) == 5 then
-                s[1], s[2], s[4], s[8] = unpack('<dddI4', head, 2)
+              if type(head) == 'string' and \#(State.log.matches("head")) then
+                s[1], s[2], s[4], s[8] = unpack(\#(State.log.unpacking), head, 2)
               elseif head then
                 call('DEL', s[5])
               end
@@ -290,7 +290,7 @@ extension OperationScript {
                   call('RPOP', s[5])
                   moved = moved + s[8]
                   local last = call('LINDEX', s[5], -1)
-                  if #last == 12 then s[2], s[8] = unpack('<dI4', last) else s[2], s[8] = 0, 0 end
+                  if #last == \#(LogEntry.length) then s[2], s[8] = unpack('<\#(LogEntry.fields)', last) else s[2], s[8] = 0, 0 end
                 end
                 log_push(s, moved)
                 s[4] = min(s[4], now)
@@ -300,7 +300,7 @@ extension OperationScript {
                 local entries = call('LRANGE', s[5], 1, 64)
                 local dead = 0
                 for i = 1, #entries do
-                  local time, cost = unpack('<dI4', entries[i])
+                  local time, cost = unpack('<\#(LogEntry.fields)', entries[i])
                   if time > now - l.p then break end
                   dead = i
                   s[1] = s[1] - cost
@@ -329,7 +329,7 @@ extension OperationScript {
                 local entries = call('LRANGE', s[5], first, first + 63)
                 if #entries == 0 then break end
                 for i = 1, #entries do
-                  local time, cost = unpack('<dI4', entries[i])
+                  local time, cost = unpack('<\#(LogEntry.fields)', entries[i])
                   excess = excess - cost
                   if excess <= 0 then
                     s[3] = time
@@ -350,7 +350,7 @@ extension OperationScript {
                 local from = max(1, first - 64)
                 local entries = call('LRANGE', s[5], from, first - 1)
                 for i = #entries, 1, -1 do
-                  local time, cost = unpack('<dI4', entries[i])
+                  local time, cost = unpack('<\#(LogEntry.fields)', entries[i])
                   if time == o.time then
                     local back = min(o.cost, cost)
                     local index = from + i - 1
@@ -358,11 +358,11 @@ extension OperationScript {
                       call('LSET', s[5], index, 'x')
                       call('LREM', s[5], -1, 'x')
                     else
-                      call('LSET', s[5], index, pack('<dI4', time, cost - back))
+                      call('LSET', s[5], index, pack('<\#(LogEntry.fields)', time, cost - back))
                     end
                     s[1] = s[1] - back
                     if s[1] > 0 then
-                      s[2], s[8] = unpack('<dI4', call('LINDEX', s[5], -1))
+                      s[2], s[8] = unpack('<\#(LogEntry.fields)', call('LINDEX', s[5], -1))
                       s[4] = unpack('<d', call('LINDEX', s[5], 1))
                     else
                       s[2], s[4], s[8] = 0, 0, 0
@@ -381,25 +381,25 @@ extension OperationScript {
         """#
 
     static let permits = #"""
-        -- Permits are a sorted set by the end of their leases; its member 'h' is what is held, as -1 - held.
+        -- Permits are a sorted set by the end of their leases; its member '\#(Permits.heldMember)' is what is held, as -1 - held.
         local function permits_write(s)
           if s[1] <= 0 then
             call('DEL', s[5])
           else
-            call('ZADD', s[5], -1 - s[1], 'h')
+            call('ZADD', s[5], -1 - s[1], '\#(Permits.heldMember)')
             expire(s[5], lease)
           end
         end
         local function permits_drop(s, from, to)
           local gone = call('ZRANGEBYSCORE', s[5], from, to)
-          for i = 1, #gone do s[1] = s[1] - unpack('<I4', gone[i], 9) end
+          for i = 1, #gone do s[1] = s[1] - unpack('<\#(Permits.cost)', gone[i], \#(Permits.costOffset + 1)) end
           return gone
         end
-        make[5] = function() return {
+        make[\#(Kind.concurrency.rawValue)] = function() return {
             writes = true,
             load = function(l, s, v)
               s[1], s[2], s[3] = 0, 0, 0
-              local h = pcall('ZSCORE', s[5], 'h')
+              local h = pcall('ZSCORE', s[5], '\#(Permits.heldMember)')
               if type(h) == 'string' then s[1] = -1 - tonumber(h) elseif type(h) == 'table' then call('DEL', s[5]) end
             end,
             settle = function(l, s)
@@ -417,21 +417,21 @@ extension OperationScript {
               return false
             end,
             charge = function(l, s, o)
-              call('ZADD', s[5], now + lease, o.id .. pack('<I4', o.cost))
+              call('ZADD', s[5], now + lease, o.id .. pack('<\#(Permits.cost)', o.cost))
               s[1] = s[1] + o.cost
               permits_write(s)
             end,
             penalize = function() end,
             debit = function() end,
             refund = function(l, s, o)
-              if call('ZREM', s[5], o.id .. pack('<I4', o.cost)) == 0 then return false end
+              if call('ZREM', s[5], o.id .. pack('<\#(Permits.cost)', o.cost)) == 0 then return false end
               s[1] = s[1] - o.cost
               permits_write(s)
               return true
             end,
             renew = function(l, s, o)
               -- A server that came back empty learns of the permits that are still held.
-              if call('ZADD', s[5], now + lease, o.id .. pack('<I4', o.cost)) == 1 then s[1] = s[1] + o.cost end
+              if call('ZADD', s[5], now + lease, o.id .. pack('<\#(Permits.cost)', o.cost)) == 1 then s[1] = s[1] + o.cost end
               permits_write(s)
             end,
             left = function(l, s) return s[1] > 0 and lease or 0 end,

@@ -13,6 +13,17 @@
 /// most of that. So the commonest operations, those about a token bucket whose numbers are small and mostly divide evenly,
 /// are executed in the loop itself, and the functions for all others (`uncommon`) are made when one is needed.
 enum OperationScript {
+    typealias Head = ScriptFormat.Head
+    typealias Limits = ScriptFormat.Limit
+    typealias Kind = ScriptFormat.Kind
+    typealias Operation = ScriptFormat.Operation
+    typealias Code = ScriptFormat.OperationCode
+    typealias Flag = ScriptFormat.Flag
+    typealias Status = ScriptFormat.Status
+    typealias State = ScriptFormat.State
+    typealias LogEntry = ScriptFormat.LogEntry
+    typealias Permits = ScriptFormat.Permits
+
     static let text = [
         opening, "uncommon = uncommon or (function()", limits, buckets, windows, log, permits, requests, "end)()",
         closing,
@@ -20,16 +31,16 @@ enum OperationScript {
 
     private static let opening = #"""
         local spread, call, unpack, pack, byte = unpack, redis.call, struct.unpack, struct.pack, string.byte
-        local W = 4503599627370496
+        local W = \#(1 << ScriptFormat.lowBits)
         local head, ops = ARGV[1], ARGV[2]
-        local now, slack, lease = unpack('<ddd', head)
+        local now, slack, lease = unpack('<\#(Head.fields)', head)
         if now < 0 then
           local t = call('TIME')
           now = t[1] * 1000000 + t[2]
         end
 
         local values = call('MGET', spread(KEYS))
-        local out, place, k, pos = { pack('<d', now) }, 1, 1, 1
+        local out, place, k, pos = { pack('<\#(ScriptFormat.replyTime)', now) }, 1, 1, 1
         local limits, current, isSmall, n, fq, ff, mq = {}
         -- States, by key: four values of the algorithm's own (a bucket: h, q, f, n), the key, the kind, whether the key was
         -- there, two more of the algorithm's own (a bucket: the next q, the request that it is of), when it is to be written,
@@ -41,31 +52,31 @@ enum OperationScript {
         local isGeneral = false
         local uncommon
         while pos <= #ops do
-          local code, flags, low, high = byte(ops, pos, pos + 3)
+          local code, flags, low, high = byte(ops, pos, pos + \#(Operation.headLength - 1))
           local index = high * 256 + low
           if index ~= current then
             local l = limits[index]
             if not l then
-              l = { unpack('<BI4dI4d', head, 25 + index * 63) }
+              l = { unpack('<\#(Limits.commonFields)', head, \#(Head.length + 1) + index * \#(Limits.length)) }
               limits[index] = l
             end
-            current, isSmall, n, fq, ff, mq = index, l[1] == 1 and now < W, l[2], l[3], l[4], l[5]
+            current, isSmall, n, fq, ff, mq = index, l[1] == \#(Limits.small) and now < W, l[2], l[3], l[4], l[5]
           end
           -- Bit 4: so many keys that come up for the first time, each a token bucket of the same numbers and cost. A run is
           -- written as it is decided; others, which may be of one key, when all are.
-          local isRun, length, after = flags % 32 >= 16, 1, pos + 20
+          local isRun, length, after = flags % \#(2 * Flag.run) >= \#(Flag.run), 1, pos + \#(Operation.plainBucketLength)
           local cost, cq, cf, step, lives
           -- Bit 2: a request's last charge. Bit 3: its cost is all that it needs, and spans are below 2^52 ticks.
-          local isCommon = isSmall and code == 0 and not isGeneral and (flags % 16 == 12 or flags % 16 == 8)
+          local isCommon = isSmall and code == \#(Code.decide.rawValue) and not isGeneral and (flags % \#(Flag.run) == \#(Flag.plain | Flag.last) or flags % \#(Flag.run) == \#(Flag.plain))
           if isRun then
-            cost, cq, cf, length, after = unpack('<I4dI4I2', ops, pos + 4)
+            cost, cq, cf, length, after = unpack('<\#(Operation.cost)\#(Operation.costTicks)\#(Operation.runLength)', ops, pos + \#(Operation.headLength))
             -- Times to live are rounded up, so that few of them must be made texts of.
             if length > 1 then
               step, lives = fq / 16, {}
               step = step < 64000 and 64000 or step - step % 1000 + 1000
             end
           elseif isCommon then
-            cost, cq, cf = unpack('<I4dI4', ops, pos + 4)
+            cost, cq, cf = unpack('<\#(Operation.cost)\#(Operation.costTicks)', ops, pos + \#(Operation.headLength))
             isCommon = cost > 0
           end
           local last = k + length - 1
@@ -76,11 +87,11 @@ enum OperationScript {
               local s, q, f = states and states[key], 0, 0
               if s then
                 -- Another charge of this request may be on the same key.
-                if s[6] ~= 0 or s[4] ~= n or s[1] ~= 0 or count > 0 and s[9] == first then break end
+                if s[6] ~= \#(Kind.tokenBucket.rawValue) or s[4] ~= n or s[1] ~= 0 or count > 0 and s[9] == first then break end
                 q, f = s[2], s[3]
               else
                 -- Bit 5: the key may have come up before in this call, and been written.
-                if flags >= 32 then
+                if flags >= \#(Flag.seen) then
                   value = redis.pcall('GET', key)
                   value = type(value) == 'string' and value
                   values[k] = value
@@ -88,12 +99,12 @@ enum OperationScript {
                 -- How a bucket is kept: nine bytes lie in less room than seventeen.
                 if value then
                   local version, m
-                  if #value == 9 then
-                    version, q = unpack('<Bd', value)
-                    if version ~= 6 or not (q >= 0) then break end
-                  elseif #value == 17 then
-                    version, q, f, m = unpack('<BdI4I4', value)
-                    if version ~= 1 or not (q >= 0) or m ~= n or f >= n then break end
+                  if #value == \#(State.wholeBucket.length) then
+                    version, q = unpack(\#(State.wholeBucket.unpackingWhole), value)
+                    if version ~= \#(State.wholeBucket.rawValue) or not (q >= 0) then break end
+                  elseif #value == \#(State.bucket.length) then
+                    version, q, f, m = unpack(\#(State.bucket.unpackingWhole), value)
+                    if version ~= \#(State.bucket.rawValue) or not (q >= 0) or m ~= n or f >= n then break end
                   else
                     break
                   end
@@ -107,7 +118,7 @@ enum OperationScript {
               if isRun then
                 place = place + 1
                 -- The state before it, as it is kept: what is left is worked out from it.
-                out[place] = value or '\6\0\0\0\0\0\0\0\0'
+                out[place] = value or '\\#(State.wholeBucket.rawValue)\0\0\0\0\0\0\0\0'
                 local life = aq - aq % (step or 1000)
                 if step then
                   local text = lives[life] or string.format('%.0f', (life + step) / 1000 + 1 + slack)
@@ -116,28 +127,28 @@ enum OperationScript {
                   life = life / 1000 + 2 + slack
                 end
                 q = now + aq
-                call('PSETEX', key, life, af == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, af, n))
+                call('PSETEX', key, life, af == 0 and pack(\#(State.wholeBucket.packing), q) or pack(\#(State.bucket.packing), q, af, n))
               else
                 if not s then
                   s = { 0, q, f, n, key, 0, value and true, 0, false, false, 0 }
                   if not states then states, dirty, pending = {}, {}, {} end
                   states[key] = s
                 end
-                if count == 0 and flags % 16 == 12 then
+                if count == 0 and flags % \#(Flag.run) == \#(Flag.plain | Flag.last) then
                   -- All of its request: nothing to wait for.
                   place = place + 1
-                  out[place] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, n)
+                  out[place] = f == 0 and pack(\#(State.wholeBucket.packing), q) or pack(\#(State.bucket.packing), q, f, n)
                   s[2], s[3] = now + aq, af
                   if not s[10] then dirty[#dirty + 1], s[10] = s, true end
                 else
                   if count == 0 then first, firstKey = pos, k end
                   count = count + 1
                   pending[count], s[8], s[9], s[11] = s, now + aq, first, af
-                  if flags % 16 == 12 then
+                  if flags % \#(Flag.run) == \#(Flag.plain | Flag.last) then
                     for i = 1, count do
                       s = pending[i]
                       q, f = s[2], s[3]
-                      out[place + i] = f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, s[4])
+                      out[place + i] = f == 0 and pack(\#(State.wholeBucket.packing), q) or pack(\#(State.bucket.packing), q, f, s[4])
                       s[2], s[3] = s[8], s[11]
                       if not s[10] then dirty[#dirty + 1], s[10] = s, true end
                     end
@@ -168,7 +179,7 @@ enum OperationScript {
           local l = limits[index]
           if not l.n then
             l.n, l.fq, l.ff, l.mq = l[2], l[3], l[4], l[5]
-            l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait = unpack('<BBdddI4d', head, 50 + index * 63)
+            l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait = unpack('<\#(Limits.otherFields)', head, \#(Head.length + Limits.commonLength + 1) + index * \#(Limits.length))
           end
           return l
         end
@@ -202,37 +213,37 @@ enum OperationScript {
 
         -- Executes the operation at a position, for the next key. Returns the next operation's position.
         local function execute(pos, code, flags, index)
-          if flags >= 32 and not states[KEYS[k]] then
+          if flags >= \#(Flag.seen) and not states[KEYS[k]] then
             local value = pcall('GET', KEYS[k])
             values[k] = type(value) == 'string' and value
           end
-          flags = flags % 16
+          flags = flags % \#(Flag.run)
           local l = limit(index)
           local kind = kind_of(l.kind)
           local o = {}
-          o.cost, pos = unpack('<I4', ops, pos + 4)
+          o.cost, pos = unpack('<\#(Operation.cost)', ops, pos + \#(Operation.headLength))
           o.required = o.cost
-          if l.kind <= 1 then
+          if l.kind <= \#(Kind.lastBucket.rawValue) then
             o.ch = 0
-            o.cq, o.cf, pos = unpack('<dI4', ops, pos)
+            o.cq, o.cf, pos = unpack('<\#(Operation.costTicks)', ops, pos)
             o.rh, o.rq, o.rf = 0, o.cq, o.cf
           end
           -- Bit 3: nothing more is needed, and spans are below 2^52 ticks.
-          if flags < 8 then
-            o.required, pos = unpack('<I4', ops, pos)
-            if l.kind <= 1 then o.ch, o.rh, o.rq, o.rf, pos = unpack('<dddI4', ops, pos) end
+          if flags < \#(Flag.plain) then
+            o.required, pos = unpack('<\#(Operation.required)', ops, pos)
+            if l.kind <= \#(Kind.lastBucket.rawValue) then o.ch, o.rh, o.rq, o.rf, pos = unpack('<\#(Operation.moreTicks)', ops, pos) end
           end
-          flags = flags % 8
-          if code == 0 then
-            if l.kind == 5 then o.id, pos = unpack('<c8', ops, pos) end
+          flags = flags % \#(Flag.plain)
+          if code == \#(Code.decide.rawValue) then
+            if l.kind == \#(Kind.concurrency.rawValue) then o.id, pos = unpack('<\#(Operation.name)', ops, pos) end
             local s = state(l, kind, k)
             local allowed = kind.allows(l, s, o)
-            o.s, o.l, o.kind, o.allowed, o.penalizes = s, l, kind, allowed, flags % 4 >= 2
-            if not allowed and flags % 2 == 0 then passes = false end
+            o.s, o.l, o.kind, o.allowed, o.penalizes = s, l, kind, allowed, flags % \#(2 * Flag.countsDenied) >= \#(Flag.countsDenied)
+            if not allowed and flags % \#(2 * Flag.shadow) == 0 then passes = false end
             count = count + 1
             request[count] = o
             k = k + 1
-            if flags >= 4 then
+            if flags >= \#(Flag.last) then
               for i = 1, count do
                 local o = request[i]
                 local s, l, kind, status = o.s, o.l, o.kind, 0
@@ -240,7 +251,7 @@ enum OperationScript {
                 if s[9] == request[1] then o.allowed = kind.allows(l, s, o) end
                 s[9] = request[1]
                 if o.allowed then
-                  status = 1
+                  status = \#(Status.allowed)
                 elseif o.penalizes and o.cost > 0 then
                   kind.penalize(l, s, o)
                   if not kind.writes then changed(l, s) end
@@ -249,25 +260,25 @@ enum OperationScript {
                   expire(s[5], kind.left(l, s))
                 end
                 local a, b, c = s[1], s[2], s[3]
-                if status == 1 and passes and o.cost > 0 then
-                  status = 3
+                if status == \#(Status.allowed) and passes and o.cost > 0 then
+                  status = \#(Status.allowed | Status.charged)
                   kind.charge(l, s, o)
                   if not kind.writes then changed(l, s) end
                 end
-                out[#out + 1] = pack('<Bddd', 8 + status, a, b, c)
+                out[#out + 1] = pack('<B\#(Status.fields)', \#(Status.answer) + status, a, b, c)
               end
               count, passes = 0, true
             end
-          elseif code == 1 then
+          elseif code == \#(Code.debit.rawValue) then
             local s = state(l, kind, k)
-            out[#out + 1] = pack('<Bddd', 9, s[1], s[2], s[3])
+            out[#out + 1] = pack('<B\#(Status.fields)', \#(Status.answer | Status.allowed), s[1], s[2], s[3])
             kind.debit(l, s, o)
             if not kind.writes then changed(l, s) end
             k = k + 1
-          elseif code == 2 then
-            o.time, o.delay, o.id, pos = unpack('<ddc8', ops, pos)
+          elseif code == \#(Code.refund.rawValue) then
+            o.time, o.delay, o.id, pos = unpack('<\#(Operation.receipt)', ops, pos)
             local s, done = state(l, kind, k), false
-            if l.kind == 5 then
+            if l.kind == \#(Kind.concurrency.rawValue) then
               done = kind.refund(l, s, o)
             elseif now - o.time <= 60000000 then
               local reset = call('GET', KEYS[k + 2])
@@ -276,20 +287,20 @@ enum OperationScript {
               end
             end
             if done and not kind.writes then changed(l, s) end
-            out[#out + 1] = pack('<Bddd', done and 9 or 8, 0, 0, 0)
+            out[#out + 1] = pack('<B\#(Status.fields)', done and \#(Status.answer | Status.allowed) or \#(Status.answer), 0, 0, 0)
             k = k + 3
-          elseif code == 3 then
+          elseif code == \#(Code.reset.rawValue) then
             local s = state(l, kind, k)
             local had = kind.left(l, s) > 0
             call('DEL', s[5])
             call('SET', KEYS[k + 1], string.format('%.0f', now), 'PX', 60000 + slack)
             states[s[5]], s[6] = nil, -1
-            out[#out + 1] = pack('<Bddd', had and 9 or 8, 0, 0, 0)
+            out[#out + 1] = pack('<B\#(Status.fields)', had and \#(Status.answer | Status.allowed) or \#(Status.answer), 0, 0, 0)
             k = k + 2
           else
-            o.id, pos = unpack('<c8', ops, pos)
+            o.id, pos = unpack('<\#(Operation.name)', ops, pos)
             kind.renew(l, state(l, kind, k), o)
-            out[#out + 1] = pack('<Bddd', 9, 0, 0, 0)
+            out[#out + 1] = pack('<B\#(Status.fields)', \#(Status.answer | Status.allowed), 0, 0, 0)
             k = k + 1
           end
           return pos
@@ -310,7 +321,7 @@ enum OperationScript {
     private static let closing = #"""
               local next = uncommon.execute(pos, code, flags, index)
               if not isRun then after = next end
-              place, isGeneral = #out, code == 0 and flags % 8 < 4
+              place, isGeneral = #out, code == \#(Code.decide.rawValue) and flags % \#(Flag.plain) < \#(Flag.last)
             end
           end
           pos = after
@@ -318,11 +329,11 @@ enum OperationScript {
 
         for i = 1, dirty and #dirty or 0 do
           local s = dirty[i]
-          if s[10] == true and s[6] == 0 and s[1] == 0 then
+          if s[10] == true and s[6] == \#(Kind.tokenBucket.rawValue) and s[1] == 0 then
             -- What was charged last in the common way is ahead of now.
             local left, q, f = s[2] - now, s[2], s[3]
             call('PSETEX', s[5], (left - left % 1000) / 1000 + 2 + slack,
-              f == 0 and pack('<Bd', 6, q) or pack('<BdI4I4', 1, q, f, s[4]))
+              f == 0 and pack(\#(State.wholeBucket.packing), q) or pack(\#(State.bucket.packing), q, f, s[4]))
           elseif uncommon then
             uncommon.write(s)
           end
