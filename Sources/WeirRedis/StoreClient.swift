@@ -24,7 +24,7 @@ final class StoreClient: Sendable {
     let denials = DenialMemory()
     let leases = LeasedUnits()
     let lookups = LookupCache()
-    private let handOver: Mutex<HandOver>
+    private let handOver = Mutex(HandOver())
     let secrets: Mutex<Secrets>
     let permits = Mutex<[UInt64: Charge]>([:])
     /// Names this instance among those that share the store, and its charges.
@@ -60,16 +60,9 @@ final class StoreClient: Sendable {
                     hasher: KeyHasher(sharedSecret: .random(in: 0 ... .max), .random(in: 0 ... .max)), isKnown: false))
         }
         var configuration = Node.Configuration()
-        configuration.pipeline.deadline = .microseconds(options.deadline)
+        configuration.pipeline = Pipeline.Options(
+            deadline: .microseconds(options.deadline), isCluster: address.deployment == .cluster)
         configuration.pipeline.mostWaiting = options.mostWaiting
-        // Nobody looks at the deadline of what gathers before that.
-        configuration.pipeline.gatheringTime = min(.milliseconds(1), .microseconds(options.deadline / 4))
-        if address.deployment == .cluster {
-            // Batches are small there, for few keys lie in one slot.
-            configuration.pipeline.isCluster = true
-            configuration.pipeline.mostInFlight = 64
-        }
-        handOver = Mutex(HandOver(gathering: configuration.pipeline.gathering))
         configuration.user = address.user
         configuration.password = address.password
         configuration.database = address.database
@@ -319,8 +312,8 @@ extension StoreClient: NodeOwner {
 
     func nodeIsAboutToSend(_ node: Node) { submitHandedOver() }
 
-    func node(_ node: Node, gathersUntil time: NIODeadline?, behind count: Int) -> Bool {
-        let operations = handOver.withLock { $0.gather(until: time, behind: count) }
+    func node(_ node: Node, gathers gathering: BatchPacing.Gathering?) -> Bool {
+        let operations = handOver.withLock { $0.gather(gathering) }
         for operation in operations { topology.submit(operation) }
         return !operations.isEmpty
     }

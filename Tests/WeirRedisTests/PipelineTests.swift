@@ -62,11 +62,11 @@ struct PipelineTests {
         func submit(_ count: Int) { for _ in 0..<count { _ = pipeline.submit(operation(at: start).0) } }
         submit(7)
         #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 7)
-        #expect(pipeline.gathersUntil(at: start) == nil, "there is nothing much to save")
+        #expect(pipeline.gathering(at: start) == nil, "there is nothing much to save")
         _ = pipeline.received(at: start)
         submit(8)
         #expect(pipeline.nextBatch(prefix: "", at: start)?.count == 8)
-        #expect(pipeline.gathersUntil(at: start) == start + .milliseconds(1))
+        #expect(pipeline.gathering(at: start)?.until == start + .milliseconds(1))
         submit(23)
         #expect(pipeline.nextBatch(prefix: "", at: start) == nil)
         submit(1)
@@ -86,17 +86,15 @@ struct PipelineTests {
         #expect(pipeline.nextBatch(prefix: "", at: start + .microseconds(999)) == nil)
         #expect(pipeline.nextBatch(prefix: "", at: start + .milliseconds(1))?.count == 1)
         _ = pipeline.expire(at: start + .milliseconds(50))
-        #expect(pipeline.gathersUntil(at: start) == nil)
+        #expect(pipeline.gathering(at: start) == nil)
 
-        var options = Pipeline.Options()
-        options.isCluster = true
-        var cluster = Pipeline(options)
+        var cluster = Pipeline(Pipeline.Options(isCluster: true))
         cluster.open(at: start)
         for count in [8, 1] {
             for _ in 0..<count { _ = cluster.submit(operation(at: start).0) }
             #expect(cluster.nextBatch(prefix: "", at: start)?.count == count)
         }
-        #expect(cluster.gathersUntil(at: start) == nil)
+        #expect(cluster.gathering(at: start) == nil)
     }
 
     @Test("while large batches follow each other the next gathers with nothing under way, until one waited in vain")
@@ -110,19 +108,19 @@ struct PipelineTests {
         }
         submit(24)
         #expect(sent(at: start) == 24)
-        #expect(pipeline.gathersUntil(at: start) == nil, "it is the first")
+        #expect(pipeline.gathering(at: start) == nil, "it is the first")
         submit(24)
         let second = start + .microseconds(999)
         #expect(sent(at: second) == 24)
         let end = second + .milliseconds(1)
-        #expect(pipeline.gathersUntil(at: second) == end)
+        #expect(pipeline.gathering(at: second)?.until == end)
         submit(23)
         #expect(sent(at: end - .nanoseconds(1)) == nil)
         submit(1)
         #expect(sent(at: end - .nanoseconds(1)) == 24, "enough have gathered")
         submit(23)
         let late = end + .milliseconds(1)
-        #expect(pipeline.gathersUntil(at: late) == nil, "whoever comes now is looked after")
+        #expect(pipeline.gathering(at: late) == nil, "whoever comes now is looked after")
         #expect(sent(at: late) == 23)
         submit(2)
         #expect(sent(at: late) == 2, "the last waited in vain")
@@ -134,7 +132,7 @@ struct PipelineTests {
 
     @Test("the loop is told to come once, and not at all while it comes by itself")
     func handedOver() {
-        var handOver = HandOver(gathering: 3)
+        var handOver = HandOver()
         func hand(_ time: NIODeadline) -> Bool { handOver.append(operation(at: time).0) }
         func taken() -> Int { handOver.empty().count }
         #expect(hand(start))
@@ -142,7 +140,7 @@ struct PipelineTests {
         #expect(taken() == 2)
         #expect(taken() == 0)
 
-        let left = handOver.gather(until: start + .milliseconds(1), behind: 0)
+        let left = handOver.gather(BatchPacing.Gathering(until: start + .milliseconds(1), missing: 3))
         #expect(left.isEmpty)
         #expect(!hand(start))
         #expect(!hand(start))
@@ -154,10 +152,10 @@ struct PipelineTests {
 
     @Test("what was handed over without a word is taken when no answer is expected any more")
     func nothingIsForgotten() {
-        var handOver = HandOver(gathering: 3)
+        var handOver = HandOver()
         func hand(_ operation: StoreOperation) -> Bool { handOver.append(operation) }
-        func leave() -> [StoreOperation] { handOver.gather(until: nil, behind: 0) }
-        _ = handOver.gather(until: start + .milliseconds(1), behind: 0)
+        func leave() -> [StoreOperation] { handOver.gather(nil) }
+        _ = handOver.gather(BatchPacing.Gathering(until: start + .milliseconds(1), missing: 3))
         let (forgotten, _) = operation(at: start)
         #expect(!hand(forgotten))
         #expect(leave().map(ObjectIdentifier.init) == [ObjectIdentifier(forgotten)])

@@ -105,14 +105,14 @@ final class Node: @unchecked Sendable {
         flushIsScheduled = true
         defer { flushIsScheduled = false }
         owner?.nodeIsAboutToSend(self)
-        var until: NIODeadline?
+        var gathering: BatchPacing.Gathering?
         repeat {
             // One time for both, or what isn't sent yet at the first might gather no more at the second.
             let now = NIODeadline.now()
             if let channel { sendBatches(channel, at: now) }
-            until = pipeline.gathersUntil(at: now)
-        } while owner?.node(self, gathersUntil: until, behind: pipeline.waitingCount) == true
-        if let until { lookAgain(at: until) }
+            gathering = pipeline.gathering(at: now)
+        } while owner?.node(self, gathers: gathering) == true
+        if let gathering { lookAgain(at: gathering.until) }
     }
 
     /// What has gathered by then goes, whether or not the server has answered.
@@ -126,9 +126,9 @@ final class Node: @unchecked Sendable {
         }
     }
 
-    private func sendBatches(_ channel: any Channel, at now: NIODeadline, gathers: Bool = true) {
+    private func sendBatches(_ channel: any Channel, at now: NIODeadline, mayGather: Bool = true) {
         var wrote = false
-        while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now, gathers: gathers) {
+        while let batch = pipeline.nextBatch(prefix: configuration.prefix, at: now, mayGather: mayGather) {
             if batch.isAsking {
                 pipeline.sent(Pipeline.Control(receive: { _ in }), beforeLastAt: now)
                 channel.write(RESPCommand("ASKING").bytes, promise: nil)
@@ -254,7 +254,7 @@ final class Node: @unchecked Sendable {
             probeTask?.cancel()
             // What gives something back is sent still.
             owner?.nodeIsAboutToSend(self)
-            if let channel { sendBatches(channel, at: .now(), gathers: false) }
+            if let channel { sendBatches(channel, at: .now(), mayGather: false) }
             failAll(StoreFailure(.unavailable, "the store is closed"))
             flush()
             owner = nil

@@ -10,9 +10,8 @@ protocol NodeOwner: AnyObject, Sendable {
     func nodeIsReady(_ node: Node)
     /// What was handed over meanwhile is to be submitted now.
     func nodeIsAboutToSend(_ node: Node)
-    /// What is handed over until then is looked after without a word: the node is about to hear of its server. Returns
-    /// whether something was submitted because that isn't so.
-    ///
-    /// - Parameter count: how many operations wait at the node already.
-    func node(_ node: Node, gathersUntil time: NIODeadline?, behind count: Int) -> Bool
+    /// The node looks at what has gathered by itself: when the server answers, or when the time is over. So nobody needs to
+    /// wake it before; nil when it must be woken for every operation. Returns whether operations were submitted because
+    /// nobody had woken it for them.
+    func node(_ node: Node, gathers gathering: BatchPacing.Gathering?) -> Bool
 }

@@ -26,23 +26,20 @@ struct Pipeline {
 
     struct Options {
         /// How long a decision may take, everything included.
-        var deadline = TimeAmount.milliseconds(50)
+        let deadline: TimeAmount
         /// The most operations that wait or are under way.
         var mostWaiting = 10_000
-        /// The most batches under way: while they are, what comes next gathers into a batch of its own.
-        var mostInFlight = 2
-        /// While so many operations are under way, another batch waits until ``gathering`` have come together: a call costs
-        /// both ends as much as twenty more operations in it do. With fewer there is no hurry to save, but to answer.
-        var busy = 8
-        /// While batches of so many follow each other within ``gatheringTime``, the next gathers too when the answer has come:
-        /// as many are on their way again.
-        var gathering = 24
-        /// After so long since the last batch was sent the next no longer waits: the network is slow, not the server.
-        var gatheringTime = TimeAmount.milliseconds(1)
+        var pacing: BatchPacing.Options
         /// Whether all keys of a batch must lie in one slot, as in a cluster.
-        var isCluster = false
+        let isCluster: Bool
         /// After so long without any answer, the connection is given up.
         var silence = TimeAmount.seconds(1)
+
+        init(deadline: TimeAmount = .milliseconds(50), isCluster: Bool = false) {
+            self.deadline = deadline
+            self.isCluster = isCluster
+            pacing = BatchPacing.Options(deadline: deadline, isCluster: isCluster)
+        }
     }
 
     /// Whether what comes is taken.
@@ -51,23 +48,17 @@ struct Pipeline {
     private(set) var isBreakerOpen = false
     private var waiting = CircularBuffer<StoreOperation>()
     private var inFlight = CircularBuffer<Sent>()
-    private var batchesInFlight = 0
-    private var operationsInFlight = 0
-    /// Whether the last batch was large, and soon after the one before.
-    private var isFlowing = false
+    private var pacing: BatchPacing
     private var size = 0
-    private var lastSent = NIODeadline.uptimeNanoseconds(0)
     private var lastHeard = NIODeadline.uptimeNanoseconds(0)
     let options: Options
 
     init(_ options: Options) {
         self.options = options
+        pacing = BatchPacing(options.pacing)
     }
 
     var isIdle: Bool { inFlight.isEmpty && waiting.isEmpty }
-
-    /// How many operations are to be sent.
-    var waitingCount: Int { waiting.count }
 
     /// The connection is ready for operations.
     mutating func open(at now: NIODeadline) {
@@ -98,26 +89,22 @@ struct Pipeline {
         }
     }
 
-    /// Until when what comes may gather without anybody looking after it: while the answer to a batch is expected, after
-    /// which the next is sent, or because many are likely to come. Nil when what comes is to go at once.
-    func gathersUntil(at now: NIODeadline) -> NIODeadline? {
-        guard isUp, !isBreakerOpen, !options.isCluster,
-            operationsInFlight >= options.busy || isFlowing
-        else { return nil }
-        let end = lastSent + options.gatheringTime
-        return now < end ? end : nil
+    /// Until when operations may gather; nil when each must be looked at as it comes.
+    func gathering(at now: NIODeadline) -> BatchPacing.Gathering? {
+        if isUp, case .gather(let gathering) = step(mayGather: true, at: now) { gathering } else { nil }
     }
 
-    /// The next batch to send, if one may be sent.
+    private func step(mayGather: Bool, at now: NIODeadline) -> BatchPacing.Step {
+        pacing.step(
+            waiting: waiting.count, isFull: waiting.reduce(0) { $0 + $1.size } >= Batch.most,
+            mayGather: mayGather && !isBreakerOpen, at: now)
+    }
+
+    /// The next batch to send, if one is to be sent now.
     ///
-    /// - Parameter gathers: whether it may wait for more to come.
-    mutating func nextBatch(prefix: String, at now: NIODeadline, gathers: Bool = true) -> Batch? {
-        guard isUp, !waiting.isEmpty, batchesInFlight < options.mostInFlight else { return nil }
-        if gathers, waiting.count < options.gathering, gathersUntil(at: now) != nil,
-            waiting.reduce(0, { $0 + $1.size }) < Batch.most
-        {
-            return nil
-        }
+    /// - Parameter mayGather: false to send all that waits.
+    mutating func nextBatch(prefix: String, at now: NIODeadline, mayGather: Bool = true) -> Batch? {
+        guard isUp, step(mayGather: mayGather, at: now) == .send else { return nil }
         var batch = Batch()
         var count = 0
         // What asks for a slot that is on the move goes by itself, behind an ASKING.
@@ -143,11 +130,7 @@ struct Pipeline {
             }
         }
         guard count > 0 else { return nil }
-        batchesInFlight += 1
-        operationsInFlight += batch.operations.count
-        // When a batch has waited in vain, the next doesn't.
-        isFlowing = batch.operations.count >= options.gathering && now < lastSent + options.gatheringTime
-        lastSent = now
+        pacing.sent(batch.operations.count, at: now)
         inFlight.append(.batch(batch, now))
         return batch
     }
@@ -169,8 +152,7 @@ struct Pipeline {
         lastHeard = now
         switch first {
         case .batch(let batch, _):
-            batchesInFlight -= 1
-            operationsInFlight -= batch.operations.count
+            pacing.answered(batch.operations.count)
             size -= batch.operations.reduce(0) { $0 + $1.size }
         case .command(let control, let time):
             if control.isProbe, now - time <= options.deadline { isBreakerOpen = false }
@@ -229,9 +211,7 @@ struct Pipeline {
         isUp = false
         waiting = CircularBuffer()
         inFlight = CircularBuffer()
-        batchesInFlight = 0
-        operationsInFlight = 0
-        isFlowing = false
+        pacing.reset()
         size = 0
         return (operations, controls)
     }
