@@ -297,7 +297,7 @@ extension StoreClient: NodeOwner {
     }
 
     func node(_ node: Node, refused operation: StoreOperation, _ error: ServerError) {
-        if case .tryAgain = error, address.deployment == .cluster,
+        if case .tryAgain = error.kind, address.deployment == .cluster,
             case .decide(let charges, _, let answer?) = operation.work,
             charges.count > 1, !operation.isAnswered
         {

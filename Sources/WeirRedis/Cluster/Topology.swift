@@ -99,7 +99,7 @@ final class Topology: @unchecked Sendable {
         }
         node.command(command) { [self] result in
             guard isCluster, case .success(.error(let text)) = result,
-                case .moved(let slot, let host, let port) = ServerError(text)
+                case .moved(let slot, let host, let port) = ServerError(text).kind
             else { return receive(result) }
             let endpoint = endpoint(host, port, namedBy: node)
             slots[slot] = self.node(at: endpoint)
@@ -147,7 +147,7 @@ final class Topology: @unchecked Sendable {
             return
         }
         operation.isAsking = false
-        switch error {
+        switch error.kind {
         case .moved(let slot, let host, let port) where isCluster:
             let endpoint = endpoint(host, port, namedBy: node)
             slots[slot] = self.node(at: endpoint)

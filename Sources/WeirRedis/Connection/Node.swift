@@ -215,7 +215,7 @@ final class Node: @unchecked Sendable {
             }
         case .error(let text):
             let error = ServerError(text)
-            switch error {
+            switch error.kind {
             case .noScript:
                 loadScript()
                 pipeline.returnToQueue(batch.operations)

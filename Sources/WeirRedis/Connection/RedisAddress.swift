@@ -27,14 +27,39 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     /// A file of the authority to trust, in PEM; nil for those that the system trusts.
     let caFile: String?
 
-    /// Why a URL can't be used. Holds no password.
-    public struct ParseError: Error, Sendable, CustomStringConvertible {
-        public let description: String
+    /// Why a URL can't be used. Its message contains no password.
+    public struct ParseError: Error, Sendable, Hashable, CustomStringConvertible {
+        /// A short name, safe as a metric label.
+        public struct Code: RawRepresentable, Sendable, Hashable {
+            public let rawValue: String
+            public init(rawValue: String) { self.rawValue = rawValue }
+
+            /// It is no URL, or has an unknown scheme.
+            public static let scheme = Code(rawValue: "scheme")
+            /// The user or password is not encoded as a URL needs it.
+            public static let userInfo = Code(rawValue: "user_info")
+            /// A host or port is malformed, or there are several where one is needed.
+            public static let host = Code(rawValue: "host")
+            /// The path is not a database's number, or lacks the master's name.
+            public static let path = Code(rawValue: "path")
+            /// The query has an unknown part.
+            public static let query = Code(rawValue: "query")
+        }
+
+        public let code: Code
+        public let message: String
+
+        init(_ code: Code, _ message: String) {
+            self.code = code
+            self.message = message
+        }
+
+        public var description: String { message }
     }
 
     public init(_ url: String) throws(ParseError) {
         guard let colon = url.firstRange(of: "://") else {
-            throw ParseError(description: "the store must be a URL such as redis://127.0.0.1:6379")
+            throw ParseError(.scheme, "the store must be a URL such as redis://127.0.0.1:6379")
         }
         let scheme = url[..<colon.lowerBound]
         usesTLS = scheme.hasPrefix("rediss")
@@ -42,7 +67,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         (user, password) = try Self.takeUserAndPassword(&rest)
         guard !rest.contains("@") else {
             throw ParseError(
-                description: "a '/' in the store's user or password must be written as %2F, and an '@' as %40")
+                .userInfo, "a '/' in the store's user or password must be written as %2F, and an '@' as %40")
         }
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
         rest = rest.dropFirst(authority.count)
@@ -52,7 +77,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         var endpoints: [Endpoint] = []
         for part in authority.split(separator: ",", omittingEmptySubsequences: false) {
             guard let endpoint = Self.endpoint(part, defaultPort: sentinelPort) else {
-                throw ParseError(description: "'\(part)' in the store's URL is not a host and a port")
+                throw ParseError(.host, "'\(part)' in the store's URL is not a host with an optional port")
             }
             endpoints.append(endpoint)
         }
@@ -62,23 +87,23 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         case "redis+cluster", "rediss+cluster": deployment = .cluster
         case "redis+sentinel", "rediss+sentinel":
             guard !path.isEmpty else {
-                throw ParseError(
-                    description: "the store's URL needs the master's name: redis+sentinel://host:26379/mymaster")
+                throw ParseError(.path, "the store's URL needs the master's name: redis+sentinel://host:26379/mymaster")
             }
             deployment = .sentinel(master: String(path))
             database = 0
             return
-        default: throw ParseError(description: "the store's URL begins with an unknown '\(scheme)://'")
+        default: throw ParseError(.scheme, "the store's URL has an unknown scheme, '\(scheme)://'")
         }
         guard endpoints.count == 1 || deployment == .cluster else {
-            throw ParseError(description: "several hosts need redis+cluster:// or redis+sentinel://")
+            throw ParseError(
+                .host, "a store's URL with several hosts must begin with redis+cluster:// or redis+sentinel://")
         }
         guard path.isEmpty || Int(path).map({ (0...65535).contains($0) }) == true else {
-            throw ParseError(description: "the store's URL ends with '/\(path)', which is not a database's number")
+            throw ParseError(.path, "the store's URL ends with '/\(path)', which is not a database number (0 to 65535)")
         }
         database = Int(path) ?? 0
         guard deployment == .single || database == 0 else {
-            throw ParseError(description: "a cluster has database 0 only")
+            throw ParseError(.path, "a cluster only has database 0")
         }
     }
 
@@ -111,7 +136,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     private static func caFile(_ query: Substring) throws(ParseError) -> String? {
         if query.isEmpty { return nil }
         guard query.hasPrefix("ca="), query.count > 3 else {
-            throw ParseError(description: "after '?', the store's URL can say only ca=FILE")
+            throw ParseError(.query, "the store's URL may only have ca=FILE after '?'")
         }
         return try decode(query.dropFirst(3))
     }
@@ -127,7 +152,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
             }
             let digits = String(decoding: rest.prefix(2), as: UTF8.self)
             guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
-                throw ParseError(description: "a '%' in the store's user or password must be written as %25")
+                throw ParseError(.userInfo, "a '%' in the store's user or password must be written as %25")
             }
             bytes.append(value)
             rest = rest.dropFirst(2)

@@ -1,24 +1,68 @@
 import Weir
 
-/// What a server's error means for the operations that met it.
-enum ServerError: Hashable {
-    /// The script isn't there; nothing was executed.
-    case noScript
-    /// The slot lies on another node; nothing was executed.
-    case moved(slot: Int, host: String, port: Int)
-    /// This key has gone over already; nothing was executed.
-    case ask(host: String, port: Int)
-    /// Not now; nothing was executed.
-    case tryAgain
-    /// The slot has no master for the moment; nothing was executed.
-    case clusterDown
-    /// This server may not write (any more): the master is another.
-    case readOnly
-    /// The password or user is wrong, or may not do this.
-    case denied(String)
-    case other(String)
+/// A server's error reply, and what it means for the operations that received it.
+struct ServerError: Error, Hashable, CustomStringConvertible {
+    enum Kind: Hashable {
+        /// The server doesn't have the script; nothing was executed.
+        case noScript
+        /// Another node serves the slot; nothing was executed.
+        case moved(slot: Int, host: String, port: Int)
+        /// The key has already moved to another node; nothing was executed.
+        case ask(host: String, port: Int)
+        /// The server can't execute it now; nothing was executed.
+        case tryAgain
+        /// The slot has no master at the moment; nothing was executed.
+        case clusterDown
+        /// This server may not write, or no longer: another is the master.
+        case readOnly
+        /// The user or password is wrong, or the user lacks a permission.
+        case denied
+        case other
+    }
+
+    let kind: Kind
+    /// The server's own text. It may name keys.
+    let message: String
+
+    /// A short name, safe as a metric label.
+    var code: String {
+        switch kind {
+        case .noScript: "no_script"
+        case .moved: "moved"
+        case .ask: "ask"
+        case .tryAgain: "try_again"
+        case .clusterDown: "cluster_down"
+        case .readOnly: "read_only"
+        case .denied: "denied"
+        case .other: "other"
+        }
+    }
+
+    var description: String { message }
+
+    /// What a replica would answer to a write.
+    static let readOnly = ServerError("READONLY You can't write against a read only replica.")
 
     init(_ text: String) {
+        message = text
+        kind = Kind(text)
+    }
+
+    /// The failure to report, in words that hold no key and no password.
+    var failure: StoreFailure {
+        switch kind {
+        case .noScript, .moved, .ask, .tryAgain: StoreFailure(.unavailable, "the server is busy with something else")
+        case .clusterDown: StoreFailure(.unavailable, "the cluster is down")
+        case .readOnly: StoreFailure(.refused, "the server is a read-only replica")
+        case .other where message.contains("max number of clients"):
+            StoreFailure(.unavailable, "the server has too many clients")
+        case .denied, .other: StoreFailure(.refused, String(message.prefix(200).filter { !$0.isNewline }))
+        }
+    }
+}
+
+extension ServerError.Kind {
+    fileprivate init(_ text: String) {
         let words = text.split(separator: " ")
         switch words.first {
         case "NOSCRIPT": self = .noScript
@@ -27,7 +71,7 @@ enum ServerError: Hashable {
                 let colon = words[2].lastIndex(of: ":"), let port = Int(words[2][words[2].index(after: colon)...]),
                 (1...65535).contains(port)
             else {
-                self = .other(text)
+                self = .other
                 return
             }
             let host = String(words[2][..<colon])
@@ -35,29 +79,16 @@ enum ServerError: Hashable {
         case "TRYAGAIN", "LOADING", "BUSY": self = .tryAgain
         case "CLUSTERDOWN", "MASTERDOWN": self = .clusterDown
         case "READONLY": self = .readOnly
-        case "NOAUTH", "WRONGPASS", "NOPERM": self = .denied(text)
+        case "NOAUTH", "WRONGPASS", "NOPERM": self = .denied
         default:
             // A script that ran into one of these passes it on inside its own error.
             if text.contains("READONLY") {
                 self = .readOnly
             } else if text.contains("invalid username-password") || text.contains("invalid password") {
-                self = .denied(text)
+                self = .denied
             } else {
-                self = .other(text)
+                self = .other
             }
-        }
-    }
-
-    /// The failure to report, in words that hold no key and no password.
-    var failure: StoreFailure {
-        switch self {
-        case .noScript, .moved, .ask, .tryAgain: StoreFailure(.unavailable, "the server is busy with something else")
-        case .clusterDown: StoreFailure(.unavailable, "the cluster is down")
-        case .readOnly: StoreFailure(.refused, "the server is a read-only replica")
-        case .other(let text) where text.contains("max number of clients"):
-            StoreFailure(.unavailable, "the server has too many clients")
-        case .denied(let text), .other(let text):
-            StoreFailure(.refused, String(text.prefix(200).filter { !$0.isNewline }))
         }
     }
 }

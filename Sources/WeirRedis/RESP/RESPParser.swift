@@ -29,18 +29,18 @@ struct RESPParser {
     }
 
     private mutating func parse(_ cursor: inout ByteBuffer, depth: Int) throws(RESPError) -> RESPValue? {
-        guard depth < Self.deepest else { throw RESPError(description: "arrays lie too deep") }
+        guard depth < Self.deepest else { throw RESPError(.depth, "arrays are nested too deeply") }
         guard let kind = cursor.getInteger(at: cursor.readerIndex, as: UInt8.self) else { return nil }
         guard let line = try line(&cursor) else { return nil }
         switch kind {
         case UInt8(ascii: "+"): return .simple(line)
         case UInt8(ascii: "-"): return .error(line)
         case UInt8(ascii: ":"):
-            guard let number = Int64(line) else { throw RESPError(description: "not a number") }
+            guard let number = Int64(line) else { throw RESPError(.number, "an integer is not a number") }
             return .integer(number)
         case UInt8(ascii: "$"):
             guard let length = Int(line), length >= -1, length <= Self.longest else {
-                throw RESPError(description: "not a string's length")
+                throw RESPError(.length, "a string's length is malformed or too large")
             }
             if length == -1 { return .null }
             guard cursor.readableBytes >= length + 2 else {
@@ -48,12 +48,12 @@ struct RESPParser {
                 return nil
             }
             guard let string = cursor.readSlice(length: length), cursor.readInteger(as: UInt16.self) == 0x0D0A else {
-                throw RESPError(description: "a string is longer than it says")
+                throw RESPError(.terminator, "a string does not end where its length says")
             }
             return .string(string)
         case UInt8(ascii: "*"):
             guard let count = Int(line), count >= -1, count <= Self.mostElements else {
-                throw RESPError(description: "not an array's length")
+                throw RESPError(.length, "an array's length is malformed or too large")
             }
             if count == -1 { return .null }
             var elements: [RESPValue] = []
@@ -62,7 +62,7 @@ struct RESPParser {
                 elements.append(element)
             }
             return .array(elements)
-        default: throw RESPError(description: "not a reply")
+        default: throw RESPError(.type, "a reply begins with an unknown byte")
         }
     }
 
@@ -70,12 +70,12 @@ struct RESPParser {
     private func line(_ cursor: inout ByteBuffer) throws(RESPError) -> String? {
         let view = cursor.readableBytesView
         guard let end = view.prefix(Self.longestLine).firstIndex(of: UInt8(ascii: "\n")) else {
-            if view.count >= Self.longestLine { throw RESPError(description: "a line is too long") }
+            if view.count >= Self.longestLine { throw RESPError(.length, "a line is too long") }
             return nil
         }
         let length = end - view.startIndex
         guard length >= 2, view[end - 1] == UInt8(ascii: "\r") else {
-            throw RESPError(description: "a line ends without CR LF")
+            throw RESPError(.terminator, "a line does not end with CR LF")
         }
         cursor.moveReaderIndex(forwardBy: 1)
         let text = cursor.readString(length: length - 2)
