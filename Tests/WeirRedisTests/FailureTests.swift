@@ -286,7 +286,11 @@ extension Redis {
         @Test("no key is ever without a TTL, and planted ones heal or are overwritten")
         func timeToLive() async throws {
             let server = try await RedisServer(folder)
-            let store = try await makeStore(server.url) { $0.remembersDenials = false }
+            let store = try await makeStore(server.url) {
+                $0.remembersDenials = false
+                // So long that no renewal puts a permit back between a plant and the decision about it.
+                $0.lease = 3_600_000_000
+            }
             var charges: [Charge] = []
             for algorithm in Algorithm.all {
                 let limit =
