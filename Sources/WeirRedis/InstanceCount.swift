@@ -2,6 +2,9 @@ import NIOCore
 
 /// How many instances share the store: counted at every heartbeat, and known to all others for long enough or not.
 struct InstanceCount {
+    /// The most instances that are believed; a policy names no more either.
+    static let most = 100_000
+
     /// At the last count; it stays when the store is gone.
     private(set) var count = 1
     private var recent: [Int] = []
@@ -10,7 +13,8 @@ struct InstanceCount {
     private var last = NIODeadline.uptimeNanoseconds(0)
 
     mutating func counted(_ count: Int, at now: NIODeadline, heartbeat: TimeAmount) {
-        self.count = max(1, count)
+        // A server may answer anything.
+        self.count = min(max(1, count), Self.most)
         // Nodes that connect at the same time count at the same time: that is one count.
         if let latest = recent.last, now - last < heartbeat / 2 {
             recent[recent.count - 1] = max(latest, self.count)

@@ -179,6 +179,23 @@ struct LeasedUnitsTests {
         count(3, at: 25)
         #expect(sharers(25) == nil)
     }
+
+    @Test("however many instances a server claims to have counted, each may borrow, and borrows nothing much")
+    func absurdCounts() throws {
+        let numbers = try Limit("a", .perSecond(1_000_000_000)).numbers
+        for claimed in [Int64.max, Int64.max / 10 + 1, 1 << 40, 0, -1, .min] {
+            var instanceCount = InstanceCount()
+            for second in [Int64(0), 5, 10] {
+                instanceCount.counted(
+                    Int(clamping: claimed), at: .uptimeNanoseconds(1_000_000_000) + .seconds(second),
+                    heartbeat: .seconds(5))
+            }
+            let sharers = try #require(
+                instanceCount.sharers(at: .uptimeNanoseconds(11_000_000_000), heartbeat: .seconds(5)))
+            #expect(sharers >= 1)
+            #expect(LeasedUnits.chunk(numbers, sharers: sharers) >= 1)
+        }
+    }
 }
 
 extension Redis {

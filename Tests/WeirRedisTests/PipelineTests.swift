@@ -270,6 +270,56 @@ struct PipelineTests {
         }
     }
 
+    @Test("whatever state an answer claims, no limit of any size traps on it, nor what remembers the decision")
+    func absurdStates() throws {
+        var random = SystemRandomNumberGenerator()
+        let counts: [Int64] = [1, 7, 60, Rate.largestCount]
+        let periods: [Timestamp] = [1, 999_983, 60_000_000, Rate.longestPeriod]
+        let values: [Double] = [
+            0, 1, 2, 6, 60, 1e9, 2e9, -1, .nan, .infinity, 1e300, 0x1p30, 0x1p52, 0x1p53 - 1, 0x1p53, 0x1p61, -0x1p61,
+            1.5e15, 4e15, 5e15, 31_622_400_000_000,
+        ]
+        func pick<Value>(_ values: [Value]) -> Value { values[Int.random(in: 0..<values.count, using: &random)] }
+        for _ in 0..<2000 {
+            let algorithm = pick(Algorithm.all)
+            let rate = try Rate(pick(counts), per: pick(periods), burst: pick(counts))
+            let limit =
+                algorithm == .concurrency
+                ? try Limit("x", concurrency: pick(counts))
+                : try Limit("x", rate, algorithm: algorithm, maxWait: pick([0, 1_000_000]))
+            var charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3), cost: pick([0] + counts))
+            charge.required = max(charge.cost, pick(counts))
+            var batch = Batch()
+            batch.append(StoreOperation(.decide([charge], id: 9, nil), submitted: start, deadline: start), prefix: "")
+            batch.append(StoreOperation(.debit(charge, nil), submitted: start, deadline: start), prefix: "")
+            for _ in 0..<20 {
+                var reply = ByteBuffer()
+                func write(_ value: Double) { reply.writeInteger(value.bitPattern, endianness: .little) }
+                write(pick([0, 1, 1e9, 1.79e15, 0x1p53 - 1]))
+                for _ in 0..<batch.count {
+                    let status = pick([UInt8(6), 8, 9, 10, 11])
+                    reply.writeInteger(status)
+                    for _ in 0..<(status == 6 ? 1 : 3) { write(pick(values)) }
+                }
+                guard case .decisions(let decisions)? = batch.results(reply)?.first else { continue }
+                remember(charge, decisions[0])
+            }
+        }
+    }
+
+    private func remember(_ charge: Charge, _ decision: Decision) {
+        let denials = DenialMemory()
+        denials.remember(charge, decision, sent: start, at: start)
+        var decisions: [Decision] = []
+        _ = denials.answer([charge], at: start + .milliseconds(1), into: &decisions)
+        let leases = LeasedUnits()
+        for _ in 0..<5 { _ = leases.spend(charge, at: start, into: &decisions) }
+        guard leases.startBorrowing(charge, chunk: 10) != nil else { return }
+        _ = leases.borrowed(charge, decision, sent: start, at: start)
+        _ = leases.spend(charge, at: start + .milliseconds(1), into: &decisions)
+        _ = leases.sweep(at: start + .seconds(2))
+    }
+
     @Test("errors are told apart by whether anything was executed")
     func errors() {
         #expect(ServerError("NOSCRIPT No matching script").kind == .noScript)
