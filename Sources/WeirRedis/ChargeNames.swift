@@ -1,5 +1,7 @@
-/// Names charges among all of all instances, from 1 to 2^63 - 1: SplitMix64 (Steele, Lea and Flood, 2014), from a random
-/// start. Its finisher is a bijection, so that hardly two of one start are the same.
+/// Gives charges names that are unique across instances, from 1 to 2^63 - 1.
+///
+/// The generator is SplitMix64 (Steele, Lea and Flood, 2014) with a random start. Its finisher is a bijection, so names
+/// from one start hardly ever repeat.
 struct ChargeNames {
     static let step: UInt64 = 0x9E37_79B9_7F4A_7C15
 

@@ -2,10 +2,10 @@ import NIOCore
 import Synchronization
 import Weir
 
-/// What was denied a moment ago, so that who goes on asking costs the server nothing.
+/// Recent denials. A client that keeps asking after a denial costs the server nothing.
 ///
-/// An entry answers only the same cost of the same key under the same numbers, for at most a second from when the denied
-/// request was sent, and never beyond its retry-after.
+/// An entry only answers the same cost of the same key under the same numbers. It lasts until its retry-after, at most
+/// a second from when the denied request was sent.
 final class DenialMemory: Sendable {
     private struct Question: Hashable {
         var numbers: LimitNumbers
@@ -28,10 +28,10 @@ final class DenialMemory: Sendable {
     }
 
     private struct State {
-        /// By key, because a key is forgotten as a whole; few have more than one entry.
+        /// By key, because a key is forgotten as a whole. Few keys have more than one entry.
         var entries: [Key: [(question: Question, entry: Entry)]] = [:]
         var answered: UInt64 = 0
-        /// When what is over was last looked for because there was no room.
+        /// When expired entries were last searched for to make room.
         var cleared = NIODeadline.uptimeNanoseconds(0)
 
         mutating func sweep(_ now: NIODeadline) {
@@ -42,21 +42,23 @@ final class DenialMemory: Sendable {
         }
     }
 
-    /// Entries beyond this are not kept: the server answers then.
+    /// The most keys to remember. The server answers for all others.
     static let most = 16_384
     private static let longest: Ticks = 1_000_000
 
     private let state = Mutex(State())
-    /// Whether there is anything to look for, without the lock.
+    /// How many keys there are; tells without the lock whether there is anything to look for.
     private let count = Atomic<Int>(0)
 
-    /// How many requests were answered from here.
+    /// How many requests were answered from memory.
     var answered: UInt64 { state.withLock { $0.answered } }
 
-    /// The decisions about a request that one of its limits denied a moment ago: that limit's own, and of the others that
-    /// they weren't asked.
+    /// Answers a request if one of its limits denied the same charge a moment ago.
+    ///
+    /// - Parameter decisions: gets that limit's denial; the other limits are marked as not asked.
+    /// - Returns: whether the request was answered.
     func answer(_ charges: [Charge], at now: NIODeadline, into decisions: inout [Decision]) -> Bool {
-        // Who is denied by one limit may owe a penalty to another, which only the server can charge.
+        // A denied request may owe a penalty to another limit, and only the server can charge it.
         guard count.load(ordering: .relaxed) > 0, !charges.contains(where: \.countsDenied) else { return false }
         for (index, charge) in charges.enumerated() where !charge.isShadow {
             guard let denial = take(charge, at: now) else { continue }
@@ -82,7 +84,7 @@ final class DenialMemory: Sendable {
         return decision
     }
 
-    /// Remembers what a server denied.
+    /// Remembers a server's denial.
     func remember(_ charge: Charge, _ decision: Decision, sent: NIODeadline, at now: NIODeadline) {
         guard !decision.allowed, !charge.isShadow, !charge.countsDenied, charge.numbers.algorithm != .concurrency
         else { return }
@@ -91,7 +93,7 @@ final class DenialMemory: Sendable {
         guard end > now else { return }
         state.withLock { state in
             if state.entries.count >= Self.most, state.entries[charge.key] == nil {
-                // To look through them all takes a while, so not for every denial.
+                // A full search takes a while, so it doesn't happen for every denial.
                 guard now - state.cleared > .milliseconds(100) else { return }
                 state.cleared = now
                 state.sweep(now)
@@ -107,7 +109,7 @@ final class DenialMemory: Sendable {
         }
     }
 
-    /// Forgets all about a key, because it may have more again.
+    /// Forgets a key's denials, because it may have units again.
     func forget(_ key: Key) {
         guard count.load(ordering: .relaxed) > 0 else { return }
         state.withLock { state in
@@ -116,7 +118,7 @@ final class DenialMemory: Sendable {
         }
     }
 
-    /// Forgets what is over. Called from a timer, so that an attack leaves nothing behind.
+    /// Forgets expired entries. A timer calls this, so that an attack leaves nothing behind.
     func sweep(at now: NIODeadline) {
         guard count.load(ordering: .relaxed) > 0 else { return }
         state.withLock { state in

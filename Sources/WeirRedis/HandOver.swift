@@ -1,16 +1,16 @@
 import NIOCore
 
-/// What was handed over to the store's event loop and not yet taken: a state machine without locks or I/O.
+/// Hands operations over to the store's event loop: a state machine without locks or I/O.
 ///
-/// To wake a loop takes as long as a tenth of a request. While an answer of the server is expected, nobody needs to: the
-/// loop comes by itself, and takes what has gathered.
+/// Waking a loop takes as long as a tenth of a request. While the server's answer is expected, nobody needs to: the
+/// loop wakes up for the answer and takes the operations that have gathered.
 struct HandOver {
     private var operations: [StoreOperation] = []
-    /// Whether the loop was told to come.
+    /// Whether the loop has been woken.
     private var isExpected = false
     private var gathering: BatchPacing.Gathering?
 
-    /// Takes an operation in. Returns whether the loop must be told to come.
+    /// Takes an operation. Returns whether the caller must wake the loop.
     mutating func append(_ operation: StoreOperation) -> Bool {
         operations.append(operation)
         if isExpected { return false }
@@ -19,7 +19,7 @@ struct HandOver {
         return true
     }
 
-    /// The loop has come, and takes all.
+    /// The loop is awake and takes all operations.
     mutating func empty() -> [StoreOperation] {
         isExpected = false
         if operations.isEmpty { return [] }
@@ -29,8 +29,8 @@ struct HandOver {
         return emptied
     }
 
-    /// The loop goes. It comes back by itself when enough have gathered or the time is over; nil when it does not. Then it
-    /// must take what came meanwhile, because nobody has woken it for that.
+    /// The loop goes to sleep. It wakes up by itself when `gathering` ends; nil if it won't. In that case it must
+    /// take the operations that arrived meanwhile, because nobody has woken it for them.
     mutating func gather(_ gathering: BatchPacing.Gathering?) -> [StoreOperation] {
         self.gathering = gathering
         return gathering == nil && !isExpected ? empty() : []

@@ -2,20 +2,21 @@ import NIOCore
 import Synchronization
 import Weir
 
-/// Units of leased limits that this instance has borrowed: charged on the server in chunks, spent here.
+/// The units of leased limits that this instance has borrowed. The server charges them in chunks, and this instance
+/// spends them.
 ///
-/// Nobody waits for a borrowing. A request that finds too little here is decided by the server like any other, and a key
-/// that is asked for several times a second is borrowed for in the background: a few units first, twice as many each time
-/// that they are nearly used up. What an instance holds of a key, what it is about to borrow included, is never more than
-/// the chunk; what isn't spent within a second is given back.
+/// No request waits for a borrowing. A request that finds too few units here is decided by the server like any other. A
+/// key that is asked for several times a second gets units in the background: a few at first, and twice as many each
+/// time that they are nearly used up. An instance never holds more units of a key than the chunk, including those that
+/// it is about to borrow. It gives back the units that it hasn't spent within a second.
 final class LeasedUnits: Sendable {
-    /// What became of a charge.
+    /// The result of trying to spend a charge.
     struct Spending {
-        /// Whether it was decided here; else the server must be asked.
+        /// Whether the charge was decided here; if not, the server must decide.
         var isDecided = false
-        /// Whether it is time to borrow for the key.
+        /// Whether the caller should borrow for the key.
         var wantsMore = false
-        /// What is overdue, to be given back.
+        /// Units that have expired; the caller gives them back.
         var unspent: [Unspent] = []
     }
 
@@ -24,11 +25,11 @@ final class LeasedUnits: Sendable {
         var receipt: Receipt
     }
 
-    /// What was borrowed at once.
+    /// The units of one borrowing.
     private struct Portion {
         var units: Int64
         var end: NIODeadline
-        /// The server's decision, and when it was asked for.
+        /// The server's decision, and when the request for it was sent.
         var decision: Decision
         var sent: NIODeadline
     }
@@ -36,12 +37,12 @@ final class LeasedUnits: Sendable {
     private struct Account {
         var numbers: LimitNumbers
         var portions: [Portion] = []
-        /// How much was borrowed last, less what was too much.
+        /// How many units to borrow: the last amount, less the units that were not spent.
         var size: Int64 = 2
-        /// The most that may be held.
+        /// The most units that the account may hold.
         var chunk: Int64 = 1
         var isBorrowing = false
-        /// How many requests had to ask the server since a time, at most a second ago.
+        /// How many requests had to ask the server since ``since``, which is at most a second ago.
         var misses = 0
         var since: NIODeadline
         var notBefore = NIODeadline.uptimeNanoseconds(0)
@@ -54,7 +55,7 @@ final class LeasedUnits: Sendable {
 
         func mayBorrow(at now: NIODeadline) -> Bool { !isBorrowing && now >= notBefore }
 
-        /// Takes out what is over.
+        /// Removes portions that have expired or are spent.
         mutating func expire(_ key: Key, at now: NIODeadline, into unspent: inout [Unspent]) {
             while !portions.isEmpty, portions[0].end <= now || portions[0].units == 0 {
                 let portion = portions.removeFirst()
@@ -64,7 +65,7 @@ final class LeasedUnits: Sendable {
             }
         }
 
-        /// Counts a request that must ask the server. Returns whether there were several of late.
+        /// Counts a request that must ask the server. Returns whether there were several lately.
         mutating func miss(at now: NIODeadline) -> Bool {
             if now - since >= LeasedUnits.longest { (misses, since) = (0, now) }
             misses += 1
@@ -87,7 +88,7 @@ final class LeasedUnits: Sendable {
         var names = ChargeNames()
     }
 
-    /// Keys beyond this are not borrowed for.
+    /// The most keys to borrow for.
     static let most = 16_384
     private static let longest = TimeAmount.seconds(1)
     private static let several = 4
@@ -97,15 +98,18 @@ final class LeasedUnits: Sendable {
     /// How many charges were decided here.
     var spent: UInt64 { state.withLock { $0.spent } }
 
-    /// How many units are held for a key.
+    /// How many units of a key this instance holds.
     func held(_ key: Key) -> Int64 { state.withLock { $0.accounts[key]?.units ?? 0 } }
 
-    /// The most that an instance may hold of a key: a tenth of its share of the limit.
+    /// The most units of a key that an instance may hold: a tenth of its share of the limit.
     static func chunk(_ numbers: LimitNumbers, sharers: Int) -> Int64 {
         max(1, min(numbers.count, numbers.capacity) / (10 * Int64(max(1, sharers))))
     }
 
-    /// - Parameter decisions: the decision goes to its end, if it is made here. To hand it on takes as long as to make it.
+    /// Spends units on a charge if there are enough.
+    ///
+    /// - Parameter decisions: gets the decision appended if it is made here. Returning it would take as long as making
+    ///   it.
     func spend(_ charge: Charge, at now: NIODeadline, into decisions: inout [Decision]) -> Spending {
         state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else {
@@ -139,7 +143,7 @@ final class LeasedUnits: Sendable {
         account.spend(charge.cost)
         let left = units - charge.cost
         spending.wantsMore = left < account.size / 2 && account.mayBorrow(at: now)
-        // The server's answer, as far as it is known since.
+        // The server's decision, brought up to date with what is known here.
         let latest = account.portions.count - 1
         let passed = Timestamp((now - account.portions[latest].sent).nanoseconds / 1000)
         decisions.append(
@@ -149,7 +153,7 @@ final class LeasedUnits: Sendable {
         return spending
     }
 
-    /// How much to borrow for a key now; nil for nothing. Then ``borrowed(_:_:sent:at:)`` must follow.
+    /// How many units to borrow for a key now; nil for none. The caller must then call ``borrowed(_:_:sent:at:)``.
     func startBorrowing(_ charge: Charge, chunk: Int64) -> Int64? {
         state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else { return nil }
@@ -158,11 +162,11 @@ final class LeasedUnits: Sendable {
     }
 
     private static func startBorrowing(_ account: inout Account, chunk: Int64) -> Int64? {
-        // Half of the chunk each time, so that the next one comes before the last is used up.
+        // Borrow half of the chunk at most, so that the next units arrive before the last are used up.
         account.chunk = chunk
         account.size = max(1, min(account.size * 2, chunk / 2))
         let amount = min(account.size, chunk - account.units)
-        // A chunk of one is no better than asking.
+        // A chunk of one unit saves nothing over asking.
         guard !account.isBorrowing, chunk > 1, amount > 0 else { return nil }
         account.isBorrowing = true
         return amount
@@ -170,8 +174,10 @@ final class LeasedUnits: Sendable {
 
     /// Takes the server's answer to a borrowing.
     ///
-    /// - Parameter charge: what was asked for.
-    /// - Returns: what can't be used any more.
+    /// - Parameters:
+    ///   - charge: the units that were asked for.
+    ///   - decision: the server's decision; nil if there is none.
+    /// - Returns: units that can no longer be used, for the caller to give back.
     func borrowed(_ charge: Charge, _ decision: Decision?, sent: NIODeadline, at now: NIODeadline) -> Unspent? {
         let unspent = decision?.receipt.map { Unspent(charge: charge, receipt: $0) }
         return state.withLock { state in
@@ -190,7 +196,7 @@ final class LeasedUnits: Sendable {
             return false
         }
         guard decision.receipt != nil else {
-            // Little is left: the server tells who gets it.
+            // Few units are left, so the server decides who gets them.
             account.size = max(1, min(account.size / 2, decision.remaining / 2))
             account.notBefore = now + .milliseconds(100)
             return false
@@ -201,7 +207,7 @@ final class LeasedUnits: Sendable {
         return true
     }
 
-    /// Units live for a second, at most for a period, and never beyond their window.
+    /// How long units may be spent: a second, but never longer than a period or beyond the end of their window.
     private static func lifetime(_ numbers: LimitNumbers, _ decision: Decision) -> TimeAmount {
         var ticks = min(1_000_000, numbers.period)
         if numbers.algorithm == .fixedWindow { ticks = min(ticks, Int64(clamping: decision.resetAfter ?? 0)) }
@@ -209,7 +215,7 @@ final class LeasedUnits: Sendable {
         return .microseconds(ticks)
     }
 
-    /// Puts back what was spent on a request that another limit denied. Returns whether there was a place for it.
+    /// Puts back the units of a request that another limit denied. Returns whether there was room for them.
     func putBack(_ charge: Charge, at now: NIODeadline) -> Bool {
         state.withLock { state in
             guard let index = state.accounts.index(forKey: charge.key) else { return false }
@@ -218,7 +224,7 @@ final class LeasedUnits: Sendable {
     }
 
     private static func putBack(_ charge: Charge, into account: inout Account, at now: NIODeadline) -> Bool {
-        // A borrowing under way counted on these units being spent.
+        // The borrowing under way assumed that these units were spent.
         guard !account.isBorrowing, account.numbers == charge.numbers, let last = account.portions.indices.last,
             account.portions[last].end > now, account.units + charge.cost <= account.chunk
         else { return false }
@@ -226,12 +232,13 @@ final class LeasedUnits: Sendable {
         return true
     }
 
-    /// Forgets what was borrowed for a key: it was reset, and what was charged before is void.
+    /// Forgets the units of a key: a reset has made all earlier charges void.
     func forget(_ key: Key) {
         state.withLock { $0.accounts[key]?.portions = [] }
     }
 
-    /// Takes out what is over at a time, and forgets keys that nobody asks for any more.
+    /// Removes units that have expired at `now`, and forgets keys that are no longer asked for. Returns units to give
+    /// back.
     func sweep(at now: NIODeadline) -> [Unspent] {
         state.withLock { state in
             var unspent: [Unspent] = []

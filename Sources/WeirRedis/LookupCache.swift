@@ -2,11 +2,11 @@ import NIOCore
 import Synchronization
 import Weir
 
-/// Answers of lookups, kept for two seconds, misses too; so a change takes effect within seconds, and a busy client costs a
-/// lookup in two seconds.
+/// Caches the answers of lookups for two seconds, including misses. A change takes effect within seconds, and a busy
+/// client costs one lookup in two seconds.
 ///
-/// An address that asks for names which don't exist is held to 100 of them and 20 a second; beyond that its new names
-/// count as unknown without being looked up.
+/// An address may ask for 100 names that don't exist, and 20 more a second. Beyond that, its new names count as unknown
+/// without a lookup.
 final class LookupCache: Sendable {
     struct Question: Hashable {
         var hash: HashLookup
@@ -25,7 +25,7 @@ final class LookupCache: Sendable {
     }
 
     static let freshness = TimeAmount.seconds(2)
-    /// After a lookup that failed, so that a server which is down isn't asked by every request.
+    /// How long to wait after a failed lookup, so that requests don't all ask a server that is down.
     static let failureFreshness = TimeAmount.milliseconds(200)
     static let most = 100_000
 
@@ -44,11 +44,11 @@ final class LookupCache: Sendable {
     enum Step {
         case answered(LookupAnswer)
         case waits(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
-        /// To be looked up, and told to ``finish(_:_:for:at:)``.
+        /// The caller must look it up and call ``finish(_:_:for:at:)``.
         case asks(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
     }
 
-    /// Forgets what nobody has asked for in a minute.
+    /// Forgets answers that have not been asked for in a minute.
     func sweep(at now: NIODeadline) {
         state.withLock { state in
             state.entries = state.entries.filter { now - $0.value.fresh < .minutes(1) }
@@ -70,7 +70,9 @@ final class LookupCache: Sendable {
         }
     }
 
-    /// Takes an answer; nil when there is none, and what was known before goes on for a moment.
+    /// Takes a lookup's answer.
+    ///
+    /// - Parameter found: nil if the lookup failed; the last known answer then stays valid for a moment.
     func finish(_ question: Question, _ found: LookupAnswer?, for asker: UInt64, at now: NIODeadline) {
         if found?.isKnown == false { _ = misses?.decide(String(asker)) }
         let (waiting, answer) = state.withLock {

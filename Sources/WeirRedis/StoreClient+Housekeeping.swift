@@ -3,12 +3,12 @@ import NIOCore
 import Synchronization
 import Weir
 
-/// What is done from time to time: permits are renewed, what wasn't spent is given back, instances are counted, and the
-/// keys' secret is shared.
+/// Periodic work: renewing permits, giving back units that were not spent, counting instances and sharing the keys'
+/// secret.
 extension StoreClient {
     func startTimers() {
-        // A tenth of the permits at a time, so that each is renewed at a third of its lease and all together don't crowd
-        // out decisions.
+        // Renew a tenth of the permits at a time. Each is renewed at a third of its lease, and they don't crowd out
+        // decisions.
         let slice = TimeAmount.microseconds(max(options.lease, 30_000) / 30)
         let renew = loop.scheduleRepeatedTask(initialDelay: slice, delay: slice) { [self] _ in
             let now = renewals.wrappingAdd(1, ordering: .relaxed).newValue % 10
@@ -35,11 +35,11 @@ extension StoreClient {
 
     var secretKey: String { "\(options.prefix)key-secret" }
 
-    /// Longer than any counter is kept.
+    /// In milliseconds; longer than any counter is kept.
     private static let secretLifetime = 400 * 86_400 * 1000
 
-    /// Takes the secret that all instances share from the store, or puts one there. A store that came back empty gets the
-    /// old one again from the first instance that notices.
+    /// Reads the secret that all instances share, or puts one into the store. A store that came back empty gets the old
+    /// secret again from the first instance that notices.
     func fetchSecret() {
         guard options.keySecret == nil else { return }
         let mine = secrets.withLock { $0.hasher.sharedSecretText }
@@ -47,7 +47,7 @@ extension StoreClient {
         topology.command(put, key: secretKey) { _ in }
         topology.command(RESPCommand("PEXPIRE", secretKey, String(Self.secretLifetime)), key: secretKey) { _ in }
         topology.command(RESPCommand("GET", secretKey), key: secretKey) { [self] result in
-            // An error of the server's says nothing about the secret.
+            // A server's error says nothing about the secret.
             guard case .success(.string(let buffer)) = result else { return }
             let text = String(buffer: buffer)
             guard let hasher = KeyHasher(sharedSecretText: text) else {
@@ -97,7 +97,7 @@ extension StoreClient {
 }
 
 extension KeyHasher {
-    /// 32 hexadecimal digits.
+    /// Reads 32 hexadecimal digits.
     fileprivate init?(sharedSecretText text: String) {
         guard text.utf8.count == 32, let high = UInt64(text.prefix(16), radix: 16),
             let low = UInt64(text.suffix(16), radix: 16)

@@ -3,9 +3,9 @@ import Synchronization
 import Weir
 
 extension StoreClient {
-    /// Decides charges of leased limits by what this instance has borrowed, and has the server decide the rest.
+    /// Decides charges of leased limits with the units that this instance has borrowed. The server decides the rest.
     ///
-    /// All are charged or none is: what was spent here on a request that the server denies is put back.
+    /// Either all are charged or none is: if the server denies the request, the units spent on it here are put back.
     func decideLeased(
         _ charges: [Charge], at now: NIODeadline, into decisions: inout [Decision]
     ) -> PendingAnswer<DecisionResult>? {
@@ -52,7 +52,7 @@ extension StoreClient {
         return spending.isDecided
     }
 
-    /// By how many instances limits may be shared out; nil while that isn't sure.
+    /// How many instances must share a limit; nil while that isn't certain.
     func sharers(at now: NIODeadline) -> Int? {
         instanceCount.withLock { $0.sharers(at: now, heartbeat: .microseconds(options.heartbeat)) }
     }
@@ -62,7 +62,7 @@ extension StoreClient {
         guard let sharers = sharers(at: now) else { return }
         let chunk = LeasedUnits.chunk(charge.numbers, sharers: sharers)
         guard let units = leases.startBorrowing(charge, chunk: chunk) else { return }
-        // Decided apart, as a shadow limit is: a denial of so many says nothing about a request of fewer.
+        // Ask as a shadow limit does: a denial of this many units says nothing about a request for fewer.
         let wanted = Charge(charge.numbers, key: charge.key, cost: units, isShadow: true)
         let sent = localTime(now)
         ask([wanted], at: now).whenComplete { [self] result in
@@ -71,7 +71,7 @@ extension StoreClient {
         }
     }
 
-    /// Gives back what was borrowed and not spent by a time.
+    /// Gives back borrowed units that have expired at a time.
     func giveBackUnspent(at time: NIODeadline) {
         for unspent in leases.sweep(at: time) { giveBack(unspent.charge, unspent.receipt) }
     }

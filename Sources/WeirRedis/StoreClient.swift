@@ -11,9 +11,9 @@ import Weir
     import Foundation
 #endif
 
-/// What a ``RedisStore`` does: it decides what can be decided here, and has the servers do the rest.
+/// The implementation of ``RedisStore``: decides what this instance can decide, and lets the servers decide the rest.
 ///
-/// It, its nodes and its timers hold each other until ``close()``.
+/// The client, its nodes and its timers keep each other alive until ``close()``.
 final class StoreClient: Sendable {
     let address: RedisAddress
     let options: RedisStore.Options
@@ -27,19 +27,19 @@ final class StoreClient: Sendable {
     private let handOver = Mutex(HandOver())
     let secrets: Mutex<Secrets>
     let permits = Mutex<[UInt64: Charge]>([:])
-    /// Names this instance among those that share the store, and its charges.
+    /// Identifies this instance among those that share the store.
     let identity = UInt64.random(in: 0 ... .max)
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
     let instanceCount = Mutex(InstanceCount())
     private let lateCharges = Atomic<UInt64>(0)
-    /// How many slices of the permits were renewed.
+    /// How many slices of the permits have been renewed.
     let renewals = Atomic<UInt64>(0)
     let isUp = Atomic<Bool>(false)
     let timers = Mutex<[RepeatedTask]>([])
 
     struct Secrets {
         var hasher: KeyHasher
-        /// Whether the hasher's secret is the one that all instances have.
+        /// Whether all instances have the hasher's secret.
         var isKnown: Bool
         var onChange: (@Sendable () -> Void)?
     }
@@ -78,7 +78,7 @@ final class StoreClient: Sendable {
 
     private static func tls(_ address: RedisAddress) throws(StoreFailure) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
-        // A server that is gone says no farewell.
+        // A server that has gone doesn't answer a shutdown.
         configuration.shutdownTimeout = .milliseconds(100)
         do {
             if let file = address.caFile {
@@ -92,13 +92,13 @@ final class StoreClient: Sendable {
     }
 
     private static func hasher(ofSecret secret: String) -> KeyHasher {
-        // A key of 128 bits out of a text of any length.
+        // Derive 128 bits from a text of any length.
         let digest = Array(SHA256.hash(data: Data("weir key secret\n\(secret)".utf8)))
         func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
         return KeyHasher(sharedSecret: word(digest[0..<8]), word(digest[8..<16]))
     }
 
-    /// Stops. What waits is failed.
+    /// Closes all connections. Requests that wait fail.
     func close() {
         for timer in timers.withLock({ $0 }) { timer.cancel() }
         secrets.withLock { $0.onChange = nil }
@@ -125,7 +125,7 @@ final class StoreClient: Sendable {
             let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
                 let trouble = topology.trouble
                 if trouble.code == .refused {
-                    // It will not pass by itself, such as a wrong password.
+                    // This doesn't pass by itself: a wrong password, for example.
                     isReady.complete(.failure(trouble))
                     return
                 }
@@ -146,8 +146,7 @@ final class StoreClient: Sendable {
         try await answer.value.get()
     }
 
-    /// Calls `body` when the keys' secret becomes known, or is another: keys made before are worth nothing then, and
-    /// whoever made some ready must do so again.
+    /// Calls `body` when the keys' secret becomes known or changes. Keys made before that are invalid.
     func onKeyChange(_ body: @escaping @Sendable () -> Void) {
         secrets.withLock { $0.onChange = body }
     }
@@ -168,7 +167,7 @@ final class StoreClient: Sendable {
         return ask(charges, at: now)
     }
 
-    /// Has the server decide.
+    /// Lets the server decide.
     func ask(_ charges: [Charge], at now: NIODeadline) -> PendingAnswer<DecisionResult> {
         let answer = PendingAnswer<DecisionResult>()
         guard secrets.withLock({ $0.isKnown }) else {
@@ -185,14 +184,14 @@ final class StoreClient: Sendable {
         return answer
     }
 
-    /// The time that what is remembered here goes by: the machine's, or that of a test's clock.
+    /// The time that local memory goes by: the machine's, or a test clock's.
     func localTime(_ time: NIODeadline) -> NIODeadline {
-        // Asked first, because to look at an existential costs more than all else here.
+        // Check the flag first: looking at an existential costs more than everything else here.
         guard hasOwnClock, let clock = options.clock else { return time }
         return .uptimeNanoseconds(UInt64(clamping: clock.now()) * 1000)
     }
 
-    /// Names a charge.
+    /// A new charge's name.
     func nextSequence() -> UInt64 {
         ChargeNames.name(sequence.wrappingAdd(ChargeNames.step, ordering: .relaxed).newValue)
     }
@@ -222,7 +221,7 @@ final class StoreClient: Sendable {
         submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
     }
 
-    /// Refunds a charge that nobody knows of. It has time: longer than a server mostly stalls.
+    /// Refunds a charge that no caller knows of. It may take seconds, longer than a server usually stalls.
     func giveBack(_ charge: Charge, _ receipt: Receipt) {
         let now = NIODeadline.now()
         let refund = StoreOperation(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
@@ -237,7 +236,7 @@ final class StoreClient: Sendable {
 
     private func hand(_ operation: StoreOperation) {
         if loop.inEventLoop {
-            // What was handed over before goes first.
+            // Operations that were handed over earlier go first.
             submitHandedOver()
             topology.submit(operation)
             return
@@ -245,13 +244,13 @@ final class StoreClient: Sendable {
         if handOver.withLock({ $0.append(operation) }) { loop.execute { self.submitHandedOver() } }
     }
 
-    /// Submits what was handed over. On the loop only.
+    /// Submits the operations that were handed over. Call it only on the loop.
     private func submitHandedOver() {
         let operations = handOver.withLock { $0.empty() }
         for operation in operations { topology.submit(operation) }
     }
 
-    /// Sends a command of the client's own, which is answered within the deadline: by the server or by a failure.
+    /// Sends a command that is not a batch. It ends within the deadline: with the server's answer or a failure.
     func send(
         _ command: RESPCommand, key: String, _ receive: @escaping @Sendable (Result<RESPValue, StoreFailure>) -> Void
     ) {
@@ -283,7 +282,7 @@ extension StoreClient: NodeOwner {
         for (charge, decision) in zip(charges, decisions) {
             if let receipt = decision.receipt {
                 if isLate {
-                    // Nobody knows of this charge.
+                    // No caller knows of this charge.
                     lateCharges.wrappingAdd(1, ordering: .relaxed)
                     giveBack(charge, receipt)
                 } else if charge.numbers.algorithm == .concurrency, answer != nil {
@@ -301,7 +300,7 @@ extension StoreClient: NodeOwner {
             case .decide(let charges, _, let answer?) = operation.work,
             charges.count > 1, !operation.isAnswered
         {
-            // The slot is on the move: one key is here and another there already.
+            // The slot is being moved: some of the keys are here and others are there already.
             SlotBySlot(
                 self, charges, submitted: operation.submitted, deadline: operation.deadline, answer, eachAlone: true
             ).start()

@@ -2,10 +2,11 @@ import NIOCore
 import Synchronization
 import Weir
 
-/// Decides one request whose keys lie in several slots: slot after slot, each charged as it allows, and all refunded by
-/// their receipts if a later one denies.
+/// Decides one request whose keys lie in several slots, one slot after another.
 ///
-/// Meanwhile others may be denied what is given back a moment later; more than the limits is never admitted.
+/// Each slot charges what it allows. If a later slot denies the request, the earlier charges are refunded by their
+/// receipts. Until then, other clients may be denied units that are given back a moment later. The limits never admit
+/// too much.
 final class SlotBySlot: Sendable {
     private struct State {
         var decisions: [Decision?]
@@ -39,7 +40,7 @@ final class SlotBySlot: Sendable {
                 groups.append([index])
             }
         }
-        // Shadow limits are charged only when all others allow, so groups of nothing else come last.
+        // Shadow limits are charged only when all others allow, so groups that have only shadow limits come last.
         self.groups =
             groups.filter { $0.contains { !charges[$0].isShadow } }
             + groups.filter { $0.allSatisfy { charges[$0].isShadow } }
@@ -56,7 +57,7 @@ final class SlotBySlot: Sendable {
         guard let group else { return finish() }
         let asked = group.map { index in
             var charge = charges[index]
-            // Only to say what each limit would have said: nothing is charged any more.
+            // The request is denied: ask only what each limit would have said, and charge nothing.
             if isDenied { charge.cost = 0 }
             return charge
         }

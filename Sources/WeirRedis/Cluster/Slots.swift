@@ -1,4 +1,4 @@
-/// Where a cluster keeps which keys.
+/// Maps keys to a cluster's slots, and slots to servers.
 enum Slots {
     static let count = 16384
 
@@ -8,7 +8,7 @@ enum Slots {
         return slot(of: [digits[tag >> 4], digits[tag & 15]])
     }
 
-    /// The slot of a tag, or of a key without one (Redis cluster specification: CRC16, XMODEM, modulo 16384).
+    /// The slot of a tag, or of a key without one (Redis Cluster specification: CRC16, XMODEM, modulo 16384).
     static func slot(of bytes: some Sequence<UInt8>) -> Int {
         var crc: UInt16 = 0
         for byte in bytes {
@@ -18,9 +18,9 @@ enum Slots {
         return Int(crc) % count
     }
 
-    /// Who serves which slots, as `CLUSTER SLOTS` says. Nil when it says nothing of the kind.
+    /// Reads the reply to `CLUSTER SLOTS`: which server serves which slots. Nil if the reply is malformed.
     ///
-    /// - Parameter asked: who answered; a node that doesn't know its own address leaves it out.
+    /// - Parameter asked: the server that answered. A node that doesn't know its own address leaves it out.
     static func owners(
         _ value: RESPValue, asked: RedisAddress.Endpoint
     ) -> [(slots: ClosedRange<Int>, master: RedisAddress.Endpoint)]? {

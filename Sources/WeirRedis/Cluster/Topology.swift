@@ -3,21 +3,21 @@ import NIOCore
 import NIOSSL
 import Weir
 
-/// Finds the node for each operation: the only one, or the one that serves the key's slot. On one event loop.
+/// Finds the node for each operation: the only one, or the one that serves the key's slot. Runs on one event loop.
 final class Topology: @unchecked Sendable {
-    // Sendable, because all that changes is touched on `loop` only.
+    // Sendable, because everything that changes is only used on `loop`.
     let loop: any EventLoop
     private let address: RedisAddress
     private let configuration: Node.Configuration
     private let logger: Logger
-    /// Until it is closed.
+    /// Nil once the topology is closed.
     private var owner: (any NodeOwner)?
     private var nodes: [RedisAddress.Endpoint: Node] = [:]
     /// The only node; nil in a cluster.
     private var single: Node?
     private var slots: [Node?] = []
     private var isRefreshing = false
-    /// When a node was last named by another as the one to ask; it may not be in the map yet.
+    /// When another node last named a node as the one to ask. The map of slots may not have it yet.
     private var named: [RedisAddress.Endpoint: NIODeadline] = [:]
     private var isClosed = false
 
@@ -89,7 +89,7 @@ final class Topology: @unchecked Sendable {
         node.submit(operation)
     }
 
-    /// A command of the client's own about one key.
+    /// Sends a command that is not a batch, about one key.
     func command(
         _ command: RESPCommand, key: String, _ receive: @escaping (Result<RESPValue, StoreFailure>) -> Void
     ) {
@@ -115,10 +115,10 @@ final class Topology: @unchecked Sendable {
         return endpoint
     }
 
-    /// Whether who serves a key is expected to answer.
+    /// Whether the node that serves a key is expected to answer.
     func isUp(for key: String) -> Bool { node(for: Slots.slot(of: Self.hashed(key)))?.isUp == true }
 
-    /// The part of a key that chooses its slot.
+    /// The part of a key that determines its slot.
     private static func hashed(_ key: String) -> Substring.UTF8View {
         guard let open = key.utf8.firstIndex(of: UInt8(ascii: "{")) else { return key[...].utf8 }
         let rest = key[key.utf8.index(after: open)...]
@@ -133,14 +133,14 @@ final class Topology: @unchecked Sendable {
         return slot < slots.count ? slots[slot] : nil
     }
 
-    /// Why nothing is answered now.
+    /// Why no node answers now.
     var trouble: StoreFailure {
         single?.trouble ?? nodes.values.lazy.compactMap(\.trouble).first
             ?? StoreFailure(.unavailable, "not connected yet")
     }
 
-    /// An operation that its node proved not to have executed is asked where it should be, or in a while, until its
-    /// deadline.
+    /// Sends an operation to the node that should have it, or again after a pause, until its deadline. Its node proved
+    /// that it did not execute it.
     func refused(_ operation: StoreOperation, _ error: ServerError, by node: Node) {
         guard NIODeadline.now() < operation.deadline else {
             operation.fail(error.failure)
@@ -170,7 +170,7 @@ final class Topology: @unchecked Sendable {
 
     private func retry(_ operation: StoreOperation, _ error: ServerError) {
         let pause = TimeAmount.milliseconds(5)
-        // A renewal that comes late could bring back a permit that was freed meanwhile; the next is on its way.
+        // A late renewal could bring back a permit that was freed meanwhile. The next renewal is on its way.
         if case .renew = operation.work { return }
         guard NIODeadline.now() + pause < operation.deadline else {
             operation.fail(error.failure)
@@ -181,10 +181,10 @@ final class Topology: @unchecked Sendable {
 
     // MARK: The cluster's map
 
-    /// A node has connected: in a cluster it may know more.
+    /// A node has connected. In a cluster, it may know a newer map.
     func isReady(_ node: Node) { if isCluster { refresh() } }
 
-    /// Asks a node that answers who serves what, at most ten times a second.
+    /// Asks a node that is up for the map of slots, at most ten times a second.
     private func refresh() {
         guard isCluster, !isRefreshing, !isClosed, let node = nodes.values.filter(\.isUp).randomElement() else {
             return

@@ -2,16 +2,16 @@ import NIOCore
 
 /// Decides when the next batch goes to a server: now, or when more operations have gathered.
 ///
-/// A call costs both ends as much as some twenty more operations in it do, so under load it pays to let operations gather.
-/// With little load there is nothing to save, and a batch goes at once. The rules, in their order:
+/// A call costs both ends as much as some twenty more operations in it do, so under load it pays to let operations
+/// gather. With little load there is nothing to save, and a batch goes at once. The rules, in their order:
 ///
 /// 1. At most ``Options/mostInFlight`` batches are in flight. Operations that arrive meanwhile wait for an answer.
-/// 2. The network is slow, not the server, when the last batch went ``Options/gatheringTime`` ago: send.
-/// 3. With fewer than ``Options/busy`` operations in flight, and unless large batches follow each other closely: send.
+/// 2. If the last batch went ``Options/gatheringTime`` ago, the network is slow, not the server: send.
+/// 3. With fewer than ``Options/busy`` operations in flight, unless large batches follow each other closely: send.
 /// 4. ``Options/gathering`` operations, or a full batch, are enough for a call of their own: send.
 /// 5. Otherwise, gather until ``Options/gatheringTime`` after the last batch.
 ///
-/// A value without locks or I/O; the time is passed in.
+/// This is a value without locks or I/O; the time is passed in.
 struct BatchPacing {
     struct Options: Sendable {
         /// The most batches in flight.
@@ -20,8 +20,8 @@ struct BatchPacing {
         var busy = 8
         /// So many operations are enough to send.
         ///
-        /// While batches of this size follow each other within ``gatheringTime``, the next one gathers even when nothing is
-        /// in flight: as many operations are on their way again.
+        /// While batches of this size follow each other within ``gatheringTime``, the next one gathers even when
+        /// nothing is in flight: as many operations are on their way again.
         var gathering = 24
         /// How long after the last batch operations gather.
         var gatheringTime = TimeAmount.milliseconds(1)

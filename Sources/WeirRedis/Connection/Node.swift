@@ -6,9 +6,9 @@ import Weir
 
 /// One server: a connection that is made again whenever it is lost, with a ``Pipeline`` of operations.
 ///
-/// All of it happens on one event loop.
+/// Everything happens on one event loop.
 final class Node: @unchecked Sendable {
-    // Sendable, because all that changes is touched on `loop` only.
+    // Sendable, because everything that changes is only used on `loop`.
     struct Configuration: Sendable {
         var pipeline = Pipeline.Options()
         var user: String?
@@ -21,7 +21,7 @@ final class Node: @unchecked Sendable {
         var needsMaster = true
         var connectTimeout = TimeAmount.seconds(1)
         var longestPause = TimeAmount.seconds(1)
-        /// Gives the time to decide at; nil for the server's. For tests.
+        /// The clock to decide by, for tests. Nil for the server's.
         var clock: (any TickClock)?
     }
 
@@ -31,7 +31,7 @@ final class Node: @unchecked Sendable {
     let configuration: Configuration
     private let resolve: @Sendable (any EventLoop) -> EventLoopFuture<Endpoint>
     private let logger: Logger
-    /// Until it is closed.
+    /// Nil once the node is closed.
     private var owner: (any NodeOwner)?
 
     private var pipeline: Pipeline
@@ -40,13 +40,13 @@ final class Node: @unchecked Sendable {
     private var failures = 0
     private var isClosed = false
     private var flushIsScheduled = false
-    /// Whether a task comes to look at what has gathered.
+    /// Whether a task is scheduled that looks at the operations that have gathered.
     private var looksAgain = false
     private var deadlineTask: Scheduled<Void>?
-    /// When ``deadlineTask`` comes.
+    /// When ``deadlineTask`` runs.
     private var armed: NIODeadline?
     private var probeTask: RepeatedTask?
-    /// Why nothing is answered now, if so.
+    /// Why operations fail now; nil if they don't.
     private(set) var trouble: StoreFailure?
     private var lastLogged: String?
     private(set) var endpoint: Endpoint?
@@ -65,7 +65,7 @@ final class Node: @unchecked Sendable {
 
     // MARK: Taking operations
 
-    /// Takes an operation, or fails it. On the loop only.
+    /// Takes an operation or fails it. Call it only on the loop.
     func submit(_ operation: StoreOperation) {
         if let failure = pipeline.submit(operation) {
             operation.fail(failure.code == .unavailable ? trouble ?? failure : failure)
@@ -75,10 +75,10 @@ final class Node: @unchecked Sendable {
         }
     }
 
-    /// Whether operations are taken; only a hint.
+    /// Whether the node takes operations. Only a hint.
     var isUp: Bool { pipeline.isUp && !pipeline.isBreakerOpen }
 
-    /// Sends a command of the client's own. On the loop only.
+    /// Sends a command that is not a batch. Call it only on the loop.
     func command(_ command: RESPCommand, _ receive: @escaping (Result<RESPValue, StoreFailure>) -> Void) {
         guard pipeline.isUp, let channel else {
             receive(.failure(trouble ?? StoreFailure(.unavailable, "not connected")))
@@ -93,7 +93,7 @@ final class Node: @unchecked Sendable {
     private func scheduleFlush() {
         guard !flushIsScheduled else { return }
         flushIsScheduled = true
-        // What is submitted in the same turn of the loop goes in one batch.
+        // Operations that are submitted in the same turn of the loop share a batch.
         loop.execute {
             self.flushIsScheduled = false
             self.flush()
@@ -101,13 +101,14 @@ final class Node: @unchecked Sendable {
     }
 
     private func flush() {
-        // What is submitted on the way goes with it.
+        // Operations that are submitted during the flush go with it.
         flushIsScheduled = true
         defer { flushIsScheduled = false }
         owner?.nodeIsAboutToSend(self)
         var gathering: BatchPacing.Gathering?
         repeat {
-            // One time for both, or what isn't sent yet at the first might gather no more at the second.
+            // Use one time for both. With two, an operation that is not sent yet at the first might no longer gather at
+            // the second.
             let now = NIODeadline.now()
             if let channel { sendBatches(channel, at: now) }
             gathering = pipeline.gathering(at: now)
@@ -115,9 +116,9 @@ final class Node: @unchecked Sendable {
         if let gathering { lookAgain(at: gathering.until) }
     }
 
-    /// What has gathered by then goes, whether or not the server has answered.
+    /// Sends the operations that have gathered by then, even if the server has not answered.
     private func lookAgain(at time: NIODeadline) {
-        // Whoever comes earlier sees to it that somebody comes again.
+        // An earlier wake-up schedules the next one.
         guard !looksAgain else { return }
         looksAgain = true
         loop.scheduleTask(deadline: time) {
@@ -163,7 +164,8 @@ final class Node: @unchecked Sendable {
         flush()
     }
 
-    /// While the breaker is open the server is asked for a sign of life, and given up when it is silent for too long.
+    /// While the breaker is open, asks the server for a sign of life, and closes the connection when it has been silent
+    /// for too long.
     private func probe() {
         probeTask?.cancel()
         probeTask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(100)) { [self] task in
@@ -209,7 +211,8 @@ final class Node: @unchecked Sendable {
                 return
             }
             for (operation, result) in zip(batch.operations, results) {
-                // The owner first: whoever waits may give back at once what the owner has yet to note.
+                // Tell the owner first: the caller may give a charge back at once, and the owner must have noted it by
+                // then.
                 owner?.node(self, executed: operation, result, isLate: operation.isAnswered)
                 operation.succeed(result)
             }
@@ -243,7 +246,7 @@ final class Node: @unchecked Sendable {
 
     // MARK: Connecting
 
-    /// Begins to connect, and goes on until ``close()``.
+    /// Connects, and reconnects until ``close()``.
     func start() { loop.execute { self.connect() } }
 
     func close() {
@@ -252,7 +255,7 @@ final class Node: @unchecked Sendable {
             trouble = StoreFailure(.unavailable, "the store is closed")
             deadlineTask?.cancel()
             probeTask?.cancel()
-            // What gives something back is sent still.
+            // Refunds are still sent.
             owner?.nodeIsAboutToSend(self)
             if let channel { sendBatches(channel, at: .now(), mayGather: false) }
             failAll(StoreFailure(.unavailable, "the store is closed"))
@@ -274,7 +277,7 @@ final class Node: @unchecked Sendable {
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         if let tls {
-                            // An address is no name that a certificate could be checked against by SNI.
+                            // SNI needs a name; an IP address is not one.
                             let isName = (try? SocketAddress(ipAddress: endpoint.host, port: 0)) == nil
                             try channel.pipeline.syncOperations.addHandler(
                                 NIOSSLClientHandler(context: tls, serverHostname: isName ? endpoint.host : nil))
@@ -327,7 +330,7 @@ final class Node: @unchecked Sendable {
                 (
                     RESPCommand("ROLE"),
                     { value in
-                        // Who may not ask for the role may still be at a master.
+                        // A user who may not ask for the role may still be connected to a master.
                         value.elements?.first?.text == "slave" ? ServerError.readOnly.failure : nil
                     }
                 ))
@@ -397,7 +400,7 @@ final class Node: @unchecked Sendable {
         lost(trouble ?? StoreFailure(.unavailable, "the connection to the store was lost"))
     }
 
-    /// Fails all that waited and tries again, after a pause that grows and is never the same for two instances.
+    /// Fails all operations and connects again after a pause, which grows and differs between instances.
     private func lost(_ failure: StoreFailure) {
         trouble = failure
         probeTask?.cancel()
@@ -425,7 +428,7 @@ final class Node: @unchecked Sendable {
     }
 }
 
-/// Takes replies off the wire.
+/// Reads replies from the connection.
 private final class NodeHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 

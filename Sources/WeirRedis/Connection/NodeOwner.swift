@@ -1,17 +1,18 @@
 import NIOCore
 
-/// What a node tells its owner, on the node's event loop.
+/// The owner of nodes. A node calls it on its event loop.
 protocol NodeOwner: AnyObject, Sendable {
-    /// An operation was executed; nobody waits for it any more when `isLate`.
+    /// An operation was executed. `isLate` tells that its caller no longer waits.
     func node(_ node: Node, executed operation: StoreOperation, _ result: StoreOperation.Outcome, isLate: Bool)
-    /// The server proved that it did not execute an operation. It is the owner's now.
+    /// The server proved that it did not execute an operation. The owner decides what happens to it.
     func node(_ node: Node, refused operation: StoreOperation, _ error: ServerError)
-    /// The connection was made, and may be used.
+    /// The connection is ready.
     func nodeIsReady(_ node: Node)
-    /// What was handed over meanwhile is to be submitted now.
+    /// The node is about to send, so the owner must submit all operations that were handed over.
     func nodeIsAboutToSend(_ node: Node)
-    /// The node looks at what has gathered by itself: when the server answers, or when the time is over. So nobody needs to
-    /// wake it before; nil when it must be woken for every operation. Returns whether operations were submitted because
-    /// nobody had woken it for them.
+    /// Until `gathering` ends, the node looks by itself at the operations that have gathered, and nobody needs to wake
+    /// it. Nil if it must be woken for every operation.
+    ///
+    /// - Returns: whether the owner submitted operations that nobody had woken the node for.
     func node(_ node: Node, gathers gathering: BatchPacing.Gathering?) -> Bool
 }

@@ -2,7 +2,7 @@ import NIOCore
 import NIOPosix
 import NIOSSL
 
-/// One command on a connection of its own, for servers that are asked now and then, such as sentinels.
+/// Sends one command on a connection of its own, to servers that are only asked now and then, such as sentinels.
 enum OneCommand {
     static func ask(
         _ endpoint: RedisAddress.Endpoint, _ command: RESPCommand, on loop: any EventLoop, tls: NIOSSLContext? = nil,

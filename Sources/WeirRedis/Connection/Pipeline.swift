@@ -1,11 +1,11 @@
 import NIOCore
 import Weir
 
-/// What waits and what is under way on one connection: a state machine without I/O.
+/// The operations that wait or are under way on one connection: a state machine without I/O.
 ///
-/// Events go in, what to do comes out. It belongs to one event loop.
+/// Events go in, and actions come out. It belongs to one event loop.
 struct Pipeline {
-    /// What was sent, in the order in which the server will answer.
+    /// Something that was sent. The server answers in the same order.
     enum Sent {
         case batch(Batch, NIODeadline)
         case command(Control, NIODeadline)
@@ -17,22 +17,22 @@ struct Pipeline {
         }
     }
 
-    /// A command of the client's own, such as a part of its handshake.
+    /// A command that is not a batch, such as a part of the handshake.
     struct Control {
-        /// Whether an answer in good time closes the breaker.
+        /// Whether an answer within the deadline closes the breaker.
         var isProbe = false
         var receive: (Result<RESPValue, StoreFailure>) -> Void
     }
 
     struct Options {
-        /// How long a decision may take, everything included.
+        /// How long a decision may take, all waiting included.
         let deadline: TimeAmount
-        /// The most operations that wait or are under way.
+        /// The most charges that wait or are under way.
         var mostWaiting = 10_000
         var pacing: BatchPacing.Options
         /// Whether all keys of a batch must lie in one slot, as in a cluster.
         let isCluster: Bool
-        /// After so long without any answer, the connection is given up.
+        /// How long the server may send no reply before the connection is closed.
         var silence = TimeAmount.seconds(1)
 
         init(deadline: TimeAmount = .milliseconds(50), isCluster: Bool = false) {
@@ -42,9 +42,9 @@ struct Pipeline {
         }
     }
 
-    /// Whether what comes is taken.
+    /// Whether the connection is ready for operations.
     private(set) var isUp = false
-    /// Open after a deadline passed without an answer, until a probe is answered in good time.
+    /// Opens when a deadline passes without an answer, and closes when a probe is answered within the deadline.
     private(set) var isBreakerOpen = false
     private var waiting = CircularBuffer<StoreOperation>()
     private var inFlight = CircularBuffer<Sent>()
@@ -67,7 +67,7 @@ struct Pipeline {
         lastHeard = now
     }
 
-    /// Takes an operation. Returns why it isn't taken, if it isn't: nothing is queued for a server that isn't there.
+    /// Takes an operation, or returns why it doesn't. Nothing is queued for a server that is not connected.
     mutating func submit(_ operation: StoreOperation) -> StoreFailure? {
         guard isUp else { return StoreFailure(.unavailable, "not connected") }
         guard !isBreakerOpen || operation.isPatient else {
@@ -81,7 +81,7 @@ struct Pipeline {
         return nil
     }
 
-    /// Puts operations back that the server proved not to have executed.
+    /// Returns operations to the front of the queue. The server proved that it did not execute them.
     mutating func returnToQueue(_ operations: some BidirectionalCollection<StoreOperation>) {
         for operation in operations.reversed() where !operation.isAnswered {
             size += operation.size
@@ -89,7 +89,7 @@ struct Pipeline {
         }
     }
 
-    /// Until when operations may gather; nil when each must be looked at as it comes.
+    /// Until when operations may gather; nil if each must be looked at as it arrives.
     func gathering(at now: NIODeadline) -> BatchPacing.Gathering? {
         if isUp, case .gather(let gathering) = step(mayGather: true, at: now) { gathering } else { nil }
     }
@@ -100,14 +100,14 @@ struct Pipeline {
             mayGather: mayGather && !isBreakerOpen, at: now)
     }
 
-    /// The next batch to send, if one is to be sent now.
+    /// The next batch to send; nil if none is to be sent now.
     ///
-    /// - Parameter mayGather: false to send all that waits.
+    /// - Parameter mayGather: false to send everything that waits.
     mutating func nextBatch(prefix: String, at now: NIODeadline, mayGather: Bool = true) -> Batch? {
         guard isUp, step(mayGather: mayGather, at: now) == .send else { return nil }
         var batch = Batch()
         var count = 0
-        // What asks for a slot that is on the move goes by itself, behind an ASKING.
+        // An operation that follows an ASK redirection is sent alone, behind an ASKING.
         while let first = waiting.first, count == 0 || count + first.size <= Batch.most && !first.isAsking,
             !batch.isAsking, !options.isCluster || count == 0
         {
@@ -139,14 +139,14 @@ struct Pipeline {
         inFlight.append(.command(control, now))
     }
 
-    /// For a command that was sent just before the last batch.
+    /// Notes a command that was sent just before the last batch.
     mutating func sent(_ control: Control, beforeLastAt now: NIODeadline) {
         let last = inFlight.popLast()
         inFlight.append(.command(control, now))
         if let last { inFlight.append(last) }
     }
 
-    /// What an answer is for; nil when nothing was asked.
+    /// Takes the arrival of a reply. Returns what it answers; nil if nothing was asked.
     mutating func received(at now: NIODeadline) -> Sent? {
         guard let first = inFlight.popFirst() else { return nil }
         lastHeard = now
@@ -160,7 +160,7 @@ struct Pipeline {
         return first
     }
 
-    /// What is overdue. Each is to be failed; late answers still find them.
+    /// The operations that are overdue. The caller fails them; a late answer still finds them.
     mutating func expire(at now: NIODeadline) -> [StoreOperation] {
         var overdue: [StoreOperation] = []
         for case .batch(let batch, _) in inFlight {
@@ -180,8 +180,8 @@ struct Pipeline {
         return overdue
     }
 
-    /// When ``expire(at:)`` has something to do next. Deadlines don't rise with the order: what was sent back once has an
-    /// older one, and what is patient a later.
+    /// When ``expire(at:)`` next has something to do. Deadlines are not in order: an operation that was returned to the
+    /// queue has an older one, and a patient operation a later one.
     var nextDeadline: NIODeadline? {
         var next: NIODeadline?
         func take(_ operation: StoreOperation) {
@@ -192,13 +192,13 @@ struct Pipeline {
         return next
     }
 
-    /// Whether the server has been silent for so long that the connection is given up.
+    /// Whether the server has been silent for so long that the connection must be closed.
     func isSilent(at now: NIODeadline) -> Bool {
         guard let first = inFlight.first else { return false }
         return now - max(first.time, lastHeard) > options.silence
     }
 
-    /// The connection is gone: all that waited or was under way is to be failed, and nothing of it is asked again.
+    /// The connection is gone. The caller fails everything that waited or was under way; none of it is sent again.
     mutating func close() -> (operations: [StoreOperation], controls: [Control]) {
         var operations = Array(waiting)
         var controls: [Control] = []

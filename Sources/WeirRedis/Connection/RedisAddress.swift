@@ -1,10 +1,11 @@
 import NIOCore
 import Weir
 
-/// Where a store lies, as a URL says it.
+/// Where a store is, parsed from a URL.
 ///
-/// `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS; `redis+cluster://` and `redis+sentinel://` take
-/// several hosts with commas, and the latter its master's name as the path.
+/// The forms are `redis://[user[:password]@]host[:port][/database]`, `redis+cluster://` and `redis+sentinel://`. The
+/// last two take several hosts separated by commas, and `redis+sentinel://` takes the master's name as its path. With
+/// `rediss` instead of `redis`, connections use TLS; `?ca=FILE` then names the certificate authority to trust.
 public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     enum Deployment: Sendable, Hashable {
         case single
@@ -24,7 +25,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     let password: String?
     let database: Int
     let usesTLS: Bool
-    /// A file of the authority to trust, in PEM; nil for those that the system trusts.
+    /// The certificate authority to trust, as a PEM file; nil for those that the system trusts.
     let caFile: String?
 
     /// Why a URL can't be used. Its message contains no password.
@@ -47,6 +48,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         }
 
         public let code: Code
+        /// A sentence for the operator.
         public let message: String
 
         init(_ code: Code, _ message: String) {
@@ -57,6 +59,9 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         public var description: String { message }
     }
 
+    /// Parses a URL.
+    ///
+    /// - Throws: ``ParseError`` when the URL is malformed or contradicts itself.
     public init(_ url: String) throws(ParseError) {
         guard let colon = url.firstRange(of: "://") else {
             throw ParseError(.scheme, "the store must be a URL such as redis://127.0.0.1:6379")
@@ -107,7 +112,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// Without user and password.
+    /// The URL without user and password.
     public var description: String {
         let name =
             switch deployment {
@@ -120,7 +125,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         return "\(usesTLS ? name.replacingScheme : name)://\(hosts)\(database == 0 ? "" : "/\(database)")"
     }
 
-    /// Takes `user:password@` off the front of an authority.
+    /// Removes `user:password@` from the front of an authority.
     private static func takeUserAndPassword(
         _ rest: inout Substring
     ) throws(ParseError) -> (user: String?, password: String?) {
@@ -132,7 +137,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         return (user.isEmpty ? nil : try decode(user), password.isEmpty ? nil : try decode(password))
     }
 
-    /// `?ca=FILE`: the authority to trust for TLS.
+    /// Reads `ca=FILE`, the certificate authority to trust for TLS.
     private static func caFile(_ query: Substring) throws(ParseError) -> String? {
         if query.isEmpty { return nil }
         guard query.hasPrefix("ca="), query.count > 3 else {
@@ -141,7 +146,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         return try decode(query.dropFirst(3))
     }
 
-    /// Undoes percent-encoding.
+    /// Decodes percent-encoding.
     private static func decode(_ text: Substring) throws(ParseError) -> String {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]

@@ -48,7 +48,7 @@ struct ServerError: Error, Hashable, CustomStringConvertible {
         kind = Kind(text)
     }
 
-    /// The failure to report, in words that hold no key and no password.
+    /// The failure to report. Its message contains no key and no password.
     var failure: StoreFailure {
         switch kind {
         case .noScript, .moved, .ask, .tryAgain: StoreFailure(.unavailable, "the server is busy with something else")
@@ -81,7 +81,7 @@ extension ServerError.Kind {
         case "READONLY": self = .readOnly
         case "NOAUTH", "WRONGPASS", "NOPERM": self = .denied
         default:
-            // A script that ran into one of these passes it on inside its own error.
+            // A script that met one of these passes it on inside its own error.
             if text.contains("READONLY") {
                 self = .readOnly
             } else if text.contains("invalid username-password") || text.contains("invalid password") {

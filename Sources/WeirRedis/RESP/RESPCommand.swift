@@ -4,7 +4,7 @@ import NIOCore
 struct RESPCommand: Sendable {
     private(set) var bytes: ByteBuffer
 
-    /// - Parameter count: how many arguments will be appended.
+    /// - Parameter count: how many arguments the caller will append.
     init(_ name: String, count: Int) {
         bytes = ByteBuffer()
         bytes.writeString("*\(count + 1)\r\n")
@@ -24,7 +24,7 @@ struct RESPCommand: Sendable {
 
     mutating func append(_ number: some FixedWidthInteger) { append(String(number)) }
 
-    /// - Parameter arguments: written as this does it, each with its length.
+    /// - Parameter arguments: encoded as `append` encodes them, each with its length.
     mutating func append(arguments: ByteBuffer) { bytes.writeImmutableBuffer(arguments) }
 
     mutating func append(_ buffer: ByteBuffer) {

@@ -1,8 +1,8 @@
 import NIOCore
 
-/// Takes replies out of a stream of bytes, however it is cut.
+/// Reads replies from a stream of bytes, however the stream is cut.
 struct RESPParser {
-    /// The longest string, and the most elements of an array, that are believed.
+    /// The longest string, the most elements of an array and the deepest nesting that are accepted.
     static let longest = 64 << 20
     static let mostElements = 1 << 20
     static let deepest = 16
@@ -10,7 +10,7 @@ struct RESPParser {
     static let longestLine = 64 << 10
 
     private var buffer = ByteBuffer()
-    /// Bytes that are known not to hold a whole reply, so that a slow sender doesn't make us start again each time.
+    /// How many bytes the next reply needs at least. A slow sender doesn't make the parser start again for each byte.
     private var needed = 0
 
     mutating func append(_ bytes: inout ByteBuffer) {
@@ -18,7 +18,7 @@ struct RESPParser {
         buffer.writeBuffer(&bytes)
     }
 
-    /// The next reply; nil when it hasn't come whole yet.
+    /// The next reply; nil if it has not arrived in full.
     mutating func next() throws(RESPError) -> RESPValue? {
         guard buffer.readableBytes > 0, buffer.readableBytes >= needed else { return nil }
         var cursor = buffer
@@ -66,7 +66,7 @@ struct RESPParser {
         }
     }
 
-    /// The rest of a line after its first byte.
+    /// The rest of a line, after its first byte.
     private func line(_ cursor: inout ByteBuffer) throws(RESPError) -> String? {
         let view = cursor.readableBytesView
         guard let end = view.prefix(Self.longestLine).firstIndex(of: UInt8(ascii: "\n")) else {

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// A reply of a Redis server (RESP2, as every version speaks).
+/// A reply of a Redis server, in RESP2, which every version speaks.
 enum RESPValue: Hashable, Sendable {
     case string(ByteBuffer)
     case simple(String)
@@ -9,7 +9,7 @@ enum RESPValue: Hashable, Sendable {
     case array([RESPValue])
     case null
 
-    /// The text of a string of either kind.
+    /// The text of either kind of string.
     var text: String? {
         switch self {
         case .string(let buffer): String(buffer: buffer)

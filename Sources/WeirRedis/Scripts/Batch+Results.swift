@@ -4,7 +4,7 @@ import Weir
 extension Batch {
     private typealias State = ScriptFormat.State
 
-    /// Takes the script's answer apart: one result for each operation; nil when it is not such an answer.
+    /// Decodes the script's reply: one result for each operation, or nil if the reply is malformed.
     func results(_ reply: ByteBuffer) -> [StoreOperation.Outcome]? {
         var reply = reply
         guard let now = reply.readWhole(), (0...Timestamp.latest).contains(now) else { return nil }
@@ -19,7 +19,7 @@ extension Batch {
                     guard let answer = Answer(&reply) else { return nil }
                     let decision = answer.state(of: charge.numbers, now).decision(
                         of: charge, at: now, isCharged: answer.isCharged, sequence: StoreOperation.id(id, index))
-                    // The server's word counts.
+                    // If the two disagree, the reply isn't the script's.
                     guard decision.allowed == answer.isAllowed else { return nil }
                     decisions.append(decision)
                 }
@@ -35,7 +35,7 @@ extension Batch {
         return reply.readableBytes == 0 ? results : nil
     }
 
-    /// One of the script's answers.
+    /// One answer of the script.
     private struct Answer {
         let isAllowed: Bool
         let isCharged: Bool
@@ -46,7 +46,8 @@ extension Batch {
         init?(_ reply: inout ByteBuffer) {
             guard let status = reply.readInteger(as: UInt8.self) else { return nil }
             if status == State.wholeBucket.rawValue || status == State.bucket.rawValue {
-                // A token bucket that was charged, as it was kept: arrival time, and if it isn't whole, remainder and count.
+                // A charged token bucket, as it was stored: the arrival time, and the remainder and count unless it is
+                // whole.
                 guard let ticks = reply.readWhole() else { return nil }
                 var remainder: UInt32 = 0
                 if status == State.bucket.rawValue {
@@ -69,7 +70,7 @@ extension Batch {
             self.third = third
         }
 
-        /// The state, brought into the ranges that the algorithms can work with, whatever the server said.
+        /// The state, with every number in the range that the algorithms accept, whatever the server sent.
         func state(of numbers: LimitNumbers, _ now: Timestamp) -> RemoteState {
             let times: ClosedRange<Int64> = 0...(Timestamp.latest + 2 * Rate.longestPeriod)
             func clamp(_ value: Int64, _ range: ClosedRange<Int64>) -> Int64 {
@@ -96,7 +97,7 @@ extension Batch {
 }
 
 extension ByteBuffer {
-    /// A double that is a whole number within 2^62 of 0.
+    /// Reads a double that holds a whole number within 2^62 of 0.
     fileprivate mutating func readWhole() -> Int64? {
         guard let bits = readInteger(endianness: .little, as: UInt64.self) else { return nil }
         let value = Double(bitPattern: bits)

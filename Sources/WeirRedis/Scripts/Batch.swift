@@ -1,16 +1,17 @@
 import NIOCore
 import Weir
 
-/// Several operations in one call of ``OperationScript``: packs its arguments, and takes its answer apart.
+/// Several operations in one call of ``OperationScript``: encodes its arguments and decodes its reply. ``ScriptFormat``
+/// describes both.
 struct Batch {
     private typealias Flag = ScriptFormat.Flag
     private typealias Format = ScriptFormat.Operation
 
-    /// At how many operations a call is full: from here on the server gains little, and others wait longer.
+    /// The size of a full batch. Beyond it the server gains little, and the other operations wait longer.
     static let most = 128
 
     private(set) var operations: [StoreOperation] = []
-    /// The keys as the command holds them, and how many there are.
+    /// The keys, encoded as in the command, and their number.
     private var keys = ByteBuffer()
     private var keyCount = 0
     private var limits: [LimitNumbers: UInt16] = [:]
@@ -20,22 +21,22 @@ struct Batch {
     private(set) var count = 0
     private var run = Run()
     private var recent: [Packed] = []
-    /// What most keys begin with in the command: their length, and the prefix.
+    /// The start of most keys in the command: their length and the prefix.
     private var keyHead: [UInt8] = []
     private var seen = SeenKeys()
 
-    /// The decision that was packed last, if it stands for several keys.
+    /// The decision that was packed last, if it is a run that stands for several keys.
     private struct Run {
-        /// The first of them.
+        /// The first key.
         var key: Key?
         var numbers: LimitNumbers?
         var cost: Int64 = 0
         var length: UInt16 = 0
-        /// Where its length is written.
+        /// Where its length is encoded.
         var place = 0
     }
 
-    /// A decision that was packed before, which others are often equal to.
+    /// A decision that was packed before. Others are often equal to it.
     private struct Packed {
         var numbers: LimitNumbers
         var cost: Int64
@@ -44,7 +45,7 @@ struct Batch {
         var place: Int
         var length: Int
 
-        /// How many are looked through: about as many as a request has limits.
+        /// How many are searched: about as many as a request has limits.
         static let most = 8
     }
 
@@ -87,13 +88,14 @@ struct Batch {
         }
     }
 
-    /// Appends a key. Returns the flag of one that may have come up before.
+    /// Appends a key. Returns the flag for a key that may have come up before.
     private mutating func append(_ key: Key, _ prefix: String) -> UInt8 {
         append(key, prefix, suffix: "")
         return seen.insert(key) ? 0 : Flag.seen
     }
 
-    /// The commonest operation, one token bucket of a key that is surely new here, is packed once for all keys that have it.
+    /// Packs the commonest operation, a charge of one token bucket, once for all keys that have it in a row. The key
+    /// must certainly be new in the call.
     private mutating func appendToRun(_ charge: Charge, _ prefix: String) -> Bool {
         guard !charge.isShadow, !charge.countsDenied, charge.required == charge.cost, charge.cost > 0 else {
             return false
@@ -124,7 +126,8 @@ struct Batch {
         return true
     }
 
-    /// Makes an operation like others of a run of one. A run writes what it decides, others after the last of their key.
+    /// Turns a run of one key into an ordinary operation. The script writes the keys of a run as it decides them, but
+    /// others after the last operation on their key.
     private mutating func dissolveRun() {
         packedOperations.moveWriterIndex(to: run.place)
         let start = run.place - Format.plainBucketLength
@@ -145,7 +148,7 @@ struct Batch {
             keys.reserveCapacity(2048)
             packedOperations.reserveCapacity(1024)
         }
-        // In one write, for each takes longer than the bytes do.
+        // Use one write: each call takes longer than copying the bytes.
         let head = keyHead
         let length = head.count + Key.textLength + 2
         keys.writeWithUnsafeMutableBytes(minimumWritableBytes: length) { bytes in
@@ -174,7 +177,7 @@ struct Batch {
             return
         }
         let place = packedOperations.writerIndex
-        // More than twice the capacity is no different from twice, but for a leaky bucket, whose queue may be longer.
+        // A cost beyond twice the capacity makes no difference, except for a leaky bucket, whose queue may be longer.
         let most = numbers.algorithm.kind == .leakyBucket ? Rate.largestCount : 2 * numbers.capacity
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
         let costSpan =
@@ -213,9 +216,9 @@ struct Batch {
             numbers.algorithm.kind == .leakyBucket
             ? (Int128(max(2 * numbers.period, numbers.maxWait + numbers.period)), 0)
             : numbers.worth(of: 2 * numbers.capacity)
-        // Whether all spans, and their sums, fit into one of the script's numbers.
+        // Whether all spans and their sums fit into one of the script's numbers.
         let isSmall = numbers.algorithm.kind == .tokenBucket && most.ticks < 1 << (ScriptFormat.lowBits - 1)
-        // What the commonest operations need, before the rest.
+        // The fields that the commonest operations need come first.
         packedLimits.writeInteger(isSmall ? ScriptFormat.Limit.small : 0)
         packedLimits.writeInteger(UInt32(clamping: numbers.count), endianness: .little)
         packedLimits.writeDouble(full.ticks.low52)
@@ -231,9 +234,11 @@ struct Batch {
         return index
     }
 
-    /// The command, for a script that the server knows by this name.
+    /// Encodes the call of a script.
     ///
-    /// - Parameter time: when to decide; nil for the server's time.
+    /// - Parameters:
+    ///   - script: the script's hash on the server.
+    ///   - time: when to decide; nil for the server's time.
     func command(script: ByteBuffer, time: Timestamp?, options: ScriptOptions) -> RESPCommand {
         var head = ByteBuffer()
         head.reserveCapacity(ScriptFormat.Head.length + packedLimits.readableBytes)
@@ -251,12 +256,12 @@ struct Batch {
     }
 }
 
-/// Which keys came up before in a call. It may say so of one that didn't, never the other way round.
+/// Tells whether a key has come up before in a call. It may say so of a new key, but never misses an old one.
 private struct SeenKeys {
-    /// A bit for each of 4096 places.
+    /// One bit for each of 4096 places.
     private var places = ContiguousArray<UInt64>(repeating: 0, count: 64)
 
-    /// Returns whether the key is surely new.
+    /// Returns whether the key is certainly new.
     mutating func insert(_ key: Key) -> Bool {
         let word = Int(truncatingIfNeeded: key.low >> 6) & (places.count - 1)
         let bit: UInt64 = 1 << (key.low & 63)
@@ -266,7 +271,7 @@ private struct SeenKeys {
 }
 
 extension Int128 {
-    /// The halves of a count of ticks that the script's numbers hold.
+    /// The parts of a count of ticks that fit into the script's numbers.
     fileprivate var low52: Int64 { Int64(truncatingIfNeeded: self & (1 << ScriptFormat.lowBits - 1)) }
     fileprivate var above52: Int64 { Int64(truncatingIfNeeded: self >> ScriptFormat.lowBits) }
 }

@@ -2,16 +2,16 @@ import NIOCore
 import Weir
 
 extension Key {
-    /// The key's name on the server: 114 bits of its hash, in a slot by its first dimension. Nothing in it was chosen by a
-    /// client.
+    /// The key's name on the server: 114 bits of its hash, in a slot that its first dimension determines. A client
+    /// chooses no part of it.
     func text(_ prefix: String) -> String {
         var buffer = ByteBuffer()
         write(to: &buffer)
         return prefix + String(buffer: buffer)
     }
 
-    /// `{xx}` and 19 digits of base64url (RFC 4648). With the usual prefix that makes 28 bytes: a server keeps these in 32,
-    /// and takes a fifth longer for those of 43 that all 128 bits in hexadecimal make.
+    /// The length of `{xx}` and 19 digits of base64url (RFC 4648). With the usual prefix, a key has 28 bytes, which a
+    /// server keeps in 32. Keys with all 128 bits in hexadecimal have 43, and the server takes a fifth longer for them.
     static let textLength = 23
 
     func write(to buffer: inout ByteBuffer) {

@@ -1,9 +1,12 @@
-/// The algorithms of ``OperationScript``, each a table of functions of a limit `l`, a state `s` and an operation `o`:
-/// `load` takes a state out of what was kept, `settle` brings it to now, `allows` says whether a charge passes; `charge`,
-/// `penalize`, `debit` and `refund` change it; `left` is how long it matters, and `save` what to keep.
+/// The algorithms of ``OperationScript``: each is a table of functions of a limit `l`, a state `s` and an operation
+/// `o`.
+///
+/// `load` reads a stored state and `settle` brings it up to now. `allows` tells whether a charge passes. `charge`,
+/// `penalize`, `debit` and `refund` change the state. `left` is how long the state matters, and `save` encodes it for
+/// storing.
 extension OperationScript {
     static let buckets = #"""
-        -- Made when one is needed, for a call mostly needs one or none.
+        -- Tables are made on demand: most calls need one or none.
         local make = {}
 
         -- Instants and spans of a bucket: h * 2^52 + q ticks and f / n of a tick.
@@ -29,7 +32,7 @@ extension OperationScript {
           s[1], s[2], s[3] = add(n, nowh, nowq, 0, h, q, f)
           s[4] = n
         end
-        -- f * m / n, rounded up, exactly: f, m, n < 2^30.
+        -- f * m / n, rounded up, exactly; f, m, n < 2^30.
         local function rescale(f, m, n)
           local f1 = floor(f / 32768)
           local a = f1 * m
@@ -62,7 +65,8 @@ extension OperationScript {
                 s[1], s[2] = s[1] + over, s[2] - over * W
               end
             end,
-            -- Whether anything but the passing of time has changed it: then it is written, as in memory.
+            -- Returns whether anything but the passing of time changed the state. Such a state is written, as in
+            -- memory.
             settle = function(l, s)
               local rescaled = s[4] ~= l.n
               if rescaled then
@@ -104,7 +108,7 @@ extension OperationScript {
               if f > 0 then q = q + 1 end
               return h * W + q
             end,
-            -- Most rates divide evenly: nine bytes are kept in less room than seventeen.
+            -- Most rates divide evenly, and nine bytes take less room than seventeen.
             save = function(l, s)
               if s[1] == 0 and s[3] == 0 then return pack(\#(State.wholeBucket.packing), s[2]) end
               if s[1] == 0 then return pack(\#(State.bucket.packing), s[2], s[3], s[4]) end
@@ -136,7 +140,7 @@ extension OperationScript {
         """#
 
     static let windows = #"""
-        -- Whether a * b > c * d, exactly: a, c < 2^30, b, d < 2^45.
+        -- Whether a * b > c * d, exactly; a, c < 2^30, b, d < 2^45.
         local function exceeds(a, b, c, d)
           local x, y = a * b, c * d
           if x < 9007199254740992 and y < 9007199254740992 then return x > y end
@@ -233,8 +237,8 @@ extension OperationScript {
         """#
 
     static let log = #"""
-        -- A log is a list: a header (the sum, the last and the first entry's times, the last's cost), then an entry for each
-        -- instant. It and permits are written at once.
+        -- A log is a list: a header (the sum, the times of the last and the first entry, the cost of the last), then
+        -- one entry for each instant. Logs and permits are written at once.
         local function expire(key, ticks)
           call('PEXPIRE', key, min(floor(ticks / 1000) + 1 + slack, 9007199254740))
         end
@@ -247,7 +251,7 @@ extension OperationScript {
             expire(s[5], s[2] + l.p - now)
           end
         end
-        -- The last entry: one for each instant.
+        -- Adds to the last entry, because there is one for each instant.
         local function log_push(s, cost)
           if s[2] == now then
             s[8] = s[8] + cost
@@ -381,7 +385,8 @@ extension OperationScript {
         """#
 
     static let permits = #"""
-        -- Permits are a sorted set by the end of their leases; its member '\#(Permits.heldMember)' is what is held, as -1 - held.
+        -- Permits are a sorted set, scored by the end of their leases. The score of the member '\#(Permits.heldMember)'
+        -- is -1 - held.
         local function permits_write(s)
           if s[1] <= 0 then
             call('DEL', s[5])
@@ -430,7 +435,7 @@ extension OperationScript {
               return true
             end,
             renew = function(l, s, o)
-              -- A server that came back empty learns of the permits that are still held.
+              -- A server that came back empty learns of permits that are still held.
               if call('ZADD', s[5], now + lease, o.id .. pack('<\#(Permits.cost)', o.cost)) == 1 then s[1] = s[1] + o.cost end
               permits_write(s)
             end,

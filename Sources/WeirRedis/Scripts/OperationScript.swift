@@ -1,17 +1,13 @@
-/// The script that executes a batch of operations on one server, at one time of that server's clock.
+/// The Lua script that executes a batch of operations on one server, at one time of that server's clock.
 ///
-/// It decides and charges; everything that a decision says beyond that is worked out from the state in its answer, by the
-/// same code as for memory (``RemoteState``). Numbers are doubles, so all are whole and below 2^53: instants of a bucket
-/// are three of them (2^52 ticks, ticks, and a remainder in units of 1/n tick), and products that would not fit are
-/// compared in two halves.
+/// The script decides and charges. Everything else in a decision is derived from the state in its answer, by the same
+/// code as for memory (``RemoteState``). Lua numbers are doubles, so all numbers are whole and below 2^53: an instant
+/// of a bucket has three parts, and products that would not fit are compared in halves. ``ScriptFormat`` describes the
+/// arguments, the reply and the stored states.
 ///
-/// `KEYS`: one for each operation; a refund brings two more (its receipt's mark, the key's mark of a reset), a reset one.
-/// `ARGV`: the head (the time in microseconds, or less than 0 for the server's; milliseconds that a key outlives its use;
-/// microseconds of a permit's lease; the limits), and the operations. ``Batch`` packs them.
-///
-/// Half of what a call costs the server is the same for one operation as for many, and making functions and tables was
-/// most of that. So the commonest operations, those about a token bucket whose numbers are small and mostly divide evenly,
-/// are executed in the loop itself, and the functions for all others (`uncommon`) are made when one is needed.
+/// Half of a call's cost on the server is the same for one operation as for many, and most of that was making functions
+/// and tables. So the loop itself executes the commonest operations: charges of token buckets whose numbers are small.
+/// The functions for all other operations (`uncommon`) are only made when one is needed.
 enum OperationScript {
     typealias Head = ScriptFormat.Head
     typealias Limits = ScriptFormat.Limit
@@ -42,13 +38,14 @@ enum OperationScript {
         local values = call('MGET', spread(KEYS))
         local out, place, k, pos = { pack('<\#(ScriptFormat.replyTime)', now) }, 1, 1, 1
         local limits, current, isSmall, n, fq, ff, mq = {}
-        -- States, by key: four values of the algorithm's own (a bucket: h, q, f, n), the key, the kind, whether the key was
-        -- there, two more of the algorithm's own (a bucket: the next q, the request that it is of), when it is to be written,
-        -- the limit (of a bucket just true), and a bucket's next f.
+        -- States, by key:
+        -- 1 to 4: the algorithm's own values (a bucket: h, q, f, n); 5: the key; 6: the kind; 7: whether the key existed;
+        -- 8 and 9: more of the algorithm's own (a bucket: the next q, and the request that set it);
+        -- 10: the limit if the state must be written (a common bucket: true); 11: a bucket's next f.
         local states, dirty
         -- The states that a request will charge if its other charges pass too; where it began, and with which key.
         local pending, count, first, firstKey = nil, 0, 1, 1
-        -- Whether the request at hand is decided in the general way.
+        -- Whether the current request is decided in the general way.
         local isGeneral = false
         local uncommon
         while pos <= #ops do
@@ -62,15 +59,17 @@ enum OperationScript {
             end
             current, isSmall, n, fq, ff, mq = index, l[1] == \#(Limits.small) and now < W, l[2], l[3], l[4], l[5]
           end
-          -- Bit 4: so many keys that come up for the first time, each a token bucket of the same numbers and cost. A run is
-          -- written as it is decided; others, which may be of one key, when all are.
+          -- A run: several new keys, each a token bucket of the same numbers and cost. The keys of a run are written as
+          -- they are decided. Others, which may repeat, are written when all operations are decided.
           local isRun, length, after = flags % \#(2 * Flag.run) >= \#(Flag.run), 1, pos + \#(Operation.plainBucketLength)
           local cost, cq, cf, step, lives
-          -- Bit 2: a request's last charge. Bit 3: its cost is all that it needs, and spans are below 2^52 ticks.
-          local isCommon = isSmall and code == \#(Code.decide.rawValue) and not isGeneral and (flags % \#(Flag.run) == \#(Flag.plain | Flag.last) or flags % \#(Flag.run) == \#(Flag.plain))
+          -- Common: a plain charge, the last of its request or not.
+          local isCommon = isSmall and code == \#(Code.decide.rawValue) and not isGeneral
+            and (flags % \#(Flag.run) == \#(Flag.plain | Flag.last) or flags % \#(Flag.run) == \#(Flag.plain))
           if isRun then
-            cost, cq, cf, length, after = unpack('<\#(Operation.cost)\#(Operation.costTicks)\#(Operation.runLength)', ops, pos + \#(Operation.headLength))
-            -- Times to live are rounded up, so that few of them must be made texts of.
+            cost, cq, cf, length, after = unpack(
+              '<\#(Operation.cost)\#(Operation.costTicks)\#(Operation.runLength)', ops, pos + \#(Operation.headLength))
+            -- Round up times to live, so that few of them must be turned into text.
             if length > 1 then
               step, lives = fq / 16, {}
               step = step < 64000 and 64000 or step - step % 1000 + 1000
@@ -81,7 +80,7 @@ enum OperationScript {
           end
           local last = k + length - 1
           while k <= last do
-            -- Until one is denied, or out of the ordinary.
+            -- Go on until one is denied or out of the ordinary.
             while isCommon and k <= last do
               local key, value = KEYS[k], values[k]
               local s, q, f = states and states[key], 0, 0
@@ -90,13 +89,13 @@ enum OperationScript {
                 if s[6] ~= \#(Kind.tokenBucket.rawValue) or s[4] ~= n or s[1] ~= 0 or count > 0 and s[9] == first then break end
                 q, f = s[2], s[3]
               else
-                -- Bit 5: the key may have come up before in this call, and been written.
+                -- The key may have come up before in this call, and been written.
                 if flags >= \#(Flag.seen) then
                   value = redis.pcall('GET', key)
                   value = type(value) == 'string' and value
                   values[k] = value
                 end
-                -- How a bucket is kept: nine bytes lie in less room than seventeen.
+                -- A stored bucket without a remainder is shorter.
                 if value then
                   local version, m
                   if #value == \#(State.wholeBucket.length) then
@@ -117,7 +116,7 @@ enum OperationScript {
               if uq >= mq or aq > fq or aq == fq and af > ff then break end
               if isRun then
                 place = place + 1
-                -- The state before it, as it is kept: what is left is worked out from it.
+                -- Answer with the stored state before the charge; what is left is derived from it.
                 out[place] = value or '\\#(State.wholeBucket.rawValue)\0\0\0\0\0\0\0\0'
                 local life = aq - aq % (step or 1000)
                 if step then
@@ -135,7 +134,7 @@ enum OperationScript {
                   states[key] = s
                 end
                 if count == 0 and flags % \#(Flag.run) == \#(Flag.plain | Flag.last) then
-                  -- All of its request: nothing to wait for.
+                  -- The only charge of its request: nothing to wait for.
                   place = place + 1
                   out[place] = f == 0 and pack(\#(State.wholeBucket.packing), q) or pack(\#(State.bucket.packing), q, f, n)
                   s[2], s[3] = now + aq, af
@@ -160,21 +159,21 @@ enum OperationScript {
             end
             if k <= last then
               if count > 0 then
-                -- A request's charges are decided together: all of them in the general way, from the first.
+                -- The charges of a request are decided together, so all of them go the general way, from the first.
                 after, k, count, isGeneral = first, firstKey, 0, true
                 break
               end
               if not states then states, dirty, pending = {}, {}, {} end
         """#
 
-    /// All limits as tables, for whatever is out of the ordinary.
+    /// Helpers for all operations that are out of the ordinary, with limits as tables.
     private static let limits = #"""
         local pcall, floor, ceil, min, max, fmod =
         redis.pcall, math.floor, math.ceil, math.min, math.max, math.fmod
         local nowh = floor(now / W)
         local nowq = now - nowh * W
 
-        -- A limit's count n, full (fh, fq, ff), most (mh, mq, mf), kind, align, period p and longest wait.
+        -- A limit: its count n, full (fh, fq, ff), most (mh, mq, mf), kind, align, period p and longest wait.
         local function limit(index)
           local l = limits[index]
           if not l.n then
@@ -187,7 +186,7 @@ enum OperationScript {
           if not s[10] then dirty[#dirty + 1] = s end
           s[10] = l
         end
-        -- The charges of a request that were seen so far, and whether all pass.
+        -- The charges of a request so far, and whether all of them pass.
         local request, count, passes = {}, 0, true
         """#
 
@@ -211,7 +210,7 @@ enum OperationScript {
           return s
         end
 
-        -- Executes the operation at a position, for the next key. Returns the next operation's position.
+        -- Executes the operation at a position, for the next key. Returns the position of the next operation.
         local function execute(pos, code, flags, index)
           if flags >= \#(Flag.seen) and not states[KEYS[k]] then
             local value = pcall('GET', KEYS[k])
@@ -228,7 +227,7 @@ enum OperationScript {
             o.cq, o.cf, pos = unpack('<\#(Operation.costTicks)', ops, pos)
             o.rh, o.rq, o.rf = 0, o.cq, o.cf
           end
-          -- Bit 3: nothing more is needed, and spans are below 2^52 ticks.
+          -- A plain operation has no more fields.
           if flags < \#(Flag.plain) then
             o.required, pos = unpack('<\#(Operation.required)', ops, pos)
             if l.kind <= \#(Kind.lastBucket.rawValue) then o.ch, o.rh, o.rq, o.rf, pos = unpack('<\#(Operation.moreTicks)', ops, pos) end
@@ -306,11 +305,11 @@ enum OperationScript {
           return pos
         end
         local function write(s)
-          -- What was reset meanwhile has no kind.
+          -- A state that was reset has no kind.
           if s[6] < 0 then return end
           local l, kind = s[10], kind_of(s[6])
           local left = kind.left(l, s)
-          -- What has recovered is kept for the slack, in case the clock goes back.
+          -- A state that has recovered is kept for the slack, in case the clock goes back.
           if left > 0 or s[7] then
             call('PSETEX', s[5], min(floor(max(0, left) / 1000) + 1 + slack, 9007199254740), kind.save(l, s))
           end
@@ -330,7 +329,7 @@ enum OperationScript {
         for i = 1, dirty and #dirty or 0 do
           local s = dirty[i]
           if s[10] == true and s[6] == \#(Kind.tokenBucket.rawValue) and s[1] == 0 then
-            -- What was charged last in the common way is ahead of now.
+            -- A state that was last charged in the common way is ahead of now.
             local left, q, f = s[2] - now, s[2], s[3]
             call('PSETEX', s[5], (left - left % 1000) / 1000 + 2 + slack,
               f == 0 and pack(\#(State.wholeBucket.packing), q) or pack(\#(State.bucket.packing), q, f, s[4]))

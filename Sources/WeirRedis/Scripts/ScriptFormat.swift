@@ -7,8 +7,9 @@ import Weir
 /// states and the instances of a rolling upgrade outlive a release, so a number here never changes its meaning; a new
 /// format gets a new number. `ScriptFormatTests` pins every one of them byte for byte.
 ///
-/// Letters stand for fields as in Lua's `struct` library, all little-endian: `B` is one byte, `I2` and `I4` are unsigned
-/// integers of two and four bytes, `d` is a double that holds a whole number, and `c8` is eight bytes as they are.
+/// Letters stand for fields, as in Lua's `struct` library, all little-endian: `B` is one byte, `I2` and `I4` are
+/// unsigned integers of two and four bytes, `d` is a double that holds a whole number, and `c8` is eight bytes as they
+/// are.
 /// A span or an instant of a bucket has up to three parts: `high` × 2^52 + `low` ticks, and `rest` ÷ n of a tick.
 ///
 /// ## A call
@@ -22,7 +23,7 @@ import Weir
 /// |---|---|---|
 /// | head | `ddd` | time in µs, or below 0 for the server's; ms that a key outlives its use; µs of a permit's lease |
 /// | limit, common | `BI4dI4d` | 1 if all spans are small; n; capacity's `low` and `rest`; most's `low` |
-/// | limit, other | `BBdddI4d` | ``Kind``; alignment; period; `high` of capacity and most; most's `rest`; longest wait |
+/// | limit, other | `BBdddI4d` | ``Kind``; alignment; period; `high` of capacity and most; most's `rest`; wait |
 ///
 /// `ARGV[2]` is the ``Operation``s, one after another:
 ///
@@ -64,10 +65,10 @@ enum ScriptFormat {
     /// The bits of a count of ticks that are its `low` part; those above are its `high` part.
     static let lowBits = 52
 
-    /// What a reply begins with.
+    /// The start of a reply: the time of its decisions.
     static let replyTime = "d"
 
-    /// What `ARGV[1]` begins with.
+    /// The start of `ARGV[1]`.
     enum Head {
         static let fields = "ddd"
         static let length = 24
@@ -105,7 +106,7 @@ enum ScriptFormat {
         var isBucket: Bool { rawValue <= Self.lastBucket.rawValue }
     }
 
-    /// What an operation does.
+    /// The kinds of operations.
     enum OperationCode: UInt8 {
         case decide = 0
         case debit = 1
@@ -114,7 +115,7 @@ enum ScriptFormat {
         case renew = 4
     }
 
-    /// What else an operation says. The script tests bits by remainders, so their order matters.
+    /// An operation's flags. The script tests bits by remainders, so their order matters.
     enum Flag {
         /// The limit counts, and denies nothing.
         static let shadow: UInt8 = 1
@@ -124,7 +125,7 @@ enum ScriptFormat {
         static let last: UInt8 = 4
         /// The cost is all that is required, and its spans are below 2^52 ticks.
         static let plain: UInt8 = 8
-        /// It stands for several keys that come up for the first time, each a token bucket of the same numbers and cost.
+        /// It stands for several keys that come up for the first time, all token buckets of the same numbers and cost.
         static let run: UInt8 = 16
         /// The key may have come up before in this call, and been written.
         static let seen: UInt8 = 32

@@ -1,7 +1,7 @@
-/// What the script is told with every call.
+/// The options that every call passes to the script.
 struct ScriptOptions {
-    /// Milliseconds that a key outlives its use.
+    /// How long a key outlives its use, in milliseconds.
     var slack: Int64 = 1000
-    /// Microseconds that a permit is held without being renewed.
+    /// How long a permit is held without being renewed, in microseconds.
     var lease: Int64 = 30_000_000
 }

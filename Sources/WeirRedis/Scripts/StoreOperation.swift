@@ -1,30 +1,30 @@
 import NIOCore
 import Weir
 
-/// Something for the server to do, with who waits for it.
+/// Work for the server, with the answer that a caller waits for.
 ///
-/// It belongs to the event loop of the node that executes it, from the moment it is submitted.
+/// From the moment it is submitted, an operation belongs to the event loop of its node.
 final class StoreOperation: @unchecked Sendable {
-    // Sendable, because it is handed over once to a node's event loop, and only touched there afterwards.
+    // Sendable, because it is handed over to a node's event loop once, and only used there afterwards.
     enum Work {
-        /// The charges of one request, decided together. The first is named by `id`, the others by those after it.
+        /// Decides the charges of one request together. `id` names the first, and the numbers after it name the others.
         case decide([Charge], id: UInt64, PendingAnswer<DecisionResult>?)
-        // The others indirectly, for the enumeration is copied often, and as large as its largest case.
+        // The others are indirect: the enum is copied often, and it is as large as its largest case.
         indirect case debit(Charge, PendingAnswer<Result<Bool, StoreFailure>>?)
         indirect case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreFailure>>?)
         indirect case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreFailure>>?)
-        /// Prolongs the lease of a permit.
+        /// Extends the lease of a permit.
         indirect case renew(Charge, id: UInt64)
     }
 
     let work: Work
     let submitted: NIODeadline
     let deadline: NIODeadline
-    /// Whether the one who waits was told: by an answer, or that there is none.
+    /// Whether the caller has its answer or failure.
     private(set) var isAnswered = false
-    /// Whether it may wait while the breaker is open: nobody waits for it, and it gives something back.
+    /// Whether it may wait while the breaker is open: it gives something back, and no caller waits for it.
     var isPatient = false
-    /// Whether the server is to be asked although the slot isn't its own yet.
+    /// Whether to send an ASKING first, because the slot doesn't belong to the server yet.
     var isAsking = false
 
     init(_ work: Work, submitted: NIODeadline, deadline: NIODeadline) {
@@ -33,7 +33,7 @@ final class StoreOperation: @unchecked Sendable {
         self.deadline = deadline
     }
 
-    /// How many of a batch's places it takes.
+    /// How many places of a batch it takes.
     var size: Int {
         if case .decide(let charges, _, _) = work { charges.count } else { 1 }
     }
@@ -69,7 +69,7 @@ final class StoreOperation: @unchecked Sendable {
         }
     }
 
-    /// The name of one of a request's charges: 1 to 2^63 - 1.
+    /// The name of one of a request's charges, from 1 to 2^63 - 1.
     static func id(_ first: UInt64, _ index: Int) -> UInt64 { max(1, (first &+ UInt64(index)) & ~(1 << 63)) }
 
     enum Outcome {
