@@ -51,7 +51,7 @@ extension StoreClient {
             guard case .success(.string(let buffer)) = result else { return }
             let text = String(buffer: buffer)
             guard let hasher = KeyHasher(sharedSecretText: text) else {
-                logger.error("the store's '\(secretKey)' is not a secret; delete it, or set WEIR_KEY_SECRET")
+                logger.error("the store's key '\(secretKey)' does not hold a secret; delete it or set WEIR_KEY_SECRET")
                 return
             }
             adopt(hasher, text: text)

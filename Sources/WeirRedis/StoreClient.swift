@@ -171,7 +171,7 @@ final class StoreClient: Sendable {
     func ask(_ charges: [Charge], at now: NIODeadline) -> PendingAnswer<DecisionResult> {
         let answer = PendingAnswer<DecisionResult>()
         guard secrets.withLock({ $0.isKnown }) else {
-            answer.complete(.failure(StoreFailure(.unavailable, "the store was never reached")))
+            answer.complete(.failure(StoreFailure(.unavailable, "the store has not been reached yet")))
             return answer
         }
         let deadline = now + .microseconds(options.deadline)

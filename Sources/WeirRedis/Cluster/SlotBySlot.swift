@@ -2,7 +2,7 @@ import NIOCore
 import Synchronization
 import Weir
 
-/// Decides one request whose keys lie in several slots, one slot after another.
+/// Decides one request whose keys are in several slots, one slot after another.
 ///
 /// Each slot charges what it allows. If a later slot denies the request, the earlier charges are refunded by their
 /// receipts. Until then, other clients may be denied units that are given back a moment later. The limits never admit

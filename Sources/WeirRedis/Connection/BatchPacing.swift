@@ -16,9 +16,9 @@ struct BatchPacing {
     struct Options: Sendable {
         /// The most batches in flight.
         var mostInFlight = 2
-        /// With so many operations in flight, the next batch gathers. With fewer, an early answer is worth more.
+        /// The operations in flight from which on the next batch gathers. With fewer, an early answer is worth more.
         var busy = 8
-        /// So many operations are enough to send.
+        /// How many operations are enough to send.
         ///
         /// While batches of this size follow each other within ``gatheringTime``, the next one gathers even when
         /// nothing is in flight: as many operations are on their way again.
@@ -99,7 +99,7 @@ struct BatchPacing {
         return now < end ? Gathering(until: end, missing: options.gathering - count) : nil
     }
 
-    /// A batch of so many operations was sent.
+    /// A batch was sent; `count` is the number of its operations.
     mutating func sent(_ count: Int, at now: NIODeadline) {
         batchesInFlight += 1
         operationsInFlight += count
@@ -108,7 +108,7 @@ struct BatchPacing {
         lastSent = now
     }
 
-    /// A batch of so many operations was answered.
+    /// A batch was answered; `count` is the number of its operations.
     mutating func answered(_ count: Int) {
         batchesInFlight -= 1
         operationsInFlight -= count

@@ -176,7 +176,7 @@ final class Node: @unchecked Sendable {
             let now = NIODeadline.now()
             if pipeline.isSilent(at: now) {
                 task.cancel()
-                trouble = StoreFailure(.unavailable, "the server is silent")
+                trouble = StoreFailure(.unavailable, "the server does not answer")
                 channel.close(promise: nil)
                 return
             }
@@ -206,8 +206,8 @@ final class Node: @unchecked Sendable {
         switch value {
         case .string(let buffer):
             guard let results = batch.results(buffer) else {
-                log(.error, "the server's answer is not the script's")
-                fail(batch, StoreFailure(.refused, "the server's answer is not the script's"))
+                log(.error, "the server's reply is malformed")
+                fail(batch, StoreFailure(.refused, "the server's reply is malformed"))
                 return
             }
             for (operation, result) in zip(batch.operations, results) {
@@ -236,7 +236,7 @@ final class Node: @unchecked Sendable {
                 fail(batch, error.failure)
             }
         default:
-            fail(batch, StoreFailure(.refused, "the server's answer is not the script's"))
+            fail(batch, StoreFailure(.refused, "the server's reply is malformed"))
         }
     }
 
@@ -299,7 +299,7 @@ final class Node: @unchecked Sendable {
     private static func reason(_ error: any Error) -> String {
         switch error {
         case let error as StoreFailure: error.description
-        case is ChannelError: "it takes too long"
+        case is ChannelError: "the attempt timed out"
         case let error as NIOConnectionError:
             error.connectionErrors.first.map { reason($0.error) } ?? "the name \(error.host) has no address"
         case let error as IOError: String(cString: strerror(error.errnoCode))
@@ -365,7 +365,7 @@ final class Node: @unchecked Sendable {
         channel.flush()
         loop.scheduleTask(in: configuration.connectTimeout) { [self] in
             guard self.channel === channel, !pipeline.isUp else { return }
-            trouble = StoreFailure(.unavailable, "the server at \(endpoint.map(\.description) ?? "?") says nothing")
+            trouble = StoreFailure(.unavailable, "the server at \(endpoint.map(\.description) ?? "?") sends no reply")
             channel.close(promise: nil)
         }
     }

@@ -74,7 +74,7 @@ struct Pipeline {
             return StoreFailure(.unavailable, "the server does not answer in time")
         }
         guard size + operation.size <= options.mostWaiting else {
-            return StoreFailure(.overloaded, "\(size) operations wait already")
+            return StoreFailure(.overloaded, "\(size) charges are waiting already")
         }
         size += operation.size
         waiting.append(operation)

@@ -157,7 +157,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
             }
             let digits = String(decoding: rest.prefix(2), as: UTF8.self)
             guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
-                throw ParseError(.userInfo, "a '%' in the store's user or password must be written as %25")
+                throw ParseError(.userInfo, "a '%' in the store's URL must be written as %25")
             }
             bytes.append(value)
             rest = rest.dropFirst(2)

@@ -51,7 +51,8 @@ struct ServerError: Error, Hashable, CustomStringConvertible {
     /// The failure to report. Its message contains no key and no password.
     var failure: StoreFailure {
         switch kind {
-        case .noScript, .moved, .ask, .tryAgain: StoreFailure(.unavailable, "the server is busy with something else")
+        case .noScript, .moved, .ask, .tryAgain:
+            StoreFailure(.unavailable, "the server is busy, or its slots are being moved")
         case .clusterDown: StoreFailure(.unavailable, "the cluster is down")
         case .readOnly: StoreFailure(.refused, "the server is a read-only replica")
         case .other where message.contains("max number of clients"):
