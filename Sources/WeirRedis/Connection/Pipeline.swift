@@ -104,7 +104,7 @@ struct Pipeline {
     ///
     /// - Parameter mayGather: false to send everything that waits.
     mutating func nextBatch(prefix: String, at now: NIODeadline, mayGather: Bool = true) -> Batch? {
-        guard isUp, step(mayGather: mayGather, at: now) == .send else { return nil }
+        guard isUp, !waiting.isEmpty, case .send = step(mayGather: mayGather, at: now) else { return nil }
         var batch = Batch()
         var count = 0
         // An operation that follows an ASK redirection is sent alone, behind an ASKING.
