@@ -4,12 +4,13 @@
 Each comparison alternates its sides, so that a machine that slows down slows both, and takes the median of N rounds.
 A peer whose program is missing is named, not skipped silently.
 
-Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [shared] [app]
+Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [deny] [idle] [shared] [app]
        run.py check   builds each program and runs it for a moment; fails if a decision or the middleware allocates too
                       much
 """
 import argparse
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -25,6 +26,7 @@ BUILD = os.path.join(ROOT, ".build", "benchmarks")
 DECISIONS = os.path.join(BUILD, "release", "Decisions")
 XRATE = os.path.join(BUILD, "xrate")
 SHARED = os.path.join(BUILD, "release", "SharedStore")
+ANSWERING = os.path.join(BUILD, "release", "Answering")
 INAPP = os.path.join(BUILD, "release", "InApp")
 PYTHON = os.path.join(ROOT, ".build", "venv", "bin", "python")
 WEIR = os.path.join(ROOT, ".build", "release", "weir")
@@ -109,10 +111,10 @@ def port():
         return probe.getsockname()[1]
 
 
-def requests_a_second(target, seconds, path="small.txt", connections=32):
+def requests_a_second(target, seconds, path="small.txt", connections=32, denied=False):
     output = run("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", f"http://127.0.0.1:{target}/{path}")
-    if "Non-2xx" in output:
-        raise SystemExit(f"answers that are not 200: {output}")
+    if ("Non-2xx" in output) != denied:
+        raise SystemExit(f"answers that were not expected: {output}")
     return float(next(line.split()[1] for line in output.splitlines() if line.startswith("Requests/sec:")))
 
 
@@ -177,6 +179,109 @@ def gateway(rounds, seconds):
                 ratios = [a / b for a, b in zip(values["weir"], values[name])]
                 print(f"gateway requests a second: weir {statistics.median(values['weir']):,.0f}, {name} {statistics.median(values[name]):,.0f};"
                       f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); target at least {wanted}", flush=True)
+    finally:
+        for server in reversed(servers):
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def weir(folder, name, upstream, policy, binary=WEIR, log=subprocess.DEVNULL):
+    """A gateway with one event loop, its port and its process."""
+    listen = port()
+    path = os.path.join(folder, name + ".yaml")
+    with open(path, "w") as file:
+        file.write(f"listen: 127.0.0.1:{listen}\nadmin: off\nthreads: 1\nupstream: http://127.0.0.1:{upstream}\n{policy}")
+    server = Server([binary, "serve", "--config", path], listen)
+    return server, listen
+
+
+def answer(target):
+    """The bytes of one whole answer."""
+    with socket.create_connection(("127.0.0.1", target)) as connection:
+        connection.sendall(b"GET /small.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        data = b""
+        while b"\r\n\r\n" not in data or not data.endswith(b"}"):
+            data += connection.recv(65536)
+        return data
+
+
+def deny(rounds, seconds):
+    """Denials a second beside what Weir forwards, a bare NIO server that answers the same bytes, and nginx's limit_req."""
+    if not os.path.exists(WEIR):
+        run("make", "-C", ROOT, "release")
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    os.chmod(folder, 0o755)
+    with open(os.path.join(folder, "small.txt"), "w") as file:
+        file.write("hello, world\n")
+    upstream, servers, sides = port(), [], {}
+    try:
+        servers.append(nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{upstream}; root {folder}; }}", upstream))
+        server, listen = weir(folder, "deny", upstream, "limits: [{name: per-client, rate: 1/hour}]\n")
+        servers.append(server)
+        sides["weir denies"] = (listen, True)
+        requests_a_second(listen, 1, denied=True)
+        with open(os.path.join(folder, "answer"), "wb") as file:
+            file.write(answer(listen))
+        server, listen = weir(folder, "forward", upstream, "limits: [{name: per-client, rate: 1000000000/second}]\n")
+        servers.append(server)
+        sides["weir forwards"] = (listen, False)
+        listen = port()
+        servers.append(Server([ANSWERING, str(listen), os.path.join(folder, "answer")], listen))
+        sides["bare NIO"] = (listen, True)
+        listen = port()
+        servers.append(nginx(folder, "limit", f"limit_req_zone $binary_remote_addr zone=a:10m rate=1r/m; limit_req_status 429; keepalive_requests 1000000000;"
+                             f"server {{ listen 127.0.0.1:{listen}; location / {{ limit_req zone=a; root {folder}; }} }}", listen))
+        sides["nginx denies"] = (listen, True)
+        for listen, denied in sides.values():
+            requests_a_second(listen, 1, denied=denied)
+        values = {name: [] for name in sides}
+        for _ in range(rounds):
+            for name, (listen, denied) in sides.items():
+                values[name].append(requests_a_second(listen, seconds, denied=denied))
+        medians = ", ".join(f"{name} {statistics.median(v):,.0f}" for name, v in values.items())
+        print(f"requests a second: {medians}", flush=True)
+        for name, wanted in (("bare NIO", "; target at least 0.80"), ("weir forwards", "; target at least 1.20"), ("nginx denies", "")):
+            ratios = [a / b for a, b in zip(values["weir denies"], values[name])]
+            print(f"weir denies, of {name}: ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}){wanted}", flush=True)
+    finally:
+        for server in reversed(servers):
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def idle(count=4000):
+    """Memory of an idle keep-alive connection after one request, and how much of it stays when all are closed."""
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    os.chmod(folder, 0o755)
+    with open(os.path.join(folder, "small.txt"), "w") as file:
+        file.write("hello, world\n")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    upstream, servers = port(), []
+    try:
+        servers.append(nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{upstream}; root {folder}; }}", upstream))
+        server, listen = weir(folder, "idle", upstream, "gateway: {max_connections_per_address: 10000}\nlimits: [{name: per-client, rate: 1000000000/second}]\n")
+        servers.append(server)
+        requests_a_second(listen, 1)
+        time.sleep(1)
+        before = resident(server.process.pid)
+        connections = []
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", listen))
+            connection.sendall(b"GET /small.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            while not connection.recv(65536).endswith(b"world\n"):
+                pass
+            connections.append(connection)
+        held = resident(server.process.pid)
+        for connection in connections:
+            connection.close()
+        time.sleep(3)
+        after = resident(server.process.pid)
+        print(f"an idle connection: {(held - before) / count / 1000:.1f} kB; target at most 8 kB; {(after - before) / count / 1000:.1f} kB of it stay after all are closed", flush=True)
     finally:
         for server in reversed(servers):
             server.stop()
@@ -393,10 +498,10 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|shared|app|check")
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|deny|idle|shared|app|check")
     options = arguments.parse_args()
-    options.parts = options.parts or ["engine", "gateway", "shared", "app"]
-    if set(options.parts) & {"engine", "shared", "app", "check"}:
+    options.parts = options.parts or ["engine", "gateway", "deny", "idle", "shared", "app"]
+    if set(options.parts) & {"engine", "deny", "shared", "app", "check"}:
         build()
     if "check" in options.parts:
         check()
@@ -405,6 +510,10 @@ def main():
         engine(options.rounds)
     if "gateway" in options.parts:
         gateway(options.rounds, options.seconds)
+    if "deny" in options.parts:
+        deny(options.rounds, options.seconds)
+    if "idle" in options.parts:
+        idle()
     if "shared" in options.parts:
         shared(options.rounds, options.seconds)
     if "app" in options.parts:

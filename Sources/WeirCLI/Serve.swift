@@ -4,6 +4,7 @@ import Logging
 import ServiceLifecycle
 import Synchronization
 import UnixSignals
+import Weir
 import WeirServer
 import WeirHTTP
 import WeirRedis
@@ -39,7 +40,8 @@ struct Serve: AsyncParsableCommand {
             try Settings.apply(environment, to: &settings)
             let store = try await SharedStore.open(settings, environment, isRequired: requireStore)
             let server = try GatewayServer(
-                policy: loaded.policy, verifier: loaded.verifier, settings: settings, store: store)
+                policy: loaded.policy, verifier: loaded.verifier, settings: settings, store: store,
+                keySecret: Settings.keySecret(environment))
             let upstream = settings.upstream ?? ""
             try await server.run(watching: config, environment: environment) { gateway, admin in
                 complain("weir: listening on http://\(gateway), forwarding to \(upstream)")
@@ -59,14 +61,18 @@ struct GatewayServer {
     private let store: RedisStore?
     private let log = LineWriter(descriptor: 2)
 
-    /// - Parameter store: the store for counters, or nil to keep them in memory.
+    /// - Parameters:
+    ///   - store: the store for counters, or nil to keep them in memory.
+    ///   - keySecret: the secret that names clients in the log, or nil to make one up.
     /// - Throws: ``PolicyError`` if the policy can't be used.
     init(
-        policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings, store: RedisStore? = nil
+        policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings, store: RedisStore? = nil,
+        keySecret: String? = nil
     ) throws {
         self.settings = settings
         self.store = store
-        limiter = try RequestLimiter(policy: policy, store: store, verifier: verifier)
+        limiter = try RequestLimiter(
+            policy: policy, store: store, verifier: verifier, clientHasher: keySecret.map { KeyHasher(keySecret: $0) })
     }
 
     /// Runs until SIGTERM or SIGINT.

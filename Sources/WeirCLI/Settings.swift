@@ -31,6 +31,17 @@ enum Settings {
         let description: String
     }
 
+    /// Returns the secret by which keys and clients are hashed, or nil if there is none.
+    ///
+    /// - Throws: ``Failure`` if it is too short.
+    static func keySecret(_ environment: [String: String]) throws -> String? {
+        guard let secret = environment["WEIR_KEY_SECRET"], !secret.isEmpty else { return nil }
+        guard secret.utf8.count >= 16 else {
+            throw Failure(description: "WEIR_KEY_SECRET must have at least 16 characters")
+        }
+        return secret
+    }
+
     /// Overrides the policy's settings with those of the environment. Empty variables count as unset.
     ///
     /// - Throws: ``Failure`` if a variable is invalid.

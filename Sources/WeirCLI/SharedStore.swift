@@ -25,12 +25,7 @@ enum SharedStore {
         let address: RedisAddress
         let store: RedisStore
         var options = RedisStore.Options()
-        if let secret = environment["WEIR_KEY_SECRET"], !secret.isEmpty {
-            guard secret.utf8.count >= 16 else {
-                throw Settings.Failure(description: "WEIR_KEY_SECRET must have at least 16 characters")
-            }
-            options.keySecret = secret
-        }
+        options.keySecret = try Settings.keySecret(environment)
         let log = LineWriter(descriptor: 2)
         let logger = Logger(label: "weir.store") { JSONLogHandler(label: $0, writer: log) }
         do {

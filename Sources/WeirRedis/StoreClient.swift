@@ -1,15 +1,8 @@
-import Crypto
 import Logging
 import NIOCore
 import NIOSSL
 import Synchronization
 import Weir
-
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
 
 /// The implementation of ``RedisStore``: decides what this instance can decide, and lets the servers decide the rest.
 ///
@@ -53,7 +46,7 @@ final class StoreClient: Sendable {
         self.logger = logger
         loop = group.next()
         if let secret = options.keySecret {
-            secrets = Mutex(Secrets(hasher: Self.hasher(ofSecret: secret), isKnown: true))
+            secrets = Mutex(Secrets(hasher: KeyHasher(keySecret: secret), isKnown: true))
         } else {
             secrets = Mutex(
                 Secrets(
@@ -89,13 +82,6 @@ final class StoreClient: Sendable {
             throw StoreFailure(
                 .refused, "TLS for the store can't be set up\(address.caFile.map { " with \($0)" } ?? ""): \(error)")
         }
-    }
-
-    private static func hasher(ofSecret secret: String) -> KeyHasher {
-        // Derive 128 bits from a text of any length.
-        let digest = Array(SHA256.hash(data: Data("weir key secret\n\(secret)".utf8)))
-        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
-        return KeyHasher(sharedSecret: word(digest[0..<8]), word(digest[8..<16]))
     }
 
     /// Closes all connections. Requests that wait fail.

@@ -22,6 +22,7 @@ final class ServerLoop {
     private var connections: [ObjectIdentifier: HTTP1Connection] = [:]
     /// Exchanges between two requests.
     private var spare: [Exchange] = []
+    private var memory = MemoryRelease()
 
     static let tickLength: TimeAmount = .milliseconds(500)
     private static let mostSpare = 256
@@ -73,6 +74,7 @@ final class ServerLoop {
         tick += 1
         pool.sweep(tick: tick)
         for connection in Array(connections.values) { connection.endIfOverdue(at: tick) }
+        if memory.isDue(connections: connections.count) { MemoryRelease.start() }
     }
 
     /// Closes what is idle. What is at work is closed when it is done.

@@ -31,6 +31,31 @@ extension EndToEnd {
             return try Program("/usr/sbin/nginx", ["-p", folder.url.path, "-c", file], in: folder)
         }
 
+        @Test("a client has the same hash in every log with the same key secret, whatever the store")
+        func clientHash() async throws {
+            let redis = try await RedisServer(folder)
+            func hash(_ secret: String, store: String) async throws -> String {
+                let weir = try await Weir(
+                    try Folder(), upstream: try freePort(),
+                    """
+                    store: \(store)
+                    client: [{header: X-Key}]
+                    limits: [{name: a, rate: 1/hour, cost: {header: X-Cost}}]
+                    """, environment: ["WEIR_KEY_SECRET": secret])
+                for _ in 0..<2 { _ = try weir.request("GET", "/", headers: ["X-Key": "alice", "X-Cost": "1"]) }
+                let program = weir.program
+                try await until("the denial is logged") { program.log.contains("weir.denials") }
+                let line = try #require(program.log.split(separator: "\n").first { $0.contains("weir.denials") })
+                let fields = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+                return try #require(fields["client"] as? String)
+            }
+            let first = try await hash("a secret of the operators", store: "memory")
+            #expect(first.count == 16)
+            #expect(try await hash("a secret of the operators", store: "memory") == first)
+            #expect(try await hash("a secret of the operators", store: redis.url) == first)
+            #expect(try await hash("some other secret of theirs", store: "memory") != first)
+        }
+
         @Test("three gateways behind nginx hold one limit together, under load")
         func threeGateways() async throws {
             let redis = try await RedisServer(folder)

@@ -87,7 +87,7 @@ extension Redis {
                 try #require(times.count >= Int(Self.count), "\(times.count) admitted")
                 let n = Int(Self.count)
                 let period = Self.period
-                switch algorithm {
+                switch algorithm.kind {
                 case .slidingLog: #expect(most(times, within: period) <= n)
                 case .fixedWindow:
                     let windows = Dictionary(grouping: times) { $0 / period }
@@ -109,7 +109,7 @@ extension Redis {
                         // Slots are P / n apart, each rounded up to a tick.
                         #expect((next - slot) * Self.count >= period - Self.count)
                     }
-                default:
+                case .concurrency:
                     var events = admitted.map { ($0.time, 1) } + admitted.map { ($0.heldUntil, -1) }
                     events.sort { $0.0 != $1.0 ? $0.0 < $1.0 : $0.1 < $1.1 }
                     var held = 0

@@ -113,4 +113,12 @@ struct ObserveTests {
         #expect(slots.names.last == "other")
         #expect(slots.slot(of: "b") == 1)
     }
+
+    @Test("memory is given back once when most of many connections have closed")
+    func memory() {
+        var memory = MemoryRelease()
+        // The last 499 aren't worth it.
+        let due = [4000, 2000, 1999, 1500, 499, 0].map { memory.isDue(connections: $0) }
+        #expect(due == [false, false, true, false, true, false])
+    }
 }

@@ -20,12 +20,18 @@ public struct ProblemDetails: Sendable, Hashable {
     }
 
     static func quotaExceeded(_ names: [String], retryAfter: Int64?) -> ProblemDetails {
-        let wait = retryAfter.map { " Try again in \($0) second\($0 == 1 ? "" : "s")." } ?? " Waiting does not help."
+        let detail =
+            switch retryAfter {
+            case 1?: "The request exceeds a rate limit. Try again in 1 second."
+            case let seconds?:
+                "The request exceeds a rate limit. Try again in " + String(digitsOf: seconds) + " seconds."
+            case nil: "The request exceeds a rate limit. Waiting does not help."
+            }
         return ProblemDetails(
             status: 429,
             type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
             title: "Too Many Requests",
-            detail: "The request exceeds a rate limit.\(wait)",
+            detail: detail,
             violatedPolicies: names)
     }
 
@@ -41,27 +47,59 @@ public struct ProblemDetails: Sendable, Hashable {
 
     /// The body's text.
     public var json: String {
-        var text = "{\"type\":\(Self.quote(type)),\"title\":\(Self.quote(title)),\"status\":\(status)"
-        text += ",\"detail\":\(Self.quote(detail))"
+        var text = ""
+        text.reserveCapacity(320)
+        text += "{\"type\":"
+        text.append(quoting: type)
+        text += ",\"title\":"
+        text.append(quoting: title)
+        text += ",\"status\":"
+        text += String(digitsOf: Int64(status))
+        text += ",\"detail\":"
+        text.append(quoting: detail)
         if !violatedPolicies.isEmpty {
-            text += ",\"violated-policies\":[\(violatedPolicies.map(Self.quote).joined(separator: ","))]"
+            text += ",\"violated-policies\":["
+            for (index, name) in violatedPolicies.enumerated() {
+                if index > 0 { text += "," }
+                text.append(quoting: name)
+            }
+            text += "]"
         }
-        return text + "}"
+        text += "}"
+        return text
     }
 
     /// A JSON string.
     package static func quote(_ text: String) -> String {
-        var result = "\""
+        var result = ""
+        result.append(quoting: text)
+        return result
+    }
+}
+
+extension String {
+    /// Appends a text as a JSON string (RFC 8259, 7).
+    fileprivate mutating func append(quoting text: String) {
+        self += "\""
+        // Nearly always there is nothing to escape.
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
+            self += text
+        } else {
+            append(escaping: text)
+        }
+        self += "\""
+    }
+
+    private mutating func append(escaping text: String) {
         for scalar in text.unicodeScalars {
             switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
+            case "\"": self += "\\\""
+            case "\\": self += "\\\\"
             case "\u{0}"..<"\u{20}", "\u{7F}":
                 let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
+                self += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: unicodeScalars.append(scalar)
             }
         }
-        return result + "\""
     }
 }

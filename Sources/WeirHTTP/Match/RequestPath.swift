@@ -175,23 +175,36 @@ public struct RequestPath: Sendable, Hashable {
     ///
     /// Refuses characters that the RFC allows but no host name uses, since they can make one host look like another.
     package static func isAuthority(_ text: String) -> Bool {
-        var rest = text.utf8[...]
-        if rest.first == UInt8(ascii: "[") {
-            guard let close = rest.firstIndex(of: UInt8(ascii: "]")),
-                IPAddress(String(text[text.index(after: text.startIndex)..<close])) != nil
+        var text = text
+        return text.withUTF8 { isAuthority($0) }
+    }
+
+    private static func isAuthority(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+        var end = 0
+        if bytes.first == UInt8(ascii: "[") {
+            guard let close = bytes.firstIndex(of: UInt8(ascii: "]")),
+                IPAddress(String(decoding: bytes[1..<close], as: UTF8.self)) != nil
             else { return false }
-            rest = rest[rest.index(after: close)...]
+            end = close + 1
         } else {
-            let name = rest.prefix { byte in
-                (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || byte == 0x2D || byte == 0x2E
-                    || byte == 0x5F
+            var previous: UInt8 = 0
+            while end < bytes.count, isHostByte(bytes[end]) {
+                // An empty label; a dot at the end is the root's.
+                if bytes[end] == UInt8(ascii: "."), previous == UInt8(ascii: ".") { return false }
+                previous = bytes[end]
+                end += 1
             }
-            guard !name.isEmpty, !name.elementsEqual(".".utf8), !String(text).contains("..") else { return false }
-            rest = rest[name.endIndex...]
+            if end == 0 || end == 1 && previous == UInt8(ascii: ".") { return false }
         }
-        if rest.isEmpty { return true }
-        return rest.first == UInt8(ascii: ":") && rest.count <= 6
-            && rest.dropFirst().allSatisfy { (0x30...0x39).contains($0) }
+        if end == bytes.count { return true }
+        // A colon and a port, which may be empty.
+        return bytes[end] == UInt8(ascii: ":") && bytes.count - end <= 6
+            && bytes[(end + 1)...].allSatisfy { (0x30...0x39).contains($0) }
+    }
+
+    private static func isHostByte(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x61...0x7A).contains(byte | 0x20) || byte == 0x2D || byte == 0x2E
+            || byte == 0x5F
     }
 
     /// Whether the bytes contain a percent-encoded byte.

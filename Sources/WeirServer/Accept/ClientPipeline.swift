@@ -22,15 +22,12 @@ struct ClientPipeline: Sendable {
             channel.close(promise: nil)
             return
         }
-        var encoding = HTTPResponseEncoder.Configuration()
-        encoding.automaticallySetFramingHeaders = false
         var decoding = NIOHTTPDecoderLimitConfiguration()
         decoding.maxHeaderFieldSize = maxHeaderSize
         decoding.maxHeaderListSize = maxHeaderSize
         decoding.maxHeaderFieldCount = 200
         let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)
         try channel.pipeline.syncOperations.addHandlers(
-            HTTPResponseEncoder(configuration: encoding),
             ByteToMessageHandler(decoder, maximumBufferSize: maxHeaderSize + 65536),
             HTTP1Connection(loop, peer: PeerAddress(peer)))
     }

@@ -7,8 +7,8 @@ import WeirHTTP
 /// What the client sends meanwhile (RFC 9112, 9.3.2: pipelining) waits in the inbox.
 final class HTTP1Connection: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
-    typealias OutboundIn = HTTPServerResponsePart
-    typealias OutboundOut = HTTPServerResponsePart
+    typealias OutboundIn = Never
+    typealias OutboundOut = ByteBuffer
 
     private enum Phase {
         /// Between requests.
@@ -38,7 +38,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
     private var keepsAlive = true
     /// Whether the parser has failed, so that nothing that follows is a request.
     private var isDead = false
-    private var responseIsChunked = false
+    private var output = ResponseWriter()
     private var isProcessing = false
     private var holdsRead = false
     /// Whether the bytes that were read last held a part of a request, and not only the beginning of one.
@@ -311,9 +311,9 @@ extension HTTP1Connection: ExchangeClient {
     var isWritable: Bool { context?.channel.isWritable ?? true }
 
     func sendContinue() {
-        guard case .serving(_, let request) = phase, !request.isHTTP10, inbox.isEmpty else { return }
-        context?.writeAndFlush(
-            wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+        guard case .serving(_, let request) = phase, !request.isHTTP10, inbox.isEmpty, let context else { return }
+        output.addContinue(context.channel.allocator)
+        flush()
     }
 
     func readBody() {
@@ -324,48 +324,43 @@ extension HTTP1Connection: ExchangeClient {
     func send(_ answer: Answer) {
         guard case .serving(let exchange, let request) = phase, let context else { return }
         closeUnlessWorthDiscarding(exchange, request)
-        var fields = answer.fields
-        fields.append(("Content-Length", String(answer.body.utf8.count)))
-        appendConnection(&fields, request)
-        let status = HTTPResponseStatus(statusCode: answer.status)
-        write(.head(HTTPResponseHead(version: .http1_1, status: status, headers: HTTPHeaders(fields))))
-        if !request.isHead, !answer.body.isEmpty {
-            write(.body(.byteBuffer(context.channel.allocator.buffer(string: answer.body))))
-        }
-        write(.end(nil))
-        context.flush()
+        output.add(
+            answer, connection: connectionField(request), omitsBody: request.isHead, context.channel.allocator)
+        flush()
     }
 
     func startResponse(_ head: ResponseHeader) {
-        guard case .serving(let exchange, let request) = phase else { return }
+        guard case .serving(let exchange, let request) = phase, let context else { return }
         closeUnlessWorthDiscarding(exchange, request)
-        var fields = head.fields
-        responseIsChunked = false
-        if head.hasBody, !head.hasLength {
-            if request.isHTTP10 {
-                keepsAlive = false
-            } else {
-                responseIsChunked = true
-                fields.append(("Transfer-Encoding", "chunked"))
-            }
-        }
-        appendConnection(&fields, request)
-        write(.head(HTTPResponseHead(version: .http1_1, status: head.status, headers: HTTPHeaders(fields))))
+        let needsFraming = head.hasBody && !head.hasLength
+        // An HTTP/1.0 client knows the end of the body by the connection's.
+        if needsFraming, request.isHTTP10 { keepsAlive = false }
+        output.add(
+            head, isChunked: needsFraming && !request.isHTTP10, connection: connectionField(request),
+            context.channel.allocator)
     }
 
-    func sendResponse(_ bytes: ByteBuffer) { write(.body(.byteBuffer(bytes))) }
+    func sendResponse(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        for buffer in output.add(bytes, context.channel.allocator) {
+            context.write(wrapOutboundOut(buffer), promise: nil)
+        }
+    }
 
-    func endResponse(_ trailers: HTTPHeaders?) { write(.end(responseIsChunked ? trailers : nil)) }
+    func endResponse(_ trailers: HTTPHeaders?) {
+        guard let context else { return }
+        output.end(trailers, context.channel.allocator)
+    }
 
-    func flush() { context?.flush() }
+    func flush() {
+        guard let context else { return }
+        if let bytes = output.take() { context.write(wrapOutboundOut(bytes), promise: nil) }
+        context.flush()
+    }
 
     func abort() {
         phase = .lingering(until: loop.tick)
         closeNow()
-    }
-
-    private func write(_ part: HTTPServerResponsePart) {
-        context?.write(wrapOutboundOut(part), promise: nil)
     }
 
     /// Gives the connection up if the rest of the request is too much to be read for its sake.
@@ -373,11 +368,8 @@ extension HTTP1Connection: ExchangeClient {
         if !exchange.requestHasEnded, !request.framing.isKnown(toFit: Self.mostDiscarded) { keepsAlive = false }
     }
 
-    private func appendConnection(_ fields: inout [(String, String)], _ request: RequestShape) {
-        if !keepsAlive {
-            fields.append(("Connection", "close"))
-        } else if request.isHTTP10 {
-            fields.append(("Connection", "keep-alive"))
-        }
+    private func connectionField(_ request: RequestShape) -> StaticString? {
+        if !keepsAlive { return "close" }
+        return request.isHTTP10 ? "keep-alive" : nil
     }
 }

@@ -27,9 +27,10 @@ struct Listener {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelOption(.maxMessagesPerRead, value: 16)
                 .childChannelOption(.maxMessagesPerRead, value: 1)
+                // A channel keeps its last buffer, so an idle connection should have a small one. It grows with uploads.
                 .childChannelOption(
                     .recvAllocator,
-                    value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 8192, maximum: 65536)
+                    value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 65536)
                 )
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try pipeline.configure(channel) }

@@ -14,14 +14,12 @@ final class DenialLog: Sendable {
     /// - Returns: whether it was logged.
     func log(_ request: LimitedRequest, method: String, _ policy: PolicyView) -> Bool {
         let most = policy.limiter.policy.log.denialsPerSecond
-        guard most > 0, let rule = request.reportedRule else { return false }
-        let now = policy.limiter.now
-        guard
+        guard most > 0, let rule = request.reportedRule, let decision = request.reportedDecision,
             let suppressed = sampler.admit(
-                limit: policy.slots[rule], client: request.clientHashValue, at: now / 1_000_000, most: most),
+                limit: policy.slots[rule], client: request.clientHashValue, at: decision.time / 1_000_000, most: most),
             let denial = request.denial(method: method)
         else { return false }
-        writer.write(Self.line(denial, at: now, suppressed: suppressed))
+        writer.write(Self.line(denial, at: policy.limiter.now, suppressed: suppressed))
         return true
     }
 
