@@ -75,7 +75,7 @@ final class LimitPlan: Sendable {
             let cold = try rule.warmUp.map { (rule) throws(LimitError) in
                 try Limit(limit.name, concurrency: max(1, count * rule.numerator / rule.denominator))
             }
-            return [window(rule, limit, cold, hasher)]
+            return [window(of: rule, limit, cold: cold, hasher)]
         case .rates(let rates):
             var windows: [Window] = []
             for (index, rate) in rates.enumerated() {
@@ -86,14 +86,16 @@ final class LimitPlan: Sendable {
                 let cold = try rule.warmUp.map { (rule) throws(LimitError) in
                     try limit(rate.scaled(by: rule.numerator, over: rule.denominator))
                 }
-                windows.append(window(rule, try limit(rate), cold, hasher))
+                windows.append(window(of: rule, try limit(rate), cold: cold, hasher))
             }
             return windows
         }
     }
 
-    private static func window(_ rule: LimitRule, _ limit: Limit, _ cold: Limit?, _ hasher: KeyHasher) -> Window {
-        // Name, algorithm, key and period are what tells a state from all others.
+    private static func window(
+        of rule: LimitRule, _ limit: Limit, cold: Limit?, _ hasher: KeyHasher
+    ) -> Window {
+        // Name, algorithm, key and period tell a state from all others.
         let identity = limit.identity + "\u{0}" + rule.key.map(\.text).joined(separator: "\u{0}")
         return Window(limit, cold: cold, seed: hasher.seed(for: identity))
     }

@@ -1,18 +1,6 @@
 import HTTPTypes
 import Weir
 
-/// What is wrong with a part of a policy, in the same words for a file and for code.
-struct RuleProblem: Equatable {
-    /// The keys that lead to the fault, as in a file: `["cost", "max"]`.
-    var path: [String]
-    var message: String
-
-    init(_ path: [String], _ message: String) {
-        self.path = path
-        self.message = message
-    }
-}
-
 /// Checks the rules of a policy, whether they come from a file or from code. A file's reader adds the place.
 enum RuleChecker {
     // MARK: Limits

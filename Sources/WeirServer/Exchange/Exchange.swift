@@ -37,7 +37,7 @@ final class Exchange {
     func begin(
         _ head: HTTPRequestHead, framing: BodyFraming, from peer: PeerAddress, for client: any ExchangeClient
     ) {
-        enter(head, framing, peer, client)
+        enter(head, framing, from: peer, for: client)
         touch()
         let start = NIODeadline.now()
         proceed(
@@ -53,13 +53,13 @@ final class Exchange {
         _ problem: Problem, _ head: HTTPRequestHead?, framing: BodyFraming, from peer: PeerAddress,
         for client: any ExchangeClient
     ) {
-        enter(head, framing, peer, client)
+        enter(head, framing, from: peer, for: client)
         limited.clear(for: policy.limiter)
         fail(problem, nil)
     }
 
     private func enter(
-        _ head: HTTPRequestHead?, _ framing: BodyFraming, _ peer: PeerAddress, _ client: any ExchangeClient
+        _ head: HTTPRequestHead?, _ framing: BodyFraming, from peer: PeerAddress, for client: any ExchangeClient
     ) {
         number &+= 1
         policy = loop.policy

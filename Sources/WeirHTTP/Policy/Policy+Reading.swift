@@ -1,0 +1,77 @@
+import Weir
+import Yams
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+extension Policy {
+    /// What reading a policy gave: a policy, or none and the errors why; warnings either way.
+    public struct Reading: Sendable {
+        public var policy: Policy?
+        public var token: TokenSettings?
+        public var diagnostics: [Diagnostic]
+
+        /// The policy.
+        ///
+        /// - Throws: ``PolicyError`` with every error found, each with its line.
+        public func get() throws(PolicyError) -> Policy {
+            guard let policy else { throw PolicyError(diagnostics.filter { $0.severity == .error }) }
+            return policy
+        }
+    }
+
+    /// Reads a policy from a file.
+    ///
+    /// - Parameters:
+    ///   - path: of the YAML file; files that it names are looked for beside it.
+    ///   - environment: where `${NAME}` is taken from.
+    public static func read(contentsOf path: String, environment: [String: String]) -> Reading {
+        let text: String
+        do {
+            let data = try Data(contentsOf: URL(fileURLWithPath: path))
+            guard let decoded = String(validating: data, as: UTF8.self) else {
+                return .failed(path, "the file is not UTF-8")
+            }
+            text = decoded
+        } catch {
+            return .failed(path, "the file can't be read; `weir init` writes one to begin with")
+        }
+        return read(text, file: path, environment: environment)
+    }
+
+    /// Reads a policy from text.
+    ///
+    /// - Parameters:
+    ///   - text: YAML.
+    ///   - file: the name that messages show, beside which other files are looked for.
+    ///   - environment: where `${NAME}` is taken from.
+    public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
+        let document = PolicyDocument(file: file, environment: environment)
+        guard let root = document.compose(text) else {
+            if !document.hasErrors {
+                document.error("the file is empty; `weir init` writes one to begin with", at: nil)
+            }
+            return Reading(policy: nil, token: nil, diagnostics: document.diagnostics)
+        }
+        let reader = PolicyReader(document: document, environment: environment)
+        let policy = reader.policy(root)
+        if let policy, !document.hasErrors {
+            PolicyLint(policy: policy, places: reader.places, document: document).run()
+        }
+        let diagnostics = document.diagnostics.sorted {
+            ($0.severity == .error ? 0 : 1, $0.line, $0.column) < ($1.severity == .error ? 0 : 1, $1.line, $1.column)
+        }
+        return Reading(policy: document.hasErrors ? nil : policy, token: reader.token, diagnostics: diagnostics)
+    }
+}
+
+extension Policy.Reading {
+    static func failed(_ file: String, _ message: String) -> Policy.Reading {
+        Policy.Reading(
+            policy: nil, token: nil,
+            diagnostics: [Diagnostic(severity: .error, file: file, message: message)])
+    }
+}

@@ -1,0 +1,62 @@
+import Weir
+import Yams
+
+extension PolicyReader {
+    // MARK: Matches
+
+    /// Reads which requests a rule is about. In a list of exemptions the conditions stand alone, without 'match'.
+    func match(_ node: Node, inExempt: Bool = false) -> Match? {
+        guard let mapping = document.mapping(node, .match) else { return nil }
+        var match = Match()
+        for (key, value) in mapping.values {
+            guard case .sequence(let list) = value else { continue }
+            if list.isEmpty { mapping.error("'\(key)' is an empty list, which nothing could match", at: key) }
+            if list.count > 10_000 { mapping.error("'\(key)' has more than 10000 entries", at: key) }
+        }
+        match.methods = (mapping.texts("method") ?? []).map { $0.uppercased() }
+        match.hosts = (mapping.texts("host") ?? []).map { $0.lowercased() }
+        for host in match.hosts where !Self.isHost(host.hasPrefix("*.") ? host.dropFirst(2) : host[...]) {
+            mapping.error(
+                "'\(host)' is not a host name; write api.example.com without a port, or *.example.com", at: "host")
+        }
+        if let node = mapping["path"] {
+            match.paths = document.list(node).compactMap { (item: Node) -> PathPattern? in
+                guard let text = document.text(item, "'path'") else { return nil }
+                do {
+                    return try PathPattern(text)
+                } catch {
+                    document.error("\(error)", at: item.place)
+                    return nil
+                }
+            }
+        }
+        if let node = mapping["header"] { match.headers = headerConditions(node) }
+        match.tiers = mapping.texts("tier") ?? []
+        match.addresses = addresses(mapping["address"], "'address'")
+        if inExempt, mapping.values.isEmpty {
+            mapping.error(RuleChecker.exemptsEverything)
+        }
+        return match
+    }
+
+    private static func isHost(_ name: Substring) -> Bool {
+        if name.hasPrefix("[") { return name.hasSuffix("]") }
+        return !name.isEmpty && !name.hasSuffix(".")
+            && name.utf8.allSatisfy { byte in
+                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                    || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                    || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "_")
+            }
+    }
+
+    private func headerConditions(_ node: Node) -> [(name: String, value: String?)] {
+        guard case .mapping(let mapping) = node else {
+            // A name alone: the header must be there.
+            return document.list(node).compactMap { item in fieldName(item, "'header'").map { ($0, nil) } }
+        }
+        return mapping.compactMap { key, value in
+            guard let name = fieldName(key, "'header'"), let text = document.text(value, "'header'") else { return nil }
+            return (name, text)
+        }
+    }
+}

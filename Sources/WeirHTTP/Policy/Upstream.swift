@@ -1,0 +1,22 @@
+/// Where requests are forwarded: `http://host:port`, optionally with a path before all others.
+public struct Upstream: Sendable, Hashable {
+    public let host: String
+    public let port: Int
+    /// `/base`, without a slash at its end; empty when there is none.
+    public let basePath: String
+    /// The authority as written, for a Host header.
+    public let authority: String
+
+    public init?(_ url: String) {
+        guard url.hasPrefix("http://") else { return nil }
+        let rest = url.dropFirst("http://".count)
+        let authority = rest.prefix { $0 != "/" }
+        guard let socket = SocketText(String(authority), defaultPort: 80) else { return nil }
+        let path = rest.dropFirst(authority.count)
+        guard path.allSatisfy({ $0.isASCII && !$0.isWhitespace && $0 != "?" && $0 != "#" }) else { return nil }
+        host = socket.host
+        port = socket.port
+        basePath = path.hasSuffix("/") ? String(path.dropLast()) : String(path)
+        self.authority = String(authority)
+    }
+}
