@@ -32,6 +32,7 @@ test-slow: tools
 
 lint:
 	swift format lint --strict --recursive Sources Tests Examples/App Snippets Benchmarks/Sources Package.swift
+	scripts/lint-comments Sources Tests Examples/App Snippets Benchmarks/Sources
 
 ## Build the documentation of the libraries with docc, under .build/docs.
 docs:

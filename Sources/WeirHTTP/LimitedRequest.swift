@@ -67,10 +67,10 @@ public final class LimitedRequest {
         cost: Int64? = nil
     ) -> Step {
         reset(limiter)
-        let circumstances = PlannedRequest.Circumstances(
-            peer: peer, client: client, route: route, tier: tier, cost: cost)
         return go(
-            on: planned.begin(request, on: limiter, circumstances, enclosing: enclosing, into: &charged))
+            on: planned.begin(
+                request, on: limiter, peer: peer, client: client, route: route, tier: tier, cost: cost,
+                enclosing: enclosing, into: &charged))
     }
 
     /// Goes on with a request whose client was looked up.
@@ -96,6 +96,7 @@ public final class LimitedRequest {
         charged.conclude(result, on: limiter, costOverride: planned.costOverride)
     }
 
+    @inline(__always)
     private func go(on step: PlannedRequest.Step) -> Step {
         switch step {
         case .ready:

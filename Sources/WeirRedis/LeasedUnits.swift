@@ -209,10 +209,14 @@ final class LeasedUnits: Sendable {
 
     /// How long units may be spent: a second, but never longer than a period or beyond the end of their window.
     private static func lifetime(_ numbers: LimitNumbers, _ decision: Decision) -> TimeAmount {
-        var ticks = min(1_000_000, numbers.period)
-        if numbers.algorithm == .fixedWindow { ticks = min(ticks, Int64(clamping: decision.resetAfter ?? 0)) }
-        if numbers.algorithm == .slidingWindow { ticks = min(ticks, numbers.period - decision.time % numbers.period) }
-        return .microseconds(ticks)
+        let end: Int64 =
+            switch numbers.algorithm.kind {
+            case .fixedWindow: Int64(clamping: decision.resetAfter ?? 0)
+            case .slidingWindow: numbers.period - decision.time % numbers.period
+            // A bucket has no window, and the others can't be leased.
+            case .tokenBucket, .slidingLog, .leakyBucket, .concurrency: .max
+            }
+        return .microseconds(min(1_000_000, numbers.period, end))
     }
 
     /// Puts back the units of a request that another limit denied. Returns whether there was room for them.

@@ -32,7 +32,8 @@ extension EndToEnd {
             #expect(try await check.wait() == 0, "\(check.log)")
         }
 
-        /// Lines after `limits: [{name: a, rate: 1/s}]`, and limits in the place of these; each with whether it is right.
+        /// Lines after `limits: [{name: a, rate: 1/s}]`, and limits in the place of these, each with whether it is
+        /// right.
         static let values: [(policy: String, isRight: Bool)] =
             [
                 ("rate: 10/second", true), ("rate: 10/s", true), ("rate: 10 per minute", true),

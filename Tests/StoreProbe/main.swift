@@ -3,9 +3,9 @@
 //
 // usage: StoreProbe URL ALGORITHM COUNT PERIOD REQUESTS [leased]
 //
-// Leased, it waits until it may borrow. Every three seconds of its clock it asks a little, so that it holds borrowed units,
-// waits until the limit has recovered, and then spends all that it can get. It prints last how many charges it decided by
-// borrowed units.
+// Leased, it waits until it may borrow. Every three seconds of its clock it asks a little, so that it holds prefetched
+// units, waits until the limit has recovered, and then spends all that it can get. Last it prints how many charges it
+// decided by prefetched units.
 import Foundation
 import Logging
 import Weir

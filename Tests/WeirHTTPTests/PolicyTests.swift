@@ -209,6 +209,16 @@ struct PolicyTests {
         return document
     }
 
+    @Test("docs/policy.md names every key that a policy may have")
+    func documented() throws {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "../../docs/policy.md")
+        let words = try String(contentsOf: file, encoding: .utf8).split {
+            !$0.isLetter && !$0.isNumber && $0 != "_"
+        }
+        let missing = Set(PolicySection.all.flatMap(\.keys)).subtracting(words.map(String.init))
+        #expect(missing.isEmpty)
+    }
+
     @Test("the policy of the design is read as it is meant")
     func design() throws {
         let policy = try policy(

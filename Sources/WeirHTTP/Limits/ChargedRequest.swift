@@ -34,6 +34,7 @@ struct ChargedRequest {
     var isEmpty: Bool { charges.isEmpty }
 
     /// Forgets the request. It must have ended.
+    @inline(__always)
     mutating func clear() {
         reported = nil
         storeFailed = false
@@ -62,6 +63,7 @@ struct ChargedRequest {
     }
 
     /// Writes the cost of one rule into its charges, which begin at `index`, and moves that behind them.
+    @inline(__always)
     mutating func price(rule: Int, from index: inout Int, units: Int64, required: Int64) {
         while index < parts.count, parts[index].rule == rule {
             charges[index].cost = units

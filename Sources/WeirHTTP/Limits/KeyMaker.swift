@@ -5,6 +5,7 @@ struct KeyMaker {
     private(set) var dimensions: [UInt64] = []
 
     /// Hashes the dimensions of one limit's key for one request.
+    @inline(__always)
     mutating func read(
         _ request: some LimitableRequest, _ facts: RequestFacts, _ identity: Identity, of plan: LimitPlan,
         match: MatchedRule, on limiter: RequestLimiter

@@ -10,24 +10,23 @@ struct PlannedRequest {
         case needsBody(atMost: Int)
         /// No limit applies.
         case passes
-        /// Weir answers; nothing is charged.
-        case answered(ProblemDetails)
+        /// Weir answers; nothing is charged. Indirect, so that every step is small.
+        indirect case answered(ProblemDetails)
         /// Every charge is ready for the store.
         case ready
     }
 
-    /// What the caller says about a request beside the request itself.
-    struct Circumstances {
-        /// The address at the other end of the connection.
-        var peer: IPAddress
-        /// The client that the app has identified, if it has.
-        var client: AppClient?
-        /// The route that the app's router found.
-        var route: MatchedRoute?
-        /// Overrides the policy's tier.
-        var tier: String?
-        /// Overrides the policy's costs; 0 is a peek.
-        var cost: Int64?
+    /// A lookup that is waited for, and what to go on with afterwards. A class, because hardly any request has one.
+    private final class Pause {
+        let place: ClientIdentifier.Lookup.Place
+        let route: MatchedRoute?
+        let tier: String?
+
+        init(at place: ClientIdentifier.Lookup.Place, route: MatchedRoute?, tier: String?) {
+            self.place = place
+            self.route = route
+            self.tier = tier
+        }
     }
 
     private struct Cost {
@@ -48,16 +47,16 @@ struct PlannedRequest {
     private var matched: [MatchedRule] = []
     private var costs: [Cost] = []
     private var keys = KeyMaker()
-    /// The lookup that is waited for, and what to go on with afterwards.
-    private var pause: (lookup: ClientIdentifier.Lookup, circumstances: Circumstances)?
+    private var pause: Pause?
 
     /// Forgets the request.
+    @inline(__always)
     mutating func clear() {
         identity = nil
         path = nil
         origin = nil
         isBypassed = false
-        pause = nil
+        if pause != nil { pause = nil }
         // They are mostly empty already, since the request before was cleared.
         if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
         if !costs.isEmpty { costs.removeAll(keepingCapacity: true) }
@@ -65,11 +64,15 @@ struct PlannedRequest {
 
     // MARK: identify
 
+    /// Begins. The parameters are those of ``LimitedRequest/begin(_:on:peer:client:route:tier:cost:)``.
+    // Inlined like a few others below: passing so much to them costs as much as their work.
+    @inline(__always)
     mutating func begin(
-        _ request: some LimitableRequest, on limiter: RequestLimiter, _ circumstances: Circumstances,
-        enclosing: LimitedRequest?, into charged: inout ChargedRequest
+        _ request: some LimitableRequest, on limiter: RequestLimiter, peer: IPAddress, client: AppClient?,
+        route: MatchedRoute?, tier: String?, cost: Int64?, enclosing: LimitedRequest?,
+        into charged: inout ChargedRequest
     ) -> Step {
-        costOverride = circumstances.cost
+        costOverride = cost
         do {
             path = try RequestPath(request.target, lenient: limiter.policy.lenientPaths)
         } catch {
@@ -77,18 +80,16 @@ struct PlannedRequest {
                 ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason)."))
         }
         var lookup: ClientIdentifier.Lookup?
-        let identity = limiter.identifier.identify(
-            request, peer: circumstances.peer, client: circumstances.client, tier: circumstances.tier, pending: &lookup)
-        if let lookup { return wait(for: lookup, identity, circumstances) }
-        return match(
-            request, identity, route: circumstances.route, on: limiter, enclosing: enclosing, into: &charged)
+        let identity = limiter.identifier.identify(request, peer: peer, client: client, tier: tier, pending: &lookup)
+        if let lookup { return wait(for: lookup, identity, route: route, tier: tier) }
+        return match(request, identity, route: route, on: limiter, enclosing: enclosing, into: &charged)
     }
 
     private mutating func wait(
-        for lookup: ClientIdentifier.Lookup, _ identity: Identity, _ circumstances: Circumstances
+        for lookup: ClientIdentifier.Lookup, _ identity: Identity, route: MatchedRoute?, tier: String?
     ) -> Step {
         self.identity = identity
-        pause = (lookup, circumstances)
+        pause = Pause(at: lookup.place, route: route, tier: tier)
         return .needsLookup(lookup.answer)
     }
 
@@ -97,14 +98,12 @@ struct PlannedRequest {
         lookup answer: LookupAnswer, _ request: some LimitableRequest, on limiter: RequestLimiter,
         enclosing: LimitedRequest?, into charged: inout ChargedRequest
     ) -> Step {
-        guard let (lookup, circumstances) = pause, var identity else { return .passes }
-        pause = nil
+        guard let pause, var identity else { return .passes }
+        self.pause = nil
         var next: ClientIdentifier.Lookup?
-        limiter.identifier.resume(
-            &identity, from: lookup.place, with: answer, request, tier: circumstances.tier, pending: &next)
-        if let next { return wait(for: next, identity, circumstances) }
-        return match(
-            request, identity, route: circumstances.route, on: limiter, enclosing: enclosing, into: &charged)
+        limiter.identifier.resume(&identity, from: pause.place, with: answer, request, tier: pause.tier, pending: &next)
+        if let next { return wait(for: next, identity, route: pause.route, tier: pause.tier) }
+        return match(request, identity, route: pause.route, on: limiter, enclosing: enclosing, into: &charged)
     }
 
     // MARK: match
@@ -261,6 +260,7 @@ struct PlannedRequest {
     }
 
     /// Writes the costs into the charges.
+    @inline(__always)
     private func price(charges charged: inout ChargedRequest) -> Step {
         if charged.isEmpty { return .passes }
         var index = 0
