@@ -1,9 +1,9 @@
 public import Hummingbird
 public import NIOCore
 
-/// A request context that knows the peer's address, and nothing else beside what every context has.
+/// A request context that keeps the peer's address, and nothing else beyond what every context has.
 ///
-/// Contexts of an app's own keep the address in the same way:
+/// An app's own context keeps the address in the same way:
 ///
 /// ```swift
 /// struct AppContext: RequestContext, RemoteAddressRequestContext {
@@ -16,9 +16,12 @@ public import NIOCore
 /// }
 /// ```
 public struct ClientContext: RequestContext, RemoteAddressRequestContext {
+    /// Hummingbird's own part of the context.
     public var coreContext: CoreRequestContextStorage
+    /// The address at the other end of the connection; nil when the channel has none.
     public let remoteAddress: SocketAddress?
 
+    /// Takes the address from the connection's channel.
     public init(source: Source) {
         coreContext = .init(source: source)
         remoteAddress = source.channel.remoteAddress

@@ -1,3 +1,3 @@
-// An app writes one import: the policy and its limiter are WeirHTTP's, rates and stores are Weir's.
+// An app needs one import: WeirHTTP has the policy and its limiter, Weir has rates and stores.
 @_exported public import Weir
 @_exported public import WeirHTTP

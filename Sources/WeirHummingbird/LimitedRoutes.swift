@@ -3,11 +3,12 @@ public import Hummingbird
 public import Weir
 public import WeirHTTP
 
-/// Routes with a limit of their own. They are added to the router, or the group, that it was made from.
+/// Routes with a limit of their own. Routes added here are registered on the router or group it was created from,
+/// behind the limit.
 public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
     private let group: RouterGroup<Context>
     private let limiter: RequestLimiter
-    /// The path before its routes.
+    /// The path in front of its routes.
     private let prefix: RouterPath
 
     init(_ parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>) {
@@ -16,12 +17,13 @@ public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
         prefix = Self.path(of: parent)
     }
 
+    /// Adds a route behind the limit.
     @discardableResult
     public func on<Responder: HTTPResponder>(
         _ path: RouterPath, method: HTTPRequest.Method, responder: Responder
     ) -> Self where Responder.Context == Context {
         let whole = prefix.appendingPath(path)
-        // As a router keeps it that doesn't regard case, too.
+        // A router that ignores case keeps the path in lower case.
         for path in [whole, whole.lowercased()] { limiter.noteLimitedInCode(AppRoute(method.rawValue, "\(path)")) }
         group.on(path, method: method, responder: responder)
         return self
@@ -34,7 +36,7 @@ public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
         return self
     }
 
-    /// The path before a group's routes, which it doesn't show.
+    /// The path in front of a group's routes. The group doesn't expose it, so it is read by reflection.
     private static func path(of parent: Any) -> RouterPath {
         if let limited = parent as? LimitedRoutes<Context> { return limited.prefix }
         let mirror = Mirror(reflecting: parent)
@@ -46,21 +48,21 @@ public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
 }
 
 extension RouterMethods where Context: RemoteAddressRequestContext {
-    /// Routes with a limit of their own.
+    /// Adds routes with a limit of their own.
     ///
     /// ```swift
     /// try router.limited("predict", to: .perMinute(20), by: .client, in: limiter).post("predict") { … }
     /// ```
     ///
     /// - Parameters:
-    ///   - name: the limit's, 1 to 64 of `A-Za-z0-9_-`.
-    ///   - rate: how much, and how often.
-    ///   - key: whose budget it is; the client's unless told otherwise.
-    ///   - limiter: gives the store and the policy's other settings.
-    ///   - client: names the client when the app knows it; unless given, it is whom the middleware of the same limiter
-    ///     around these routes was told of.
-    ///   - denied: is told of each request that this limit denied; that middleware's is, too.
-    /// - Throws: `PolicyError` when a limit of this name is there already.
+    /// - name: the limit's name, 1 to 64 of `A-Za-z0-9_-`.
+    /// - rate: the number of requests and the period.
+    /// - key: the key that each budget is kept for; the client by default.
+    /// - limiter: supplies the store and the policy's other settings.
+    /// - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
+    ///   same limiter identified.
+    /// - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
+    /// - Throws: `PolicyError` when the name is already taken.
     public func limited(
         _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,
         client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
@@ -69,7 +71,9 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
             LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client, denied: denied)
     }
 
-    /// Routes with a limit of their own.
+    /// Adds routes with a limit of their own, given as a rule.
+    ///
+    /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
     public func limited(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
         denied: (@Sendable (Denial) -> Void)? = nil

@@ -7,7 +7,7 @@ import WeirHTTP
 
 /// One request on its way through the middleware.
 ///
-/// Sendable, because one task after another uses it; the requests inside it touch it only under its lock.
+/// It is Sendable because its tasks use it in turn; nested requests touch it only under its lock.
 final class MiddlewareRequest: @unchecked Sendable {
     private let middleware: MiddlewareState
     private let pooled: PooledRequest
@@ -16,25 +16,25 @@ final class MiddlewareRequest: @unchecked Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        /// Whether a request inside this one has written the headers of both.
+        /// Whether a nested request has already written the headers of both.
         var isReported = false
-        /// Whether the pooled request may serve another by now.
+        /// Whether the request has ended, so that the pooled object may serve a different one.
         var isOver = false
-        /// Whether the body was longer than the policy reads, so that nobody must read it again.
+        /// Whether the body exceeded the policy's limit. Nested middlewares must not read it again.
         var bodyIsUnreadable = false
     }
 
     private var limited: LimitedRequest { pooled.value }
 
-    /// Whether another middleware of the policy may be inside this one, or around it.
+    /// Whether it may be nested in, or may enclose, another middleware of the policy.
     let mayNest: Bool
 
-    /// The request of the next middleware around this one, of any policy.
+    /// The request of the enclosing middleware, of any policy.
     private let enclosingOfAnyPolicy: MiddlewareRequest?
 
-    /// The client that the app has identified, for the requests inside this one too. Set before there are any.
+    /// The client that the app identified, for nested requests too. Set it before any are nested.
     var client: AppClient?
-    /// Told of denials, here and inside. Set before anything is inside.
+    /// Called for denials here and in nested requests. Set it before any are nested.
     var denied: (@Sendable (Denial) -> Void)?
 
     init(_ middleware: MiddlewareState, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
@@ -50,15 +50,15 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     // MARK: identify -> match -> cost -> decide
 
-    /// Begins. Returns a verdict, or what must be waited for first.
+    /// Starts the request. Returns a verdict, or the step to wait for first.
     func begin(_ request: Request, peer: IPAddress, client: AppClient?) -> LimitedRequest.Step {
         if enclosingOfAnyPolicy != nil { limited.enclosing = enclosing?.limited }
         return limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
     }
 
-    /// Goes on from the first step to the verdict.
+    /// Continues from the first step to the verdict.
     ///
-    /// - Returns: the verdict, and the request whose body can still be read if this read it.
+    /// - Returns: the verdict, and the request with a readable body if this call read it.
     func decide(
         _ first: LimitedRequest.Step, _ request: Request
     ) async throws -> (LimitedRequest.Verdict, reread: Request?) {
@@ -81,12 +81,12 @@ final class MiddlewareRequest: @unchecked Sendable {
         }
     }
 
-    /// Concludes by a store's answer.
+    /// Concludes with a store's answer.
     func conclude(decisions: DecisionResult) -> LimitedRequest.Verdict {
         conclude(limited.resume(decisions: decisions))
     }
 
-    /// Joins the request to the enclosing one, which gets its charge back if this one isn't passed on.
+    /// Joins the request to the enclosing one, which is refunded if this one isn't passed on.
     func conclude(_ verdict: LimitedRequest.Verdict) -> LimitedRequest.Verdict {
         let enclosing = enclosing
         limited.enclosing = enclosing?.limited
@@ -94,10 +94,10 @@ final class MiddlewareRequest: @unchecked Sendable {
         return verdict
     }
 
-    /// The client that the enclosing middleware has identified.
+    /// The client that the enclosing middleware identified.
     var enclosingClient: AppClient? { enclosingOfAnyPolicy == nil ? nil : enclosing?.client }
 
-    /// The request of the next middleware of the same policy around this one, if it goes on. A middleware of another
+    /// The request of the nearest enclosing middleware of the same policy, while it runs. A middleware of a different
     /// policy may stand between the two.
     private var enclosing: MiddlewareRequest? {
         var next = enclosingOfAnyPolicy
@@ -109,12 +109,12 @@ final class MiddlewareRequest: @unchecked Sendable {
         state.withLock { if !$0.isOver { limited.withdraw() } }
     }
 
-    /// Carries the verdict out as far as it is Weir's to do.
+    /// Carries out Weir's part of the verdict.
     func carryOut(_ verdict: LimitedRequest.Verdict) -> VerdictAction {
         limited.carryOut(verdict, places: middleware.places)
     }
 
-    /// Holds a request until its slot of a leaky bucket. A client that leaves meanwhile has paid for the slot.
+    /// Holds a request until its slot in the leaky bucket. A client that leaves early still pays for the slot.
     func hold(_ delay: Timestamp) async throws {
         defer { middleware.places.leave() }
         try await limiter.wait(delay)
@@ -122,7 +122,7 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     // MARK: answer
 
-    /// Adds headers to the handler's response, and watches its end if that matters.
+    /// Adds headers to the handler's response, and watches for its end if a cost or a permit depends on it.
     func answer(_ response: inout Response, to request: Request) {
         addHeaders(to: &response.headers)
         guard limited.mustFinish else { return end(isComplete: true) }
@@ -131,7 +131,7 @@ final class MiddlewareRequest: @unchecked Sendable {
                 HTTPField.Name(name).map { response.headers[values: $0] } ?? []
             }
         }
-        // Nobody writes the body of an answer to HEAD.
+        // The server never writes the body of a response to HEAD.
         if request.method == .head { return end(isComplete: true) }
         response.body = watched(response.body)
     }
@@ -153,15 +153,15 @@ final class MiddlewareRequest: @unchecked Sendable {
         }
     }
 
-    /// Looks at a part of the response's body on its way out.
+    /// Meters a part of the response's body on its way out.
     fileprivate func saw(_ buffer: ByteBuffer) {
-        // A body may be written twice, to two writers.
+        // A body may be written twice, to two writers, so this needs the lock.
         state.withLock { state in
             if !state.isOver { buffer.withUnsafeReadableBytes { limited.responseBody($0) } }
         }
     }
 
-    /// Tells the listeners of a denial, here and around here.
+    /// Reports a denial to the listeners here and in the enclosing middleware.
     func tellDenied(_ request: Request) {
         var listeners: [@Sendable (Denial) -> Void] = []
         var next: MiddlewareRequest? = self
@@ -195,33 +195,33 @@ final class MiddlewareRequest: @unchecked Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(string: body)))
     }
 
-    /// The handler threw: gives the error's response, which is made later, its headers too.
+    /// Handles an error that the handler threw. The error's response is made later, and gets the headers then.
     func failed(_ error: any Error) -> any Error {
         var headers = HTTPFields()
         addHeaders(to: &headers, carried: (error as? HTTPError)?.headers ?? (error as? LimitedError)?.headers)
         if let error = error as? any HTTPResponseError {
             limited.responseHead(status: error.status.code) { _ in [] }
         } else {
-            // A middleware outside may make any response of it.
+            // An outer middleware may turn the error into any response.
             limited.responseFailed()
         }
-        // The response that comes of it is whole, and says no usage.
+        // The response made from the error is complete and reports no usage.
         end(isComplete: true)
         if var error = error as? HTTPError {
             if !headers.isEmpty { middleware.removeOwn(from: &error.headers) }
             error.headers.append(contentsOf: headers)
             return error
         }
-        // An error that is no response stays as it is, for the middleware outside that knows what to make of it.
+        // Errors that make no response stay unchanged: an outer middleware may know how to handle them.
         guard let error = error as? any HTTPResponseError, !headers.isEmpty else { return error }
         return LimitedError(original: error, headers: headers)
     }
 
-    /// - Parameter carried: the headers that came from inside, if `headers` isn't those.
+    /// - Parameter carried: the headers from the nested request, if they aren't `headers`.
     private func addHeaders(to headers: inout HTTPFields, carried: HTTPFields? = nil) {
         let enclosing = enclosing
         if enclosing == nil { limited.enclosing = nil }
-        // A middleware between may have made another response, without the headers that a request inside wrote.
+        // A middleware in between may have replaced the response, and with it the nested request's headers.
         let isReported = mayNest && state.withLock { $0.isReported } && middleware.hasOwn(carried ?? headers)
         if !isReported, limited.isLimited {
             middleware.removeOwn(from: &headers)
@@ -234,7 +234,7 @@ final class MiddlewareRequest: @unchecked Sendable {
         limited.enclosing = nil
     }
 
-    /// Tells the enclosing request that the answer has its headers.
+    /// Marks the enclosing request's headers as already written.
     private func noteReported() {
         if limited.isLimited { enclosing?.state.withLock { $0.isReported = true } }
         limited.enclosing = nil
@@ -251,7 +251,7 @@ final class MiddlewareRequest: @unchecked Sendable {
     }
 }
 
-/// Shows the parts of a body to a request on their way.
+/// Shows each part of a body to a request as it is written.
 private struct MeteringWriter: ResponseBodyWriter {
     var writer: any ResponseBodyWriter
     let request: MiddlewareRequest

@@ -5,7 +5,8 @@ import Synchronization
 import Weir
 import WeirHTTP
 
-/// What all requests of one middleware share: the limiter in force, pooled objects, and how the router compares paths.
+/// State shared by all requests of one middleware: the limiter in force, pooled objects, and how the router compares
+/// paths.
 final class MiddlewareState: Sendable {
     private struct Limiters {
         var exact: RequestLimiter
@@ -14,34 +15,34 @@ final class MiddlewareState: Sendable {
 
         init(_ limiter: RequestLimiter) {
             exact = limiter
-            // Its policy is the limiter's, which was checked.
+            // This can't throw: the policy passed its checks when the limiter was made.
             caseless = limiter.hasPaths ? try? limiter.ignoringCase() : nil
         }
     }
 
     private let limiters: Mutex<Limiters>
     private let pool = Mutex<[PooledRequest]>([])
-    /// Where delayed requests wait.
+    /// Holds delayed requests.
     let places: DelayPlaces
-    /// The names of ``LimitHeader``s, made once, because each takes an allocation or two.
+    /// The field names of ``LimitHeader``s. They are made once, because making one allocates.
     private let fieldNames: [HTTPField.Name?]
-    /// The names that are written on every limited response.
+    /// The names of the fields on every limited response.
     private let ownNames: [HTTPField.Name]
-    /// A bit for the length of each, modulo 64.
+    /// One bit for the length of each name, modulo 64.
     private let ownLengths: UInt64
-    /// Whether a result-builder router ignores case, which is the same for all of its requests.
+    /// Whether a result-builder router ignores case. The answer is the same for all of its requests.
     private let builderCase = Atomic<BuilderCase>(.unknown)
 
     private enum BuilderCase: UInt8, AtomicRepresentable { case unknown, counts, isIgnored }
 
-    /// Headers that no handler may see: secrets, and what only a trusted proxy may say.
+    /// Headers that handlers must not see: secrets, and headers that only trusted proxies may send.
     private let secretNames: [HTTPField.Name]
     private let trustedNames: [HTTPField.Name]
 
-    /// The request of the next middleware around, of any policy, for the middlewares inside it.
+    /// The request of the enclosing middleware, of any policy, for the middlewares nested in it.
     @TaskLocal static var enclosing: EnclosingRequest?
 
-    /// A request while its handler runs. A task that the handler leaves behind must not keep it.
+    /// A request while its handler runs. Tasks that outlive the handler must not keep it alive.
     final class EnclosingRequest: Sendable {
         private let value: Mutex<MiddlewareRequest?>
 
@@ -54,7 +55,7 @@ final class MiddlewareState: Sendable {
 
     private static let nobody = IPAddress(bits: 0, isIPv4: false)
 
-    /// How many pooled objects are kept.
+    /// The largest number of pooled objects.
     private static let mostPooled = 1024
 
     init(_ limiter: RequestLimiter) {
@@ -69,7 +70,7 @@ final class MiddlewareState: Sendable {
         limiter.noteMiddleware()
     }
 
-    /// The limiters in force. They are made again when the store's secret for keys changes, as it does when a store that
+    /// The limiters in force. They are made again when the store's key secret changes, for example when a store that
     /// was down at start is reached.
     private func current() -> Limiters {
         limiters.withLock { limiters in
@@ -96,10 +97,10 @@ final class MiddlewareState: Sendable {
 
     // MARK: Identify
 
-    /// The address of a peer; peers without one share an address.
+    /// The address of a peer. Peers without one share an address.
     func address(_ peer: SocketAddress?) -> IPAddress {
         guard let peer else { return Self.nobody }
-        // Read the bytes where the system keeps them: going by way of text takes a hundredth of a request.
+        // Read the bytes in place: converting them to text and back takes 1% of a request's time.
         switch peer {
         case .v4(let peer):
             return withUnsafeBytes(of: peer.address) { bytes in
@@ -113,10 +114,10 @@ final class MiddlewareState: Sendable {
         }
     }
 
-    /// Whether a request may have to be changed for ``withoutSecrets(_:peer:)``.
+    /// Whether ``withoutSecrets(_:peer:)`` may have to change a request.
     var hidesHeaders: Bool { !secretNames.isEmpty || !trustedNames.isEmpty }
 
-    /// The request as a handler may see it; nil when it may see all of it.
+    /// The request without the headers that its handler must not see; nil when there are none to remove.
     func withoutSecrets(_ request: Request, peer: IPAddress) -> Request? {
         guard hidesHeaders else { return nil }
         var names = secretNames
@@ -130,7 +131,7 @@ final class MiddlewareState: Sendable {
 
     // MARK: Match
 
-    /// The route, and the path as the router takes it: it resolves no dots and decodes nothing.
+    /// The route, and the path as the router reads it: without resolving dots or decoding anything.
     private func route(_ request: Request, _ template: String?) -> MatchedRoute {
         let path = request.uri.path
         return MatchedRoute(template: template, path: path.utf8.hasEmptySegments ? path.routed : path)
@@ -138,8 +139,8 @@ final class MiddlewareState: Sendable {
 
     /// Whether the router ignores the case of paths.
     ///
-    /// A router that does keeps all templates in lower case, so a rule in upper case that fits such a template is meant
-    /// for it. A result-builder router says so in the context.
+    /// A router that ignores case keeps all templates in lower case, so a rule in upper case that matches such a
+    /// template is meant for it. A result-builder router exposes its setting in the context.
     private func ignoresCase(_ template: String?, _ context: some RequestContext) -> Bool {
         switch builderCase.load(ordering: .relaxed) {
         case .counts: return template?.mayBeCaseless ?? false
@@ -153,24 +154,24 @@ final class MiddlewareState: Sendable {
 
     // MARK: Answer
 
-    /// Removes headers that a handler wrote under our names.
+    /// Removes headers that a handler wrote under Weir's names.
     func removeOwn(from headers: inout HTTPFields) {
         for index in headers.indices.reversed() {
             let name = headers[index].name
-            // Comparing lengths costs a tenth of comparing names, which mostly differ.
+            // Lengths mostly differ, and comparing them costs a tenth of comparing names.
             if ownLengths & 1 << (name.canonicalName.utf8.count & 63) != 0, ownNames.contains(name) {
                 headers.remove(at: index)
             }
         }
     }
 
-    /// Whether headers have some under our names.
+    /// Whether any of the headers has one of Weir's names.
     func hasOwn(_ headers: HTTPFields) -> Bool { ownNames.isEmpty || ownNames.contains { headers.contains($0) } }
 
-    /// A header field; nil when its name is invalid, which the policy's check excludes.
+    /// A header field; nil when its name is invalid, which the policy's checks rule out.
     func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
         let place = header.rawValue
-        // Mostly the same as this object wrote last, whose value need not be checked again.
+        // These values rarely change between requests; a kept field needs no second validation.
         let isOfPolicy =
             switch header {
             case .rateLimitPolicy, .limit: true
@@ -184,13 +185,13 @@ final class MiddlewareState: Sendable {
     }
 }
 
-/// A request's state, kept for the next request.
+/// A request's state, reused by the next request.
 ///
-/// Sendable, because it belongs to one request at a time, which uses it from one task after another: the handler's, then
+/// It is Sendable because it belongs to one request at a time, whose tasks use it in turn: first the handler's, then
 /// the one that writes the body.
 final class PooledRequest: @unchecked Sendable {
     let value: LimitedRequest
-    /// The fields that it wrote last, as far as most requests have the same.
+    /// The last fields written that most requests have in common.
     fileprivate var kept = [HTTPField?](repeating: nil, count: LimitHeader.allCases.count)
 
     init(_ value: LimitedRequest) { self.value = value }
@@ -199,7 +200,8 @@ final class PooledRequest: @unchecked Sendable {
 extension RequestContext {
     /// Whether a result-builder router ignores case; nil for other contexts.
     ///
-    /// Read by reflection, because the router doesn't show it, and an app without that router shouldn't build it.
+    /// It is read by reflection, because the router doesn't expose it and apps without that router shouldn't have to
+    /// build it.
     fileprivate var builderIgnoresCase: Bool? {
         let own = Mirror(reflecting: self).children.first { $0.label == "routerContext" }
         guard let own else { return nil }
@@ -208,13 +210,13 @@ extension RequestContext {
 }
 
 extension String {
-    /// A path as Hummingbird's routers split it: without empty segments.
+    /// The path as Hummingbird's routers split it: without empty segments.
     fileprivate var routed: String { "/" + split(separator: "/").joined(separator: "/") }
 }
 
 extension String.UTF8View {
     fileprivate var hasEmptySegments: Bool {
-        // A contiguous string takes a third of the time.
+        // Searching contiguous storage takes a third of the time.
         func look(_ bytes: some Collection<UInt8>) -> Bool {
             var previous: UInt8 = 0
             for byte in bytes {

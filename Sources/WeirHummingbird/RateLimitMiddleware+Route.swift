@@ -4,16 +4,16 @@ public import WeirHTTP
 extension RateLimitMiddleware {
     /// Limits a route, or a group of routes, by a limit of its own.
     ///
-    /// A request that another ``RateLimitMiddleware`` of the same limiter let pass is charged there and here, or neither; its
-    /// headers tell of both.
+    /// When an enclosing ``RateLimitMiddleware`` of the same limiter let the request pass, it is charged by both or by
+    /// neither. Its headers report both.
     ///
     /// - Parameters:
-    ///   - rule: the limit; what it says of paths and methods must hold too.
-    ///   - limiter: gives the store and the policy's other settings: who is asking, tiers, headers.
-    ///   - client: names the client when the app knows it; unless given, it is whom the middleware of the same limiter
-    ///     around this one was told of.
-    ///   - denied: is told of each request that this limit denied; that middleware's is, too.
-    /// - Throws: `PolicyError` when a limit of this name is there already.
+    /// - rule: the limit. Its conditions on paths and methods apply too.
+    /// - limiter: supplies the store and the policy's other settings: client sources, tiers, headers.
+    /// - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
+    ///   same limiter identified.
+    /// - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
+    /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
     public init(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
         denied: (@Sendable (Denial) -> Void)? = nil

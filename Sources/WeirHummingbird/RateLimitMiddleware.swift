@@ -3,7 +3,7 @@ public import NIOCore
 import Weir
 public import WeirHTTP
 
-/// Limits the requests of a Hummingbird app by the same policy, with the same headers and bodies, as the gateway does.
+/// Limits requests to a Hummingbird app, with the gateway's policy, headers and response bodies.
 ///
 /// ```swift
 /// let limiter = try RequestLimiter(policy: .file("weir.yaml"))
@@ -11,15 +11,19 @@ public import WeirHTTP
 /// router.add(middleware: RateLimitMiddleware(limiter))
 /// ```
 ///
-/// It applies to the routes that are added after it; `limiter.verify(router)` finds those that
-/// it missed. A middleware of the same limiter inside another decides only what that one didn't; make one for each place, for
-/// the same value added twice doesn't know of itself. A handler sees neither the
-/// bypass's secret nor, unless a trusted proxy sent them, the headers that only those may send. An error that a handler
-/// throws keeps its type, and its response gets the headers if it makes one itself; where a cost hangs on the response's status, one
-/// that makes none costs what the dearest status does.
+/// It applies to routes added after it; `limiter.verify(router)` finds routes that it missed. When middlewares of one
+/// limiter are nested, the inner one applies only limits the outer one did not. Create one per level; adding the same
+/// value at two levels charges each request twice.
 ///
-/// Behind a router it knows the route: a rule whose path fits the route's template applies, however a request
-/// spelled its path, and `key: [route]` of a limit without a path is the template.
+/// Handlers don't see the bypass secret. They see headers that only trusted proxies may send only when a trusted proxy
+/// sent them.
+///
+/// `HTTPError` and non-response errors are rethrown unchanged; other `HTTPResponseError`s are wrapped in
+/// ``LimitedError``. If a cost depends on the status and the thrown error is not an `HTTPResponseError`, the highest
+/// configured cost is charged.
+///
+/// Behind a router, it knows the route. A rule whose path matches the route's template applies however the request
+/// spelled its path. For a limit without a path, `key: [route]` is the template.
 public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     private let state: MiddlewareState
     let limiter: RequestLimiter
@@ -27,13 +31,14 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     private let client: (@Sendable (Request, Context) -> AppClient?)?
     private let denied: (@Sendable (Denial) -> Void)?
 
-    /// Limits by a policy. Clients are told apart as the policy says, by their address if it says nothing.
+    /// Limits by a policy. The policy says how clients are identified; the default is by address.
     ///
     /// - Parameters:
-    ///   - limiter: the policy, and where it counts.
-    ///   - client: names the client when the app knows it, such as a user who has logged in, and maybe its tier; nil for
-    ///     whomever the policy finds.
-    ///   - denied: is told of each request that a limit denied, here or in a route's own limit inside, for logs and metrics.
+    /// - limiter: the policy and its store.
+    /// - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return nil
+    ///   to use the policy's client sources.
+    /// - denied: called for every request denied by this middleware or by a route limit nested in it. Use it for logs
+    ///   and metrics.
     public init(
         _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
         denied: (@Sendable (Denial) -> Void)? = nil
@@ -41,13 +46,13 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         self.init(limiter, peer: { $0.remoteAddress }, client: client, denied: denied)
     }
 
-    /// Limits by a policy, for contexts that keep the peer's address somewhere else.
+    /// Limits by a policy, for contexts that keep the peer's address elsewhere.
     ///
     /// - Parameters:
-    ///   - limiter: the policy, and where it counts.
-    ///   - peer: the address at the other end of the connection. Requests without one share one budget.
-    ///   - client: names the client when the app knows it.
-    ///   - denied: is told of each request that a limit denied.
+    /// - limiter: the policy and its store.
+    /// - peer: returns the address at the other end of the connection. Requests without one share one budget.
+    /// - client: identifies a client that the app knows. Return nil to use the policy's client sources.
+    /// - denied: called for every request denied by this middleware or by a route limit nested in it.
     public init(
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
         client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
@@ -59,6 +64,9 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         self.denied = denied
     }
 
+    /// Decides the request, then passes it on, delays it or answers it.
+    ///
+    /// - Throws: the handler's error, as the type's description says.
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
@@ -78,7 +86,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         guard case .pass(delay: 0) = verdict, !limited.mayNest, !state.hidesHeaders else {
             return try await carryOut(verdict, limited, request, peer: peer, context: context, next: next)
         }
-        // Mostly the request goes on as it came, and needs no room for another.
+        // Most requests take this path, which needs no second request.
         var response: Response
         do {
             response = try await next(request, context)
@@ -91,7 +99,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
 
     /// Carries out any verdict.
     ///
-    /// - Parameter request: the request whose body can be read.
+    /// - Parameter request: the request whose body can still be read.
     private func carryOut(
         _ verdict: LimitedRequest.Verdict, _ limited: MiddlewareRequest, _ request: Request, peer: IPAddress,
         context: Context, next: (Request, Context) async throws -> Response

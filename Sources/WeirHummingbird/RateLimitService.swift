@@ -1,7 +1,8 @@
 public import ServiceLifecycle
 public import WeirHTTP
 
-/// What runs beside an app's server: it ends the warm-up when the app is ready, and tidies up when the app ends.
+/// A service that runs beside an app's server. It ends the warm-up when the app is ready, and cleans up when the app
+/// shuts down.
 ///
 /// ```swift
 /// app.addServices(RateLimitService(limiter, isReady: { await model.isLoaded }, onShutdown: { store.close() }))
@@ -11,11 +12,13 @@ public struct RateLimitService: Service {
     private let isReady: (@Sendable () async -> Bool)?
     private let onShutdown: (@Sendable () -> Void)?
 
+    /// Creates the service.
+    ///
     /// - Parameters:
-    ///   - limiter: whose warm-ups that wait for a service to be ready (`until: {path: …}`) this ends.
-    ///   - isReady: asked four times a second until it says so; nil when the app calls
-    ///     `limiter.endWarmUp()` itself.
-    ///   - onShutdown: called once the app shuts down, such as to close a store.
+    /// - limiter: the limiter whose readiness warm-ups (`until: {path: …}`) this service ends.
+    /// - isReady: called four times a second until it returns true; nil when the app calls `limiter.endWarmUp()`
+    ///   itself.
+    /// - onShutdown: called when the app shuts down, for example to close a store.
     public init(
         _ limiter: RequestLimiter, isReady: (@Sendable () async -> Bool)? = nil,
         onShutdown: (@Sendable () -> Void)? = nil
@@ -25,11 +28,12 @@ public struct RateLimitService: Service {
         self.onShutdown = onShutdown
     }
 
+    /// Waits until the app is ready, ends the warm-up, and then waits for shutdown.
     public func run() async throws {
         await cancelWhenGracefulShutdown {
             if let isReady {
                 while await !isReady() {
-                    // Cancelled: the app shuts down.
+                    // Cancelled: the app is shutting down.
                     guard (try? await limiter.wait(250_000)) != nil else { return }
                 }
                 limiter.endWarmUp()

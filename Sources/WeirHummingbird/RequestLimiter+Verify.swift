@@ -2,20 +2,19 @@ public import Hummingbird
 public import WeirHTTP
 
 extension RequestLimiter {
-    /// Holds the policy against the routes of a router, to be called when all of them are there.
+    /// Checks the policy against a router's routes. Call it after adding all of them.
     ///
     /// ```swift
     /// let coverage = try limiter.verify(router)
     /// for route in coverage.unlimited { logger.warning("nothing limits \(route)") }
     /// ```
     ///
-    /// A route that was added before the middleware is found when the middleware is the router's first, or when the route
-    /// was there before any; a middleware of a group is seen when the router has none. Hummingbird doesn't show more of a
-    /// route's chain. A router of `HummingbirdRouter`'s doesn't tell its routes: `verify(_:)` with a list of routes does it
-    /// for those.
+    /// Detects routes added before the limiter only if the limiter is the router's first middleware or the route
+    /// precedes all middleware. Group middleware is detected only if the router has none. Hummingbird exposes no more
+    /// of a route's chain. `RouterBuilder` does not expose its routes; pass them to `verify(_:)` as a list.
     ///
-    /// - Returns: the routes that no limit covers.
-    /// - Throws: `PolicyError` that names each rule whose path fits none of the routes.
+    /// - Returns: the routes, and those that no limit covers.
+    /// - Throws: `PolicyError`, which names each rule whose path matches no route.
     public func verify<Context>(_ router: Router<Context>) throws(PolicyError) -> RouteCoverage {
         let chains = RouterChains(router)
         return try verify(
@@ -28,11 +27,11 @@ protocol LimitingMiddleware {}
 
 extension RateLimitMiddleware: LimitingMiddleware {}
 
-/// What can be seen, by reflection, of the middleware before each route.
+/// The part of each route's middleware chain that reflection can see.
 private struct RouterChains {
     /// The outermost middleware of each route that has one.
     private var outermost: [AppRoute: Any] = [:]
-    /// Where the limiting middleware stands in the router's list.
+    /// The limiting middleware's index in the router's list.
     private var place: Int?
     private var first: Any?
 
@@ -59,11 +58,12 @@ private struct RouterChains {
 
     func passesLimiter(_ route: AppRoute) -> Bool {
         guard let middleware = outermost[route] else { return false }
-        // The router's first, or a group's in a router that has none.
+        // The outermost middleware is the router's first, or a group's in a router that has none.
         if middleware is any LimitingMiddleware { return true }
         guard let place else { return false }
         if place == 0 { return false }
-        // What stands behind the first can't be seen; but a route that was there before the first has it not either.
+        // Only the first middleware is visible. A route that was added before the limiter but after the first still
+        // has the first.
         return first.map { type(of: $0) == type(of: middleware) } ?? false
     }
 }

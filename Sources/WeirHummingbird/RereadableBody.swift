@@ -2,9 +2,9 @@ import Hummingbird
 import NIOCore
 import WeirHTTP
 
-/// The part of a body that was read already, and the rest.
+/// The part of a body that was already read, followed by the rest.
 ///
-/// Sendable, because the handler takes it over, as it would the body that this stands for.
+/// It is Sendable because the handler takes it over, as it would the original body.
 final class RereadableBody: AsyncSequence, AsyncIteratorProtocol, @unchecked Sendable {
     private var read: ArraySlice<ByteBuffer>
     private var rest: HummingbirdCore.RequestBody.AsyncIterator
@@ -23,7 +23,7 @@ final class RereadableBody: AsyncSequence, AsyncIteratorProtocol, @unchecked Sen
 }
 
 extension Request {
-    /// Reads the body for a cost, and leaves all of it to the handler.
+    /// Reads the body for a cost, and leaves all of it for the handler.
     mutating func readBody(atMost most: Int) async throws -> WeirHTTP.RequestBody {
         var read: [ByteBuffer] = []
         var count = 0
