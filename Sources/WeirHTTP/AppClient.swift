@@ -1,8 +1,10 @@
-/// A client that the app itself has identified, such as a user who logged in. It goes before all sources of the policy.
+/// A client that the app itself identified, such as a logged-in user. Takes precedence over the policy's client
+/// sources.
 public struct AppClient: Sendable, Hashable {
-    /// What tells the client from others, 1 to 4096 bytes; else the policy's sources are asked. Never sent anywhere.
+    /// A unique identifier, 1–4096 bytes. If empty or longer, the policy's sources are used instead. It is never sent
+    /// anywhere.
     public var name: String
-    /// Nil for what the policy says.
+    /// The client's tier; nil to use the policy's.
     public var tier: String?
 
     public init(_ name: String, tier: String? = nil) {

@@ -1,28 +1,28 @@
 public import Weir
 
-/// A request that a limit denied, for logs and metrics. Nothing in it is a secret; the method and the path are as the
-/// client made them up.
+/// A request that a limit denied, for logs and metrics. It contains no secrets, but the method and the path are the
+/// client's own input.
 public struct Denial: Sendable, Hashable {
-    /// The names of the limits that deny, in the policy's order.
+    /// The names of the limits that denied it, in the policy's order.
     public var limits: [String]
-    /// As sent: not fit to label a metric.
+    /// The method as sent. Don't label metrics with it: clients choose its values.
     public var method: String
-    /// The app's own template, such as `/users/{id}`: few enough to label a metric. Nil when no route was found, and
-    /// in a gateway.
+    /// The app's route template, such as `/users/{id}`. There are few enough to label a metric. Nil when no route was
+    /// found, and in a gateway.
     public var route: String?
-    /// As the policy reads it, without the query.
+    /// The path as the policy reads it, without the query.
     public var path: String
-    /// A hash, 16 hexadecimal digits: the same for the same client while the process lives, and wherever the same
-    /// `WEIR_KEY_SECRET` is set.
+    /// A hash of the client, 16 hexadecimal digits. It stays the same for one client within a process, and across
+    /// processes with the same `WEIR_KEY_SECRET`.
     public var client: String
-    /// The client's own address, behind whatever proxies.
+    /// The client's own address, behind any proxies.
     public var address: IPAddress?
     public var tier: String?
-    /// The reported limit's count.
+    /// The reported limit's number of units.
     public var limit: Int64
-    /// How many requests of cost 1 would still pass.
+    /// The number of requests of cost 1 that would still pass.
     public var remaining: Int64
-    /// Microseconds; nil when waiting can't help.
+    /// The time to wait before a retry, in microseconds; nil when waiting can't help.
     public var retryAfter: Ticks?
 }
 
@@ -30,8 +30,8 @@ extension LimitedRequest {
     /// The record of this request's denial; nil when no limit denied it.
     ///
     /// - Parameters:
-    ///   - method: as sent.
-    ///   - route: the template of the app's router.
+    /// - method: the method as sent.
+    /// - route: the template from the app's router.
     package func denial(method: String, route: String? = nil) -> Denial? {
         guard let decision = reportedDecision, !decision.allowed else { return nil }
         return Denial(

@@ -1,6 +1,6 @@
 public import HTTPTypes
 
-/// A request of swift-http-types.
+/// A request in the types of swift-http-types.
 public struct HTTPTypesRequest: LimitableRequest {
     private let request: HTTPRequest
 
@@ -11,7 +11,7 @@ public struct HTTPTypesRequest: LimitableRequest {
     public var host: String? { request.authority }
 
     public func forEachValue(of name: String, _ body: (String) -> Void) {
-        // Compared as text: to make a field name of each takes an allocation.
+        // Compare as text: making a field name of each would allocate.
         for field in request.headerFields where field.name.rawName.isEqualIgnoringCase(name) { body(field.value) }
     }
 }

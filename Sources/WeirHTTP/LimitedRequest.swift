@@ -2,33 +2,33 @@ public import Weir
 
 /// One request on its way through a ``RequestLimiter``: a state machine without I/O.
 ///
-/// ``begin(_:on:peer:client:route:tier:cost:)`` gives a verdict at once, or says what it needs first; a `resume` goes
-/// on. After the response, ``finish(isComplete:)`` settles what the request really cost and gives its permits back; call
-/// it on every way in which a request can end. One object serves one request after another, and then allocates nothing.
-/// It belongs to one thread or event loop.
+/// ``begin(_:on:peer:client:route:tier:cost:)`` gives a verdict at once, or says what it needs first; a `resume` then
+/// continues. After the response, ``finish(isComplete:)`` charges the actual cost and frees permits; call it however
+/// the request ends. One object serves one request after another, and from the second on allocates nothing. Use it on
+/// one thread or event loop only.
 public final class LimitedRequest {
-    /// What comes next.
+    /// The next step.
     public enum Step: Sendable {
-        /// The cost is in the body: read up to so many bytes, then ``LimitedRequest/resume(body:)``.
+        /// The cost is in the body. Read at most this many bytes, then call ``LimitedRequest/resume(body:)``.
         case needsBody(atMost: Int)
-        /// A client is being looked up: when that is answered, ``LimitedRequest/resume(lookup:_:)``.
+        /// A client is being looked up. Wait for the answer, then call ``LimitedRequest/resume(lookup:_:)``.
         case needsLookup(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
-        /// The store will answer: then ``LimitedRequest/resume(decisions:)``.
+        /// The store is deciding. Wait for the answer, then call ``LimitedRequest/resume(decisions:)``.
         case pending(PendingAnswer<DecisionResult>)
         case verdict(Verdict)
     }
 
-    /// What to do with the request.
+    /// The result of all limits for the request.
     public enum Verdict: Sendable, Hashable {
-        /// Pass it on, after holding it for so many microseconds.
+        /// Pass it on, after holding it for `delay` microseconds.
         case pass(delay: Timestamp)
-        /// Answer it: ``ProblemDetails/status`` and body, with ``LimitedRequest/writeHeaders(to:)``.
+        /// Answer it with ``ProblemDetails/status``, its body, and ``LimitedRequest/writeHeaders(to:)``.
         case answer(ProblemDetails)
     }
 
     /// How one limit took part.
     public struct Outcome: Sendable, Hashable {
-        /// The limit's place in the policy.
+        /// The limit's index in the policy.
         public var rule: Int
         public var allowed: Bool
         public var isShadow: Bool
@@ -37,8 +37,8 @@ public final class LimitedRequest {
     private(set) var limiter: RequestLimiter
     private var planned = PlannedRequest()
     private var charged = ChargedRequest()
-    /// The request of a middleware around the one of this, which has been decided and passed. What it decided isn't
-    /// decided again, its headers are told with this one's, and it gets back its charge when this one is denied.
+    /// The request of an enclosing middleware, which was decided and passed. Limits that it decided are skipped here.
+    /// Its headers are reported with this one's, and it is refunded when this one is denied.
     package var enclosing: LimitedRequest?
 
     public init(_ limiter: RequestLimiter) {
@@ -50,13 +50,13 @@ public final class LimitedRequest {
     /// Starts a request.
     ///
     /// - Parameters:
-    ///   - request: as it came.
+    /// - request: the request as received.
     ///   - limiter: the policy in force.
     ///   - peer: the address at the other end of the connection.
-    ///   - client: the client that the app has identified, if it has.
-    ///   - route: the route that the app's router found, if there is one.
+    /// - client: the client that the app identified, if any.
+    /// - route: the route that the app's router found, if any.
     ///   - tier: overrides the policy's tier.
-    ///   - cost: overrides the policy's costs; 0 is a peek.
+    /// - cost: overrides the policy's costs; 0 checks without charging.
     public func begin(
         _ request: some LimitableRequest,
         on limiter: RequestLimiter,
@@ -73,11 +73,11 @@ public final class LimitedRequest {
                 enclosing: enclosing, into: &charged))
     }
 
-    /// Goes on with a request whose client was looked up.
+    /// Continues with a request whose client was looked up.
     ///
     /// - Parameters:
-    ///   - answer: what the lookup found. A client whose lookup failed counts as unknown.
-    ///   - request: the same as at the beginning.
+    /// - answer: the lookup's result. A client whose lookup failed counts as unknown.
+    /// - request: the same request as at the start.
     public func resume(
         lookup answer: Result<LookupAnswer, StoreFailure>, _ request: some LimitableRequest
     ) -> Step {
@@ -86,12 +86,12 @@ public final class LimitedRequest {
             on: planned.resume(lookup: answer, request, on: limiter, enclosing: enclosing, into: &charged))
     }
 
-    /// Goes on with a request whose cost is in its body.
+    /// Continues with a request whose cost is in its body.
     public func resume(body: RequestBody) -> Step {
         go(on: planned.resume(body: body, on: limiter, into: &charged))
     }
 
-    /// Goes on with a request that waited for the store, or for which the store failed.
+    /// Continues with a request once the store has answered or failed.
     public func resume(decisions result: DecisionResult) -> Verdict {
         charged.conclude(result, on: limiter, costOverride: planned.costOverride)
     }
@@ -109,13 +109,14 @@ public final class LimitedRequest {
         }
     }
 
-    /// Forgets the request before, so that an answer to one that was never understood says nothing about it.
+    /// Forgets the previous request. Without this, an answer to a request that couldn't be parsed would carry its
+    /// headers.
     public func clear() {
         reset(limiter)
         enclosing = nil
     }
 
-    /// As ``clear()``, for an answer by another policy.
+    /// Does the same as ``clear()``, for an answer by a different policy.
     package func clear(for limiter: RequestLimiter) {
         reset(limiter)
         enclosing = nil
@@ -138,25 +139,25 @@ extension LimitedRequest {
     /// The path that was matched, which is the path to forward; nil when the request was rejected for it.
     public var path: RequestPath? { planned.path }
 
-    /// The client's own address, behind whatever proxies.
+    /// The client's own address, behind any proxies.
     public var clientAddress: IPAddress? { planned.identity?.address }
 
     public var tier: String? { planned.identity?.tier }
 
-    /// Whether the bypass secret came with it.
+    /// Whether the request carries the bypass secret.
     package var isBypassed: Bool { planned.isBypassed }
 
-    /// The origin of the page that asks, if it is another's.
+    /// The origin of the requesting page, if it is cross-origin.
     var origin: String? { planned.origin }
 
-    /// A hash that names the client in logs, 16 hexadecimal digits: the same for the same client while the process
-    /// lives, and wherever the same `WEIR_KEY_SECRET` is set.
+    /// A hash that identifies the client in logs, 16 hexadecimal digits. It stays the same for one client within a
+    /// process, and across processes with the same `WEIR_KEY_SECRET`.
     public var clientHash: String {
         let digits = String(clientHashValue, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// The same as a number.
+    /// The same hash as a number.
     package var clientHashValue: UInt64 { planned.identity.map { limiter.clientHasher.clientHash(of: $0) } ?? 0 }
 
     func hasDecided(_ name: String) -> Bool {
@@ -167,16 +168,16 @@ extension LimitedRequest {
 // MARK: what was decided
 
 extension LimitedRequest {
-    /// Whether the store failed for this request, so that it was decided without.
+    /// Whether the store failed for this request, so that it was decided without the store.
     public var storeFailed: Bool { charged.storeFailed }
 
     /// Whether the response has headers about limits.
     public var isLimited: Bool { charged.reported != nil }
 
-    /// The decision that is reported: the denying limit's, or the one closest to its limit.
+    /// The decision that is reported: the denying limit's, or else the one with the least left.
     public var reportedDecision: Decision? { charged.reported.map { charged.decisions[$0] } }
 
-    /// Where the reported limit stands in the policy.
+    /// The reported limit's index in the policy.
     public var reportedRule: Int? { charged.reported.map { charged.parts[$0].rule } }
 
     /// The names of the limits that deny, in the policy's order, each once.
@@ -185,15 +186,15 @@ extension LimitedRequest {
     /// Calls `body` with the outcome of each limit that took part; a limit of several windows counts once.
     public func forEachOutcome(_ body: (Outcome) -> Void) { charged.forEachOutcome(body) }
 
-    /// Writes the headers about limits, if the response has any: those of a limiter around this one are among them.
+    /// Writes the limit headers, if the response has any, including those of an enclosing limiter.
     ///
-    /// - Parameter add: takes a header's name, as the policy calls it, and its value.
+    /// - Parameter add: called with each header's name, as the policy spells it, and its value.
     public func writeHeaders(to add: (String, String) -> Void) {
         let settings = limiter.headers.settings
         writeHeaders { (header: LimitHeader, value) in add(settings.name(of: header), value) }
     }
 
-    /// The same, for callers that know the names already.
+    /// Does the same for callers that already know the names.
     package func writeHeaders(to add: (LimitHeader, String) -> Void) {
         guard isLimited, let report = innermostReport() else { return }
         limiter.headers.write(policies: allPolicies(), report, to: add)
@@ -215,44 +216,45 @@ extension LimitedRequest {
 // MARK: how it ends
 
 extension LimitedRequest {
-    /// Whether the end of the response matters: a cost is in it, or it frees a permit.
+    /// Whether the end of the response matters: a cost depends on it, or it frees a permit.
     package var mustFinish: Bool { charged.mustFinish }
 
-    /// Whether the response must be shown to this object, because a cost is in it.
+    /// Whether the response must be passed to this object, because a cost is in it.
     public var metersResponse: Bool { charged.metersResponse }
 
-    /// Whether the response's body must be shown, because a cost is in it.
+    /// Whether the response's body must be passed to this object, because a cost is in it.
     public var metersBody: Bool { charged.metersBody }
 
-    /// Looks at the response's head, for costs that depend on it.
+    /// Reads the response's head, for costs that depend on it.
     ///
     /// - Parameters:
-    ///   - status: 100 to 599.
-    ///   - header: all values of a response header.
+    /// - status: the response's status, 100 to 599.
+    /// - header: returns all values of a response header.
     public func responseHead(status: Int, header: (String) -> [String]) {
         charged.responseHead(status: status, header: header)
     }
 
-    /// There will be a response, but nobody knows its status yet: it costs what the dearest status costs.
+    /// Charges the highest configured cost: there will be a response, but its status isn't known yet.
     package func responseFailed() { charged.responseFailed() }
 
-    /// Looks at a part of the response's body.
+    /// Reads a part of the response's body.
     public func responseBody(_ bytes: UnsafeRawBufferPointer) { charged.responseBody(bytes) }
 
-    /// Ends the request: charges or gives back what its response showed, and frees its permits. Later calls do nothing.
+    /// Ends the request: charges or refunds the difference to its actual cost, and frees its permits. Later calls do
+    /// nothing.
     ///
-    /// - Parameter isComplete: whether the whole response was seen. One that broke off pays at least the reserve and,
-    ///   where the cost can't be known, the policy's `default`.
+    /// - Parameter isComplete: whether the whole response was seen. A response that broke off pays at least the
+    ///   reserve. If its cost can't be known, it pays the policy's `default`.
     public func finish(isComplete: Bool) { charged.finish(isComplete: isComplete, on: limiter) }
 
-    /// Gives back everything that was charged, here and around here: another limit denied the request after this had
-    /// let it pass, or Weir itself could not serve it.
+    /// Refunds everything charged, here and in the enclosing request. It is for a request that passed but was then
+    /// denied by a different limit, or that Weir itself could not serve.
     package func withdraw() {
         enclosing?.withdraw()
         charged.withdraw(on: limiter)
     }
 
-    /// Takes a store's answer that came when nobody waited any more: gives permits back.
+    /// Handles a store's answer that came after the request ended: frees permits.
     public func abandon(decisions result: DecisionResult) {
         charged.abandon(result, on: limiter, costOverride: planned.costOverride)
     }

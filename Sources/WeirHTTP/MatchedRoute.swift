@@ -1,9 +1,9 @@
 /// The route that an app's own router found for a request.
 public struct MatchedRoute: Sendable, Hashable {
-    /// As in a policy, such as `/users/{id}`. A rule whose path fits it applies, however the request spelled its path; and it
-    /// is the key `route` of limits that name no path.
+    /// The template, spelled as in a policy, such as `/users/{id}`. A rule whose path matches it applies however the
+    /// request spelled its path. For limits without a path, it is the value of the key `route`.
     public var template: String?
-    /// The path that the router took from the request, if that isn't as the policy reads it.
+    /// The path that the router read from the request, if it differs from the policy's reading.
     public var path: String?
 
     public init(template: String?, path: String? = nil) {

@@ -1,14 +1,14 @@
 import Synchronization
 public import Weir
 
-/// A policy made ready to decide requests: the one way that the gateway, the middleware and the decision service take.
+/// A policy prepared to decide requests. The gateway, the middleware and the decision service all use it.
 ///
-/// It holds no request's state; ``LimitedRequest`` does, and takes a request through it:
+/// It keeps no state of a request; ``LimitedRequest`` does, and takes the request through it:
 /// identify → match → cost → decide → headers.
 public final class RequestLimiter: Sendable {
     public let policy: Policy
     public let store: any Store
-    /// Where `on_store_failure: local` counts while the store fails; `store` itself when that can't fail.
+    /// The store for `on_store_failure: local` while `store` fails; `store` itself when that can't fail.
     let localStore: any Store
     let identifier: ClientIdentifier
     let access: Matcher
@@ -17,29 +17,31 @@ public final class RequestLimiter: Sendable {
     let plans: [LimitPlan]
     let headers: LimitHeaders
     let clock: any TickClock
-    /// As the store made keys when this limiter was made.
+    /// The store's key hasher when this limiter was made.
     let hasher: KeyHasher
-    /// Names clients in logs.
+    /// Hashes clients for logs.
     let clientHasher: KeyHasher
     private let givenClientHasher: KeyHasher?
     private let verifier: (any TokenVerifier)?
     private let lookup: (any TierLookup)?
-    /// Whether paths are compared without regard to case, as an app's router may do.
+    /// Whether paths are compared without regard to case, as some routers do.
     let ignoresCase: Bool
     /// Whether any rule or key looks at the host.
     let readsHost: Bool
     private let routes: RouteRegistry
 
+    /// Prepares a policy.
+    ///
     /// - Parameters:
-    ///   - policy: what to enforce.
-    ///   - store: where to count; memory unless given.
-    ///   - verifier: for policies that use tokens.
-    ///   - lookup: for policies that look clients up (`redis_hash`); the store unless given.
-    ///   - clock: for warm-up by time; the system's unless given.
-    ///   - previous: the limiter that this one replaces, whose counters and warm-up go on.
-    ///   - clientHasher: names clients in logs; the store's own hasher unless given.
-    /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given, or a limit made in code would
-    ///   let everybody pass, or nobody.
+    /// - policy: the policy to enforce.
+    /// - store: the store that counts; memory by default.
+    /// - verifier: verifies tokens, for policies that use them.
+    /// - lookup: looks up clients, for policies with `redis_hash`; the store by default.
+    /// - clock: the clock for warm-up by time; the system's by default.
+    /// - previous: the limiter that this one replaces. Its counters and warm-ups continue.
+    /// - clientHasher: hashes clients for logs; the store's own hasher by default.
+    /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given, or when a limit made
+    ///   in code would let every request pass, or none.
     public convenience init(
         policy: Policy,
         store: (any Store)? = nil,
@@ -86,7 +88,7 @@ public final class RequestLimiter: Sendable {
         self.ignoresCase = ignoresCase
         self.routes = routes
         access = Matcher(policy.access.map(\.match), ignoresCase: ignoresCase)
-        // What is exempt must be so beyond doubt.
+        // Exempt only requests that match beyond doubt.
         exempt = Matcher(policy.exempt)
         limits = Matcher(policy.limits.map(\.match), ignoresCase: ignoresCase)
         headers = LimitHeaders(settings: policy.headers)
@@ -106,22 +108,24 @@ public final class RequestLimiter: Sendable {
         self.plans = plans
     }
 
-    /// The same limiter with keys made anew, for a store whose keys' secret has become another.
+    /// The same limiter with new keys, for a store whose key secret has changed.
+    ///
+    /// - Throws: ``PolicyError`` when the policy can't be prepared again.
     public func withNewKeys() throws(PolicyError) -> RequestLimiter {
         try RequestLimiter(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
             clientHasher: givenClientHasher, ignoresCase: ignoresCase, routes: routes)
     }
 
-    /// The same limiter for a router that doesn't regard the case of paths.
+    /// The same limiter for a router that ignores the case of paths.
     package func ignoringCase() throws(PolicyError) -> RequestLimiter {
         try RequestLimiter(
             policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
             clientHasher: givenClientHasher, ignoresCase: true, routes: routes)
     }
 
-    /// A limiter of one rule beside this one's: for a route that has a limit of its own in code. It shares the store, and
-    /// all that the policy says but for its limits, access and exemptions.
+    /// A limiter of one rule, for a route with a limit of its own in code. It shares this limiter's store and the
+    /// policy's settings, except for its limits, access rules and exemptions.
     ///
     /// - Throws: ``PolicyError`` when the name is taken.
     package func routeLimiter(_ rule: LimitRule) throws(PolicyError) -> RequestLimiter {
@@ -139,33 +143,34 @@ public final class RequestLimiter: Sendable {
         return limiter
     }
 
-    /// Counts a middleware that decides by this limiter.
+    /// Counts a middleware that uses this limiter.
     package func noteMiddleware() { routes.addMiddleware() }
 
-    /// Remembers that a route has this limiter's limits of its own, for ``verify(_:)``.
+    /// Records that a route has a limit of its own from this limiter, for ``verify(_:)``.
     package func noteLimitedInCode(_ route: AppRoute) {
         for rule in policy.limits { routes.note(route, behind: rule) }
     }
 
-    /// The rules that routes have in code, with the routes.
+    /// The rules that routes have in code, with their routes.
     var rulesInCode: [(rule: LimitRule, routes: Set<AppRoute>)] { routes.rules }
 
-    /// Whether both are of one policy: one may be of a route's own limit beside the other.
+    /// Whether both belong to one policy. A route's own limiter belongs to the policy of the limiter it was made from.
     package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
 
-    /// Whether routes have limits of their own in code, or another middleware of this policy may be around one.
+    /// Whether middlewares of this policy may be nested: a route has a limit in code, or there are several
+    /// middlewares.
     package var hasRouteLimits: Bool { routes.mayNest }
 
     /// Whether any rule looks at the path.
     package var hasPaths: Bool { access.hasPaths || exempt.hasPaths || limits.hasPaths }
 
-    /// The warm-up of a rule that is the same as before.
+    /// The warm-up of an unchanged rule in the previous limiter.
     private func warmUp(of rule: LimitRule) -> WarmUp? {
         guard let warmUp = rule.warmUp else { return nil }
         return plans.first { $0.rule.name == rule.name && $0.rule.warmUp?.until == warmUp.until }?.warmUp
     }
 
-    /// The warm-ups that end when the upstream answers 2xx at a path, those of limits that routes have in code too.
+    /// The warm-ups that end when the upstream answers 2xx at a path, including those of limits in code.
     public var readinessChecks: [(path: String, warmUp: WarmUp)] {
         ownReadinessChecks + routes.readinessChecks
     }
@@ -177,10 +182,10 @@ public final class RequestLimiter: Sendable {
         }
     }
 
-    /// The time by the limiter's clock.
+    /// The current time by the limiter's clock.
     package var now: Timestamp { clock.now() }
 
-    /// Looks after a part of what the stores hold; see `Store.maintain(share:)`.
+    /// Maintains a part of the stores' entries; see `Store.maintain(share:)`.
     package func maintain(share: Int) {
         store.maintain(share: share)
         if store.canFail { localStore.maintain(share: share) }
@@ -189,22 +194,23 @@ public final class RequestLimiter: Sendable {
     /// Waits by the limiter's clock.
     package func wait(_ ticks: Timestamp) async throws { try await clock.wait(ticks) }
 
-    /// Whether keys are made as the store makes them now: instances that share a store learn its secret when they reach it.
+    /// Whether keys match the store's present secret. Instances that share a store learn its secret when they first
+    /// reach it.
     package var hasCurrentKeys: Bool { store.keyHasher == hasher }
 
-    /// Ends the warm-ups that wait for a service to be ready: inside an app, the app knows when it is.
+    /// Ends the warm-ups that wait for a service to be ready. Call it in an app, which knows when it is ready.
     public func endWarmUp() {
         for check in readinessChecks { check.warmUp.finish() }
     }
 
-    /// Which request headers must not reach the upstream or a log.
+    /// The request headers that must not reach the upstream or a log.
     public var strippedHeaders: [String] {
         var names: [String] = []
         if let bypass = policy.bypass { names.append(bypass.header) }
         return names
     }
 
-    /// Which request headers are believed only when a trusted proxy sends them, and stripped from others.
+    /// The request headers that are accepted from trusted proxies only, and stripped from other requests.
     public var trustedHeaders: [String] {
         var names: [String] = []
         for case .header(let name, true, _) in policy.client { names.append(name) }
@@ -212,7 +218,7 @@ public final class RequestLimiter: Sendable {
         return names
     }
 
-    /// Which request headers the policy reads.
+    /// The request headers that the policy reads.
     public var readHeaders: [String] {
         var names = strippedHeaders + trustedHeaders
         for case .header(let name, _, _) in policy.client { names.append(name) }
@@ -225,11 +231,11 @@ public final class RequestLimiter: Sendable {
         return names
     }
 
-    /// Whether a rule looks at the method, so that a header that overrides it would get past.
+    /// Whether a rule matches on the method. A header that overrides the method would then evade the rule.
     public var matchesMethods: Bool { limits.usesMethods || access.usesMethods || exempt.usesMethods }
 
-    /// The limits that were there before under the same name, but whose state is not theirs any more, because their
-    /// algorithm, key or period has changed.
+    /// The limits that keep their name from the old limiter but not their state, because their algorithm, key or
+    /// period has changed.
     public func limitsStartingAfresh(since old: RequestLimiter) -> [String] {
         plans.filter { plan in
             guard let before = old.plans.first(where: { $0.rule.name == plan.rule.name }) else { return false }
@@ -237,7 +243,7 @@ public final class RequestLimiter: Sendable {
         }.map(\.rule.name)
     }
 
-    /// How many instances share the store: as the policy says, else as the store last knew.
+    /// The number of instances that share the store: the policy's setting, or else the store's last known number.
     var instances: Int { policy.server.instances ?? store.instances }
 
     /// The names of the limits, in the policy's order.
@@ -253,7 +259,7 @@ extension PolicyError {
 }
 
 extension Policy {
-    /// A memory store as large as the policy says.
+    /// A memory store of the size that the policy sets.
     package func makeMemoryStore(clock: any TickClock = SystemClock()) -> MemoryStore {
         if case .memory(let capacity?) = server.store { return MemoryStore(capacity: capacity, clock: clock) }
         return MemoryStore(clock: clock)

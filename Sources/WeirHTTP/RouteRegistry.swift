@@ -15,7 +15,7 @@ final class RouteRegistry: Sendable {
     private let nests = Atomic<Bool>(false)
     private let middlewares = Atomic<Int>(0)
 
-    /// Whether routes have limits of their own, or the policy has several middlewares: one may then be inside another.
+    /// Whether middlewares may be nested: a route has a limit of its own, or the policy has several middlewares.
     var mayNest: Bool { nests.load(ordering: .acquiring) }
 
     /// Counts a middleware.
@@ -25,8 +25,8 @@ final class RouteRegistry: Sendable {
 
     /// Adds a limit in code.
     ///
-    /// - Parameter taken: names that others have.
-    /// - Returns: the name that is in use already, if one is; nothing is added then.
+    /// - Parameter taken: names already in use elsewhere.
+    /// - Returns: the name that is already in use, if there is one; then nothing is added.
     func add(
         _ rule: LimitRule, readinessChecks: [(path: String, warmUp: WarmUp)], besides taken: Set<String>
     ) -> String? {
@@ -42,7 +42,7 @@ final class RouteRegistry: Sendable {
         return clash
     }
 
-    /// Remembers that a route is behind a rule.
+    /// Records that a route is behind a rule.
     func note(_ route: AppRoute, behind rule: LimitRule) {
         state.withLock { _ = $0.rules[rule.name, default: (rule, [])].routes.insert(route) }
     }

@@ -17,8 +17,8 @@ extension String {
         }
     }
 
-    /// Whether a route's template may be a router's that doesn't regard case: that keeps all in lower case but the names of
-    /// parameters and segments with a `*`.
+    /// Whether a route's template may come from a router that ignores case. Such a router keeps templates in lower
+    /// case, except for parameter names and segments with a `*`.
     package var mayBeCaseless: Bool {
         split(separator: "/").allSatisfy { segment in
             if segment.contains("*") { return true }
@@ -31,17 +31,18 @@ extension String {
         }
     }
 
-    /// In lower case as far as a router that doesn't regard case may go: all letters, of a path that isn't ASCII.
+    /// The lower-case form that a router that ignores case may use. In a path that isn't ASCII, it changes all
+    /// letters.
     var caseless: String { utf8.allSatisfy { $0 < 128 } ? asciiLowercased : lowercased() }
 
-    /// With its ASCII letters in lower case, and everything else in the same places.
+    /// A copy with its ASCII letters in lower case and all else unchanged.
     var asciiLowercased: String {
         utf8.contains { (65...90).contains($0) } ? String(decoding: utf8.map(\.asciiLowercased), as: UTF8.self) : self
     }
 }
 
 extension UInt8 {
-    /// The byte, or of an upper-case ASCII letter the lower-case one.
+    /// The byte; for an upper-case ASCII letter, its lower-case form.
     @inlinable
     package var asciiLowercased: UInt8 { (65...90).contains(self) ? self | 0x20 : self }
 }

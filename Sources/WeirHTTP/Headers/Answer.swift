@@ -1,15 +1,14 @@
-/// An answer of Weir's own, ready to be sent: a status, header fields without framing, and a body.
+/// Weir's own answer, ready to send: a status, header fields without framing, and a body.
 package struct Answer: Sendable {
     package var status: Int
-    /// Names and values.
+    /// The fields' names and values.
     package var fields: [(String, String)] = []
-    /// Text, maybe empty.
+    /// The body's text, which may be empty.
     package var body: String
 }
 
 extension LimitedRequest {
-    /// The answer that tells a problem: with the headers about limits, and those by which a page of another origin may
-    /// read it.
+    /// The answer for a problem, with the limit headers and the headers that let a cross-origin page read it.
     package func answer(_ problem: ProblemDetails) -> Answer {
         var answer = Answer(status: problem.status, body: limiter.policy.headers.problem ? problem.json : "")
         answer.fields.reserveCapacity(12)
@@ -19,9 +18,9 @@ extension LimitedRequest {
         return answer
     }
 
-    /// Writes the headers by which a page of another origin may read an answer of Weir's own.
+    /// Writes the headers that let a cross-origin page read Weir's own answer.
     ///
-    /// - Parameter add: takes a header's name and value.
+    /// - Parameter add: called with each header's name and value.
     public func writeCrossOriginHeaders(to add: (String, String) -> Void) {
         guard let origin else { return }
         let settings = limiter.policy.headers

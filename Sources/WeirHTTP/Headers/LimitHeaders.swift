@@ -1,12 +1,12 @@
 import RawStructuredFieldValues
 import Weir
 
-/// Writes what a client is told about its limits, on every limited response (draft-ietf-httpapi-ratelimit-headers).
+/// Writes the limit headers of every limited response (draft-ietf-httpapi-ratelimit-headers).
 ///
-/// Names and policies are serialised by the structured-fields library when the policy is loaded; a response only
-/// puts its numbers into that form.
+/// The structured-fields library serialises names and policies when the policy is loaded; a response only adds its
+/// numbers.
 final class LimitHeaders: Sendable {
-    // A class, because a structure of so many strings is copied to call anything of it.
+    // A class, because every call would copy a structure with this many strings.
     let settings: HeaderSettings
 
     init(settings: HeaderSettings) {
@@ -27,19 +27,19 @@ final class LimitHeaders: Sendable {
         return serialize(Item(bareItem: RFC9651BareItem.string(limit.name), parameters: parameters))
     }
 
-    /// `"predict";r=`, with which a limit begins as a member of `RateLimit`.
+    /// `"predict";r=`, the start of a limit's member of `RateLimit`.
     static func itemHead(_ name: String) -> String {
         serialize(Item(bareItem: RFC9651BareItem.string(name), parameters: [:])) + ";r="
     }
 
     private static func serialize(_ item: Item) -> String {
         var serializer = StructuredFieldValueSerializer()
-        // It refuses only strings that are not ASCII, and a limit's name is letters, digits, `_` and `-`.
+        // The serialiser refuses only strings that are not ASCII, and a limit's name is letters, digits, `_` and `-`.
         guard let bytes = try? serializer.writeListFieldValue([.item(item)]) else { return "\"\"" }
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The reported limit, as it is written into the headers of one response.
+    /// The reported limit, as one response's headers show it.
     struct Report {
         var window: LimitPlan.Window
         var decision: Decision
@@ -65,13 +65,14 @@ final class LimitHeaders: Sendable {
         if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, String(digitsOf: seconds)) }
     }
 
-    /// `t`: on a denial the same as Retry-After, else the reset; nil when waiting can't help or there is no reset.
+    /// `t`, in seconds: on a denial the same as Retry-After, else the reset. Nil when waiting can't help or there is
+    /// no reset.
     static func seconds(_ decision: Decision) -> Int64? {
         if decision.allowed { return decision.resetAfter.map(wholeSeconds) }
         return decision.retryAfter.map { max(1, wholeSeconds($0)) }
     }
 
-    /// Rounded up: a client that comes back after this many seconds doesn't come too early.
+    /// Rounded up, so that a client that waits this many seconds doesn't return too early.
     private static func wholeSeconds(_ ticks: Ticks) -> Int64 {
         if let small = Int64(exactly: ticks), small < .max - 1_000_000 { return (small + 999_999) / 1_000_000 }
         return min(largestInteger, Int64(clamping: (ticks + 999_999) / 1_000_000))

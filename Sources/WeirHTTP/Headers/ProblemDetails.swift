@@ -1,10 +1,10 @@
-/// The body of an answer that is Weir's own: `application/problem+json` (RFC 9457).
+/// The body of Weir's own answers: `application/problem+json` (RFC 9457).
 public struct ProblemDetails: Sendable, Hashable {
     public var status: Int
     public var type: String
     public var title: String
     public var detail: String
-    /// The names of the limits that deny, in the policy's order.
+    /// The names of the limits that denied the request, in the policy's order.
     public var violatedPolicies: [String]
 
     public static let mediaType = "application/problem+json"
@@ -35,7 +35,7 @@ public struct ProblemDetails: Sendable, Hashable {
             violatedPolicies: names)
     }
 
-    /// The answer while the store fails and a limit says `on_store_failure: deny`.
+    /// The answer when the store fails and a limit says `on_store_failure: deny`.
     static let storeFailed = temporarilyReduced("Rate limits can't be checked at the moment. Try again soon.")
 
     /// A 503 of type temporary-reduced-capacity.
@@ -45,7 +45,7 @@ public struct ProblemDetails: Sendable, Hashable {
             title: "Service Unavailable", detail: detail)
     }
 
-    /// The body's text.
+    /// The problem as JSON text.
     public var json: String {
         var text = ""
         text.reserveCapacity(320)
@@ -69,7 +69,7 @@ public struct ProblemDetails: Sendable, Hashable {
         return text
     }
 
-    /// A JSON string.
+    /// Quotes a text as a JSON string.
     package static func quote(_ text: String) -> String {
         var result = ""
         result.append(quoting: text)
@@ -78,10 +78,10 @@ public struct ProblemDetails: Sendable, Hashable {
 }
 
 extension String {
-    /// Appends a text as a JSON string (RFC 8259, 7).
+    /// Appends the text as a JSON string (RFC 8259, section 7).
     fileprivate mutating func append(quoting text: String) {
         self += "\""
-        // Nearly always there is nothing to escape.
+        // Most texts have nothing to escape.
         if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
             self += text
         } else {

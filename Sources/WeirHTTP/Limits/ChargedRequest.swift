@@ -1,7 +1,6 @@
 import Weir
 
-/// A request whose charges are made: from the store's decisions to the verdict, and from the response to the actual
-/// cost.
+/// A request whose charges are made. It takes the store's decisions to a verdict, and the response to the actual cost.
 struct ChargedRequest {
     /// The window and the limit that a charge is for.
     struct Part {
@@ -9,42 +8,42 @@ struct ChargedRequest {
         var window: LimitPlan.Window
         var isWarm: Bool
 
-        /// Tells this part's text in `RateLimit-Policy` from that of other windows, tiers and warmth.
+        /// Distinguishes this part's text in `RateLimit-Policy` from that of other windows, tiers and warm-up states.
         fileprivate var policyMark: Int {
             Int(truncatingIfNeeded: window.seed) ^ Int(truncatingIfNeeded: window.limit.numbers.count) &* 31
                 ^ (isWarm ? 1 : 0)
         }
     }
 
-    // One element for each charge. They are apart because a store takes charges and gives decisions as arrays.
+    // One element for each charge, in separate arrays because stores take charges and return decisions as arrays.
     private(set) var parts: [Part] = []
     private(set) var charges: [Charge] = []
     private(set) var decisions: [Decision] = []
-    /// The charge whose numbers are reported; nil when no enforced limit applies.
+    /// The index of the charge whose numbers are reported; nil when no enforced limit applies.
     private(set) var reported: Int?
-    /// Whether the store failed for this request, so that it was decided without.
+    /// Whether the store failed for this request, so that it was decided without the store.
     private(set) var storeFailed = false
-    /// The charges that depend on the response: those with a meter read their cost from it, the others are permits.
+    /// The charges that depend on the response: a part with a meter reads its cost from it; the others are permits.
     private var meters: [(part: Int, meter: ResponseMeter?)] = []
-    /// Whether the response's body must be shown, because a cost is in it.
+    /// Whether the response's body must be metered, because a cost is in it.
     private(set) var metersBody = false
     private var policiesText = ""
     private var policiesFor: [Int] = []
 
     var isEmpty: Bool { charges.isEmpty }
 
-    /// Forgets the request. It must have ended.
+    /// Forgets the request, which must have ended.
     @inline(__always)
     mutating func clear() {
         reported = nil
         storeFailed = false
-        // They are mostly empty already, since the request before was cleared.
+        // The arrays are usually empty already, because the previous request was cleared.
         if !parts.isEmpty { parts.removeAll(keepingCapacity: true) }
         if !charges.isEmpty { charges.removeAll(keepingCapacity: true) }
         if !decisions.isEmpty { decisions.removeAll(keepingCapacity: true) }
     }
 
-    /// Forgets the text of `RateLimit-Policy`, which was another policy's.
+    /// Forgets the text of `RateLimit-Policy`, which belonged to a different policy.
     mutating func forgetPolicies() {
         policiesFor = []
         policiesText = ""
@@ -52,7 +51,7 @@ struct ChargedRequest {
 
     // MARK: charge
 
-    /// Adds a charge whose cost is still open.
+    /// Adds a charge whose cost isn't known yet.
     mutating func add(_ plan: LimitPlan, window: LimitPlan.Window, rule: Int, isWarm: Bool, key: Key) {
         let numbers = isWarm ? window.limit.numbers : window.coldNumbers ?? window.limit.numbers
         charges.append(
@@ -62,7 +61,7 @@ struct ChargedRequest {
         parts.append(Part(rule: rule, window: window, isWarm: isWarm))
     }
 
-    /// Writes the cost of one rule into its charges, which begin at `index`, and moves that behind them.
+    /// Writes one rule's cost into its charges, which start at `index`, and advances `index` past them.
     @inline(__always)
     mutating func price(rule: Int, from index: inout Int, units: Int64, required: Int64) {
         while index < parts.count, parts[index].rule == rule {
@@ -72,14 +71,14 @@ struct ChargedRequest {
         }
     }
 
-    /// Asks the store. Returns nil when the decisions are there, else a promise of them.
+    /// Asks the store. Returns nil when it decided at once, else a promise of the decisions.
     mutating func ask(_ limiter: RequestLimiter) -> PendingAnswer<DecisionResult>? {
         limiter.store.decide(charges, into: &decisions)
     }
 
     // MARK: verdict
 
-    /// Takes the store's answer.
+    /// Concludes with the store's answer.
     mutating func conclude(
         _ result: DecisionResult, on limiter: RequestLimiter, costOverride: Int64?
     ) -> LimitedRequest.Verdict {
@@ -108,8 +107,8 @@ struct ChargedRequest {
                 violatedPolicies(on: limiter), retryAfter: LimitHeaders.seconds(headerDecision(reported))))
     }
 
-    /// Goes on as the policy's `on_store_failure` says of each limit: any `deny` denies the request, those of `allow`
-    /// take no part, and those of `local` are decided in this process by their share of the limit.
+    /// Continues as each limit's `on_store_failure` says. Any `deny` denies the request; limits with `allow` take no
+    /// part; limits with `local` are decided in this process by their share of the limit.
     private mutating func concludeWithoutStore(
         on limiter: RequestLimiter, costOverride: Int64?
     ) -> LimitedRequest.Verdict {
@@ -123,7 +122,7 @@ struct ChargedRequest {
         charges = local.map { index in
             var charge = charges[index]
             charge.numbers = charge.numbers.divided(by: instances)
-            // In a process's own keys this is the limit's seed.
+            // In this process's own keys, this part is the limit's seed.
             charge.key = Key(high: parts[index].window.seed, low: charge.key.low, partition: charge.key.partition)
             return charge
         }
@@ -135,8 +134,8 @@ struct ChargedRequest {
         return conclude(on: limiter, costOverride: costOverride)
     }
 
-    /// Gives a denial a time to come back where only the warm-up, or this instance's share of the limit, makes the
-    /// cost impossible.
+    /// Sets a denial's retry time when only the warm-up, or this instance's share of the limit, makes the cost
+    /// impossible.
     private mutating func revise(_ index: Int, on limiter: RequestLimiter) {
         let part = parts[index]
         guard !part.isWarm || storeFailed, !decisions[index].allowed, decisions[index].retryAfter == nil,
@@ -144,7 +143,7 @@ struct ChargedRequest {
             charges[index].required <= part.window.limit.numbers.capacity
         else { return }
         if part.isWarm {
-            // Nobody knows when the store will answer again.
+            // The store's recovery can't be predicted, so suggest a second.
             decisions[index].retryAfter = 1_000_000
         } else {
             decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
@@ -190,7 +189,7 @@ struct ChargedRequest {
         reported.map { LimitHeaders.Report(window: parts[$0].window, decision: headerDecision($0)) }
     }
 
-    /// A decision as headers show it: concurrency has no retry-after in memory, so they hint at a second.
+    /// A decision as headers show it. Concurrency has no retry-after in memory, so headers suggest a second.
     private func headerDecision(_ index: Int) -> Decision {
         var decision = decisions[index]
         if !decision.allowed, decision.retryAfter == nil, charges[index].numbers.algorithm == .concurrency,
@@ -201,7 +200,7 @@ struct ChargedRequest {
         return decision
     }
 
-    /// The members of `RateLimit-Policy`, kept for the next request that meets the same limits.
+    /// The members of `RateLimit-Policy`, cached for the next request with the same limits.
     mutating func policies() -> String {
         var matches = 0
         var isSame = true
@@ -224,10 +223,10 @@ struct ChargedRequest {
 
     // MARK: settle
 
-    /// Whether the end of the response matters: it has a cost in it, or frees a permit.
+    /// Whether the end of the response matters: a cost depends on it, or it frees a permit.
     var mustFinish: Bool { !meters.isEmpty }
 
-    /// Whether the response must be shown, because a cost is in it.
+    /// Whether the response must be metered, because a cost is in it.
     var metersResponse: Bool { meters.contains { $0.meter != nil } }
 
     private mutating func prepareMeters(on limiter: RequestLimiter, costOverride: Int64?) {
@@ -254,7 +253,7 @@ struct ChargedRequest {
         for index in meters.indices { meters[index].meter?.body(bytes) }
     }
 
-    /// Charges or gives back what the response showed, and frees permits. Does nothing when that was done.
+    /// Charges or refunds what the response showed, and frees permits. Later calls do nothing.
     mutating func finish(isComplete: Bool, on limiter: RequestLimiter) {
         guard !meters.isEmpty else { return }
         let store = chargedStore(of: limiter)
@@ -288,7 +287,7 @@ struct ChargedRequest {
         }
     }
 
-    /// Gives back everything that was charged.
+    /// Refunds everything that was charged.
     mutating func withdraw(on limiter: RequestLimiter) {
         let store = chargedStore(of: limiter)
         for index in decisions.indices where index < charges.count {
@@ -299,7 +298,7 @@ struct ChargedRequest {
         forgetMeters()
     }
 
-    /// Takes a store's answer that came when nobody waited any more: gives permits back.
+    /// Handles a store's answer that came after the request ended: frees permits.
     mutating func abandon(_ result: DecisionResult, on limiter: RequestLimiter, costOverride: Int64?) {
         guard case .success(let decisions) = result, decisions.count == charges.count else { return }
         self.decisions = decisions
@@ -313,7 +312,7 @@ struct ChargedRequest {
         metersBody = false
     }
 
-    /// The store that this request was charged in.
+    /// The store that charged this request.
     private func chargedStore(of limiter: RequestLimiter) -> any Store {
         storeFailed ? limiter.localStore : limiter.store
     }

@@ -1,23 +1,23 @@
 import Weir
 
-/// A limit of the policy, made ready: for each tier, the windows to decide by.
+/// A limit of the policy, prepared for requests: the windows for each tier.
 ///
-/// A class, so that a request that looks at it counts one reference and not one for each part of the rule.
+/// It is a class so that a request that uses it counts one reference and not one for each part of the rule.
 final class LimitPlan: Sendable {
-    /// One window, with all that doesn't change from request to request. A class, so that a request that holds it
-    /// for its answer counts one reference and not one for each of its strings.
+    /// One window, with everything that is the same for all requests. It is a class so that a request that keeps it
+    /// for its answer counts one reference and not one for each string.
     final class Window: Sendable {
         let limit: Limit
-        /// The numbers while the limit warms up.
+        /// The numbers during the warm-up.
         let coldNumbers: LimitNumbers?
-        /// Where the window's keys start.
+        /// The seed of the window's keys.
         let seed: UInt64
-        /// As written in `RateLimit-Policy`, warmed up and not.
+        /// The window's member of `RateLimit-Policy`, after and during the warm-up.
         let policyItem: String
         let coldPolicyItem: String
-        /// What `RateLimit` begins with.
+        /// The start of the window's member of `RateLimit`.
         let itemHead: String
-        /// How many units the limit has, in digits.
+        /// The limit's number of units, in decimal digits.
         let countText: String
 
         init(_ limit: Limit, cold: Limit?, seed: UInt64) {
@@ -32,7 +32,7 @@ final class LimitPlan: Sendable {
     }
 
     let rule: LimitRule
-    /// The windows of everybody who is in none of the tiers below. Empty means unlimited.
+    /// The windows for clients in none of the tiers in `byTier`. Empty means unlimited.
     private let windows: [Window]
     private let byTier: [String: [Window]]
     let warmUp: WarmUp?
@@ -44,7 +44,7 @@ final class LimitPlan: Sendable {
         return byTier[tier] ?? windows
     }
 
-    /// Where the keys of all its windows start; the same as long as its state is.
+    /// The seeds of all its windows' keys. They stay the same as long as its state does.
     var seeds: Set<UInt64> { Set((windows + byTier.values.flatMap { $0 }).map(\.seed)) }
 
     init(_ rule: LimitRule, fallbackTier: String?, hasher: KeyHasher, warmUp: WarmUp?) throws(LimitError) {
@@ -95,7 +95,7 @@ final class LimitPlan: Sendable {
     private static func window(
         of rule: LimitRule, _ limit: Limit, cold: Limit?, _ hasher: KeyHasher
     ) -> Window {
-        // Name, algorithm, key and period tell a state from all others.
+        // Name, algorithm, key and period identify a state.
         let identity = limit.identity + "\u{0}" + rule.key.map(\.text).joined(separator: "\u{0}")
         return Window(limit, cold: cold, seed: hasher.seed(for: identity))
     }

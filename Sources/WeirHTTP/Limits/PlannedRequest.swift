@@ -1,12 +1,12 @@
 import Weir
 
-/// A request on its way to its charges: who is asking, which rules fit, what each limit costs, whose budget it spends.
+/// A request before its charges: it finds the client, the matching rules, each limit's cost and the key that pays it.
 struct PlannedRequest {
-    /// What comes next.
+    /// The next step.
     enum Step {
-        /// A client is being looked up; ``resume(lookup:_:on:enclosing:into:)`` goes on with the answer.
+        /// A client is being looked up; ``resume(lookup:_:on:enclosing:into:)`` continues with the answer.
         case needsLookup(ClientIdentifier.Pending)
-        /// A cost is in the body; ``resume(body:on:into:)`` goes on with it.
+        /// A cost is in the body; ``resume(body:on:into:)`` continues with it.
         case needsBody(atMost: Int)
         /// No limit applies.
         case passes
@@ -31,19 +31,19 @@ struct PlannedRequest {
 
     private struct Cost {
         var units: Int64
-        /// How much must be left for the request to pass.
+        /// The number of units that must be left for the request to pass.
         var required: Int64
     }
 
     private(set) var identity: Identity?
     /// The path that was matched, which is the path to forward; nil when the request was rejected for it.
     private(set) var path: RequestPath?
-    /// The page of another origin that asks.
+    /// The origin of the requesting page, if it is cross-origin.
     private(set) var origin: String?
-    /// Whether the bypass secret came with the request.
+    /// Whether the request carries the bypass secret.
     private(set) var isBypassed = false
     private(set) var costOverride: Int64?
-    /// The limits that apply, and in the same order what each costs.
+    /// The limits that apply, each with its cost.
     private var matched: [MatchedRule] = []
     private var costs: [Cost] = []
     private var keys = KeyMaker()
@@ -93,7 +93,7 @@ struct PlannedRequest {
         return .needsLookup(lookup.answer)
     }
 
-    /// Goes on with a client that was looked up.
+    /// Continues with a client that was looked up.
     mutating func resume(
         lookup answer: LookupAnswer, _ request: some LimitableRequest, on limiter: RequestLimiter,
         enclosing: LimitedRequest?, into charged: inout ChargedRequest
@@ -137,7 +137,7 @@ struct PlannedRequest {
         limiter.access.find(request, facts, into: &matched)
         for match in matched {
             let tiers = limiter.policy.access[match.rule].tiers
-            // A preflight carries no credentials, so it can't be of any tier.
+            // A preflight carries no credentials, so its tier can't be known.
             if tiers != nil, isPreflight { continue }
             if let tiers, let tier = facts.tier, tiers.contains(tier) { continue }
             return ProblemDetails(status: 403, title: "Forbidden", detail: "Access to this resource is not allowed.")
@@ -149,7 +149,7 @@ struct PlannedRequest {
         _ request: some LimitableRequest, _ facts: RequestFacts, on limiter: RequestLimiter
     ) -> Bool {
         guard !limiter.exempt.isEmpty else { return false }
-        // Every reading of the path must be exempt: which one the handler goes by is unknown here.
+        // Every reading of the path must be exempt, because the reading that the handler uses isn't known here.
         var facts = facts
         let routed = facts.routedPath
         facts.route = nil
@@ -194,7 +194,7 @@ struct PlannedRequest {
         return price(charges: &charged)
     }
 
-    /// Goes on with a request whose cost is in its body.
+    /// Continues with a request whose cost is in its body.
     mutating func resume(
         body: RequestBody, on limiter: RequestLimiter, into charged: inout ChargedRequest
     ) -> Step {
@@ -213,7 +213,7 @@ struct PlannedRequest {
         return price(charges: &charged)
     }
 
-    /// Returns a request's cost for one limit; nil when that is above the policy's `max`.
+    /// Returns a request's cost for one limit; nil when it exceeds the policy's `max`.
     private func cost(of plan: LimitPlan, _ reading: CostReading) -> Cost? {
         if let costOverride { return Cost(units: costOverride, required: costOverride) }
         switch plan.rule.cost {
@@ -239,7 +239,7 @@ struct PlannedRequest {
 
     // MARK: charge
 
-    /// Makes one charge for each window of each limit that applies. ``price(charges:)`` fills in what they cost.
+    /// Makes one charge for each window of each limit that applies. ``price(charges:)`` fills in the costs.
     private mutating func makeCharges(
         _ request: some LimitableRequest, _ facts: RequestFacts, on limiter: RequestLimiter,
         into charged: inout ChargedRequest
@@ -272,7 +272,7 @@ struct PlannedRequest {
 }
 
 extension RequestFacts {
-    /// Lower case, without a port and a dot at its end.
+    /// The host in lower case, without a port or a dot at its end.
     fileprivate static func hostName(_ text: String) -> String {
         var name = text[...]
         if let colon = name.lastIndex(of: ":"), !name.hasSuffix("]") { name = name[..<colon] }
@@ -282,7 +282,7 @@ extension RequestFacts {
 }
 
 extension LimitableRequest {
-    /// Whether the body is in a coding, so that a cost can't be read from it.
+    /// Whether the body has a content coding, so that a cost can't be read from it.
     fileprivate var isCompressed: Bool {
         var isCompressed = false
         forEachValue(of: "Content-Encoding") { if $0.lowercased() != "identity" { isCompressed = true } }

@@ -1,23 +1,24 @@
 package import Weir
 
-/// What is done with a request once there is a verdict, the same wherever Weir stands.
+/// The action that a verdict asks for, the same in the gateway and in an app.
 package enum VerdictAction {
     /// Pass the request on.
     case forward
-    /// Hold the request for so many microseconds, then pass it on. It has a place: ``DelayPlaces/leave()`` frees it.
+    /// Hold the request for this many microseconds, then pass it on. It has a place, which ``DelayPlaces/leave()``
+    /// frees.
     case hold(Timestamp)
-    /// Send an answer of Weir's own.
+    /// Send Weir's own answer.
     case answer(Answer)
 }
 
 extension LimitedRequest {
-    /// Carries a verdict out: finds a place for a delayed request, or gives its charge back and answers 503.
+    /// Carries out a verdict: finds a place for a delayed request, or refunds it and answers 503.
     ///
-    /// A client that leaves while its request is held has paid: its slot was lost to others.
+    /// A client that leaves while its request is held has paid, because its slot was lost to others.
     ///
     /// - Parameters:
-    ///   - verdict: this request's.
-    ///   - places: where delayed requests wait.
+    /// - verdict: this request's verdict.
+    /// - places: the places for delayed requests.
     package func carryOut(_ verdict: Verdict, places: DelayPlaces) -> VerdictAction {
         switch verdict {
         case .pass(delay: 0): return .forward

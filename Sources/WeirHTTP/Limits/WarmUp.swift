@@ -1,10 +1,10 @@
 import Synchronization
 import Weir
 
-/// Whether a limit is still warming up. Shared by all who decide by it, and kept over a reload of the policy.
+/// Whether a limit is still warming up. All users of the limit share it, and it survives a reload of the policy.
 public final class WarmUp: Sendable {
     private let isReady: Atomic<Bool>
-    /// When it ends by time; nil when the upstream says so.
+    /// The time when it ends; nil when the upstream's readiness ends it.
     private let end: Timestamp?
 
     init(_ until: WarmUpRule.Until, startedAt start: Timestamp) {
@@ -15,7 +15,7 @@ public final class WarmUp: Sendable {
         isReady = Atomic(false)
     }
 
-    /// Called when the upstream says that it is ready.
+    /// Ends the warm-up. It is called when the upstream is ready.
     public func finish() {
         isReady.store(true, ordering: .relaxed)
     }
@@ -29,7 +29,7 @@ public final class WarmUp: Sendable {
         return true
     }
 
-    /// How long a request should wait that only the warm-up makes impossible: what is left, or a second.
+    /// How long to wait when only the warm-up denies a request, in microseconds: the time left, or a second.
     func retryAfter(at now: Timestamp) -> Ticks {
         end.map { Ticks(max(1, $0 - now)) } ?? 1_000_000
     }

@@ -1,6 +1,6 @@
 public struct AccessRule: Sendable {
     public var match: Match
-    /// Who may pass; others get 403. Nil when nobody may.
+    /// The tiers that may pass; others get 403. Nil when no tier may.
     public var tiers: [String]?
 
     public init(_ match: Match, tiers: [String]? = nil) {
@@ -11,7 +11,7 @@ public struct AccessRule: Sendable {
 
 public struct Bypass: Sendable {
     public var header: String
-    /// At least 16 characters.
+    /// The secret that exempts a request, at least 16 characters.
     public var secret: String
 
     public init(header: String, secret: String) {

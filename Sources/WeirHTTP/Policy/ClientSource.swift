@@ -1,28 +1,28 @@
 public import Weir
 
-/// One way to tell who is asking.
+/// One way to identify a client.
 public enum ClientSource: Sendable {
-    /// A header's value. From others than trusted proxies it is ignored when `fromTrustedProxies`.
+    /// A header's value. If `fromTrustedProxies` is true, the header is ignored unless a trusted proxy sent it.
     case header(String, fromTrustedProxies: Bool, known: KnownClients?)
     case jwt(claim: String)
     case address(ipv6Prefix: Int)
 }
 
-/// Where a policy's known clients stand.
+/// The place where a policy's known clients are listed.
 public enum KnownClients: Sendable {
     case file(Directory)
     case hash(HashLookup)
 }
 
-/// The one header from which forwarded addresses are taken.
+/// The one header that forwarded addresses are read from.
 public enum AddressHeader: String, Sendable, Hashable {
     case xForwardedFor = "X-Forwarded-For"
     case forwarded = "Forwarded"
 }
 
-/// How tokens are verified.
+/// Settings for verifying tokens.
 public struct TokenSettings: Sendable, Hashable {
-    /// A JSON Web Key Set (RFC 7517).
+    /// The path of a JSON Web Key Set (RFC 7517).
     public var keysFile: String
     public var issuer: String?
     public var audience: String?

@@ -1,4 +1,4 @@
-/// What a request costs.
+/// The cost of a request.
 public enum CostRule: Sendable {
     case fixed(Int64)
     case request(RequestCost, fallback: Int64, max: Int64?)
@@ -21,7 +21,7 @@ public enum CostRule: Sendable {
     public enum ResponseCost: Sendable, Hashable {
         case status([Int: Int64])
         case header(String)
-        /// A pointer into a JSON body, or into the last server-sent event that has it.
+        /// A pointer into a JSON body, or into the last server-sent event that contains it.
         case json(JSONPointer)
     }
 }

@@ -5,7 +5,7 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
         case error, warning
     }
 
-    /// Whether the policy can't be used, or only looks like a mistake.
+    /// Whether the policy is unusable, or only looks mistaken.
     public var severity: Severity
     /// The file's name, or `policy` for a policy made in code.
     public var file: String
@@ -13,7 +13,7 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
     public var line: Int
     /// The column, from 1; 0 if the diagnostic is about the whole line or file.
     public var column: Int
-    /// The fault, and if possible how to mend it.
+    /// The fault, and how to fix it where that is known.
     public var message: String
 
     package init(severity: Severity, file: String, line: Int = 0, column: Int = 0, message: String) {

@@ -1,15 +1,15 @@
 import Weir
 
-/// What a client is told. Names are those sent.
+/// The headers and bodies that tell clients about limits. Names are as sent.
 public struct HeaderSettings: Sendable, Hashable {
-    /// `RateLimit-Policy` and `RateLimit`, of draft-ietf-httpapi-ratelimit-headers.
+    /// Whether to write `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
     public var rateLimit = true
-    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
+    /// Whether to write `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     public var xRateLimit = true
     public var retryAfter = true
-    /// Whether answers of Weir's own carry `application/problem+json`; else an empty body.
+    /// Whether Weir's own answers have an `application/problem+json` body; otherwise the body is empty.
     public var problem = true
-    /// Whether `X-RateLimit-Reset` is in seconds from now, not Unix seconds.
+    /// Whether `X-RateLimit-Reset` is in seconds from now rather than Unix time.
     public var resetIsDelta = false
     public var rateLimitName = "RateLimit"
     public var rateLimitPolicyName = "RateLimit-Policy"
@@ -30,10 +30,11 @@ public struct HeaderSettings: Sendable, Hashable {
         }
     }
 
-    /// The names of the headers that are written on every limited response.
+    /// The names of the headers on every limited response.
     package var names: [String] { LimitHeader.allCases.filter(writesAlways).map(name) }
 
-    /// Whether a header is written on every limited response; Retry-After is the handler's own when nothing is denied.
+    /// Whether a header is on every limited response. Retry-After belongs to the handler unless a limit denies the
+    /// request.
     package func writesAlways(_ header: LimitHeader) -> Bool {
         switch header {
         case .rateLimitPolicy, .rateLimit: rateLimit
@@ -43,7 +44,7 @@ public struct HeaderSettings: Sendable, Hashable {
     }
 }
 
-/// A header about limits.
+/// A limit header.
 package enum LimitHeader: Int, CaseIterable {
     case rateLimitPolicy, rateLimit, limit, remaining, reset, retryAfter
 }

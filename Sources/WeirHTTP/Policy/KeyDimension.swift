@@ -1,9 +1,9 @@
-/// One part of what a budget is kept for.
+/// One part of a limit's key. Each different key has a budget of its own.
 public enum KeyDimension: Sendable, Hashable {
     case client
-    /// The client's address; nil for the policy's own prefix.
+    /// The client's address, with the length of its IPv6 prefix; nil for the policy's own prefix.
     case address(ipv6Prefix: Int?)
-    /// The path pattern that matched.
+    /// The path pattern that matched, or the route's template when the limit has no path.
     case route
     case path
     case global

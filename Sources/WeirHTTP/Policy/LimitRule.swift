@@ -1,7 +1,7 @@
 public import Weir
 
 public struct LimitRule: Sendable {
-    /// Its numbers in one tier.
+    /// The limit's numbers in one tier.
     public enum Allowance: Sendable {
         case unlimited
         /// The windows of a rate.
@@ -20,7 +20,7 @@ public struct LimitRule: Sendable {
     public var warmUp: WarmUpRule?
     public var isShadow = false
     public var countsDenied = false
-    /// Whether instances that share a store may borrow units of it and spend them on their own.
+    /// Whether instances that share a store may prefetch units and spend them without asking it.
     public var isLeased = false
     public var onStoreFailure: StoreFailureMode?
 
@@ -32,7 +32,7 @@ public struct LimitRule: Sendable {
 
 public struct WarmUpRule: Sendable {
     public enum Until: Sendable, Hashable {
-        /// So many microseconds after the start.
+        /// Until this many microseconds after the start.
         case after(Timestamp)
         /// Until the upstream answers 2xx at this path.
         case ready(path: String)
@@ -42,10 +42,12 @@ public struct WarmUpRule: Sendable {
     public var denominator: Int64
     public var until: Until
 
+    /// Creates a warm-up that limits to a factor of the full numbers.
+    ///
     /// - Parameters:
-    ///   - numerator: of the factor, at least 1.
-    ///   - denominator: of the factor, at least the numerator.
-    ///   - until: when the limit is whole.
+    /// - numerator: the factor's numerator, at least 1.
+    /// - denominator: the factor's denominator, at least the numerator.
+    /// - until: the end of the warm-up.
     public init(_ numerator: Int64, over denominator: Int64, until: Until) {
         self.numerator = max(1, numerator)
         self.denominator = max(self.numerator, denominator)

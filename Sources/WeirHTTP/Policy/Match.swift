@@ -1,10 +1,10 @@
-/// Which requests a rule is about: those that meet every condition. Empty conditions always hold.
+/// The conditions on requests that a rule applies to. A request must meet them all; empty conditions always hold.
 public struct Match: Sendable {
-    /// In upper case, whatever they are set to; HEAD counts as GET.
+    /// The methods, converted to upper case when set. HEAD counts as GET.
     public var methods: [String] = [] {
         didSet { methods = methods.map(Self.canonicalMethod) }
     }
-    /// In lower case, whatever they are set to; without a port.
+    /// The hosts, converted to lower case when set, without ports.
     public var hosts: [String] = [] {
         didSet { hosts = hosts.map { $0.lowercased() } }
     }
@@ -15,21 +15,23 @@ public struct Match: Sendable {
 
     public init() {}
 
-    /// A method in upper case. HEAD counts as GET.
+    /// The method in upper case. HEAD counts as GET.
     private static func canonicalMethod(_ method: String) -> String {
         let method = method.uppercased()
         return method == "HEAD" ? "GET" : method
     }
 
-    /// Whether it has no condition.
+    /// Whether it has no conditions.
     var isEverything: Bool {
         methods.isEmpty && hosts.isEmpty && paths.isEmpty && headers.isEmpty && tiers.isEmpty && addresses.isEmpty
     }
 
+    /// Creates a match by methods and paths.
+    ///
     /// - Parameters:
-    ///   - methods: such as `GET`, which HEAD counts as; any if none is given.
-    ///   - paths: as in a policy file: exact, with a `*` at its end, with `{name}` for a segment.
-    /// - Throws: ``PolicyError`` when one of them isn't a path.
+    /// - methods: methods such as `GET`, which includes HEAD; any method if empty.
+    /// - paths: patterns as in a policy file: exact, with a `*` at the end, or with `{name}` for a segment.
+    /// - Throws: ``PolicyError`` when one of the paths isn't valid.
     public init(_ methods: String..., paths: String...) throws(PolicyError) {
         self.methods = methods.map(Self.canonicalMethod)
         for path in paths {

@@ -1,6 +1,6 @@
 import Yams
 
-/// A place in a file. Lines and columns are counted from 1.
+/// A place in a file. Lines and columns count from 1.
 struct Place: Sendable {
     var line: Int
     var column: Int

@@ -7,11 +7,11 @@ public import Weir
 #endif
 
 extension Policy {
-    /// The policy in a file.
+    /// Reads a policy from a file.
     ///
     /// - Parameters:
-    ///   - path: of a `weir.yaml`.
-    ///   - environment: what `${NAME}` in it stands for; the process's environment unless given.
+    /// - path: the path of a `weir.yaml`.
+    /// - environment: the variables for `${NAME}`; the process's environment by default.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func file(
         _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
@@ -19,11 +19,11 @@ extension Policy {
         try read(contentsOf: path, environment: environment).get()
     }
 
-    /// The policy in a text of YAML.
+    /// Reads a policy from YAML text.
     ///
     /// - Parameters:
-    ///   - yaml: as it would stand in a file.
-    ///   - environment: what `${NAME}` in it stands for; the process's environment unless given.
+    /// - yaml: the text, as in a file.
+    /// - environment: the variables for `${NAME}`; the process's environment by default.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func text(
         _ yaml: String, environment: [String: String] = ProcessInfo.processInfo.environment
@@ -31,17 +31,17 @@ extension Policy {
         try read(yaml, file: "policy", environment: environment).get()
     }
 
-    /// A policy written in code.
+    /// Creates a policy in code.
     ///
-    /// - Throws: ``PolicyError`` when two of its limits have one name, or a name can't stand in a header. What else can be
-    ///   wrong with it is said when a ``RequestLimiter`` is made, for it may still be changed.
+    /// - Throws: ``PolicyError`` when two limits have one name, or a name is invalid in a header. Other faults are
+    ///   reported when a ``RequestLimiter`` is made, because the policy may still change until then.
     public init(limits: [LimitRule]) throws(PolicyError) {
         self.init()
         self.limits = limits
         try check()
     }
 
-    /// What a file is checked for when it is read.
+    /// Runs the checks that reading a file runs.
     func check() throws(PolicyError) {
         for rule in limits where !Limit.isValid(name: rule.name) {
             throw PolicyError("\(RuleChecker.badName) '\(rule.name)'")
@@ -49,7 +49,7 @@ extension Policy {
         if let clash = LimitRule.nameClashes(in: limits).first { throw PolicyError(clash.message) }
     }
 
-    /// Checks each part as ``RuleChecker`` does for a file.
+    /// Checks each part with ``RuleChecker``, as for a file.
     func checkRules() throws(PolicyError) {
         func found(_ problem: RuleProblem, in what: String) -> PolicyError {
             PolicyError("\(what): \(problem.message)")
@@ -68,13 +68,13 @@ extension Policy {
 }
 
 extension LimitRule {
-    /// A limit on a rate, for policies in code.
+    /// Creates a limit on a rate, for policies in code.
     ///
     /// - Parameters:
-    ///   - name: 1 to 64 of `A-Za-z0-9_-`; it appears in headers and metrics.
-    ///   - rates: one or several windows.
-    ///   - key: whose budget it is; the client's unless told otherwise.
-    ///   - algorithm: any but concurrency.
+    /// - name: 1 to 64 of `A-Za-z0-9_-`. It appears in headers and metrics.
+    /// - rates: one or more windows.
+    /// - key: the key that each budget is kept for; the client by default.
+    /// - algorithm: any except concurrency.
     public init(
         _ name: String, _ rates: Rate..., by key: [KeyDimension] = [.client], algorithm: Algorithm = .tokenBucket
     ) {
@@ -83,7 +83,7 @@ extension LimitRule {
         self.algorithm = algorithm
     }
 
-    /// A limit on how many requests are in flight, 1 to 10^9.
+    /// Creates a limit on the number of requests in flight, 1 to 10^9.
     public init(_ name: String, concurrency: Int64, by key: [KeyDimension] = [.client]) {
         self.init(name: name, allowance: .all(.concurrency(concurrency)))
         self.key = key

@@ -8,13 +8,13 @@ import Yams
 #endif
 
 extension Policy {
-    /// What reading a policy gave: a policy, or none and the errors why; warnings either way.
+    /// The result of reading a policy: a policy, or the errors that prevent one, with warnings in either case.
     public struct Reading: Sendable {
         public var policy: Policy?
         public var token: TokenSettings?
         public var diagnostics: [Diagnostic]
 
-        /// The policy.
+        /// Returns the policy.
         ///
         /// - Throws: ``PolicyError`` with every error found, each with its line.
         public func get() throws(PolicyError) -> Policy {
@@ -26,8 +26,8 @@ extension Policy {
     /// Reads a policy from a file.
     ///
     /// - Parameters:
-    ///   - path: of the YAML file; files that it names are looked for beside it.
-    ///   - environment: where `${NAME}` is taken from.
+    /// - path: the YAML file's path. Files that it names are looked for beside it.
+    /// - environment: the variables for `${NAME}`.
     public static func read(contentsOf path: String, environment: [String: String]) -> Reading {
         let text: String
         do {
@@ -45,9 +45,9 @@ extension Policy {
     /// Reads a policy from text.
     ///
     /// - Parameters:
-    ///   - text: YAML.
-    ///   - file: the name that messages show, beside which other files are looked for.
-    ///   - environment: where `${NAME}` is taken from.
+    /// - text: the YAML.
+    /// - file: the name for messages. Files that the policy names are looked for beside it.
+    /// - environment: the variables for `${NAME}`.
     public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
         let document = PolicyDocument(file: file, environment: environment)
         guard let root = document.compose(text) else {

@@ -1,4 +1,4 @@
-/// Where the parts of a policy stand, for what is said about them later.
+/// The places of a policy's parts in its file, for later diagnostics.
 struct PolicyPlaces {
     var limits: [Place?] = []
     var limitKeys: [Place?] = []

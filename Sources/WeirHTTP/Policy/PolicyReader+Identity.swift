@@ -44,7 +44,7 @@ extension PolicyReader {
         return document.mapping(node, .address)?.integer("ipv6_prefix", in: 1...128).map(Int.init)
     }
 
-    /// Reads `{claim: …, keys: …}` and keeps how tokens are verified, which must be the same everywhere.
+    /// Reads `{claim: …, keys: …}`, and keeps the token settings, which must be the same throughout a policy.
     func tokenClaim(_ jwt: PolicyMapping) -> String? {
         guard let claim = jwt.text("claim"), !claim.isEmpty else {
             jwt.error("'jwt' needs a 'claim', such as sub")
@@ -64,7 +64,7 @@ extension PolicyReader {
         return claim
     }
 
-    /// A lookup of known clients: a file, or a hash on the store's server.
+    /// Reads a lookup of known clients: a file, or a hash on the store's server.
     private func knownClients(_ lookup: PolicyMapping) -> KnownClients? {
         if lookup["redis_hash"] != nil {
             guard lookup["file"] == nil else {

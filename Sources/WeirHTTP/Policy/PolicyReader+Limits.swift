@@ -121,7 +121,7 @@ extension PolicyReader {
     private func dimensions(_ node: Node) -> [KeyDimension] {
         let nodes = document.list(node)
         let dimensions = nodes.compactMap { dimension($0) }
-        // Of an empty list the checker speaks; about dimensions that can't be read something was said already.
+        // The checker reports an empty list; unreadable dimensions were reported already.
         return dimensions.isEmpty && !nodes.isEmpty ? [.client] : dimensions
     }
 

@@ -4,7 +4,7 @@ import Yams
 extension PolicyReader {
     // MARK: Matches
 
-    /// Reads which requests a rule is about. In a list of exemptions the conditions stand alone, without 'match'.
+    /// Reads the conditions on requests that a rule applies to. An exemption lists them directly, without 'match'.
     func match(_ node: Node, inExempt: Bool = false) -> Match? {
         guard let mapping = document.mapping(node, .match) else { return nil }
         var match = Match()
@@ -51,7 +51,7 @@ extension PolicyReader {
 
     private func headerConditions(_ node: Node) -> [(name: String, value: String?)] {
         guard case .mapping(let mapping) = node else {
-            // A name alone: the header must be there.
+            // A name without a value: the header must be present.
             return document.list(node).compactMap { item in fieldName(item, "'header'").map { ($0, nil) } }
         }
         return mapping.compactMap { key, value in

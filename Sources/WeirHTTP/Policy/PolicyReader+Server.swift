@@ -66,7 +66,7 @@ extension PolicyReader {
             document.error("'store' must be memory or a URL such as redis://127.0.0.1:6379", at: node.place)
             return nil
         }
-        // Only what the file itself says is refused; from the environment a password is welcome.
+        // Refuse a password only when the file itself contains it; one from the environment is fine.
         if let written = node.scalar?.string, let at = written.lastIndex(of: "@"),
             let colon = written[..<at].dropFirst(scheme.count).firstIndex(of: ":"),
             !(written[written.index(after: colon)..<at].hasPrefix("${") && written[..<at].hasSuffix("}"))

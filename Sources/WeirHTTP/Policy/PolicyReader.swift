@@ -7,14 +7,14 @@ import Yams
     import Foundation
 #endif
 
-/// Turns the nodes of a policy into plain values. Every method reports what is wrong and goes on, so that one
-/// run shows all errors.
+/// Converts the nodes of a policy into plain values. Every method reports faults and continues, so one run shows all
+/// errors.
 final class PolicyReader {
     let document: PolicyDocument
     let environment: [String: String]
     var places = PolicyPlaces()
     var token: TokenSettings?
-    /// The files read, so that each is watched and read once.
+    /// The files read so far, so that each is read and watched once.
     var directories: [String: Directory] = [:]
     var files: [String] = []
 
@@ -81,7 +81,7 @@ final class PolicyReader {
         }
     }
 
-    /// A path beside the policy's own file.
+    /// Resolves a path relative to the policy's own file.
     func resolve(_ path: String) -> String {
         if path.hasPrefix("/") { return path }
         guard let slash = document.file.lastIndex(of: "/") else { return path }
@@ -152,7 +152,7 @@ final class PolicyReader {
         return text
     }
 
-    /// A header field's name (RFC 9110: a token).
+    /// Reads a header field's name (RFC 9110: a token).
     func fieldName(_ node: Node, _ what: String) -> String? {
         guard let text = document.text(node, what) else { return nil }
         if let problem = RuleChecker.problem(ofFieldName: text) {
@@ -169,13 +169,13 @@ extension LimitRule {
         window == 0 ? name : "\(name)-\(window + 1)"
     }
 
-    /// The names under which its windows appear in headers.
+    /// The names of its windows in headers.
     var windowNames: [String] {
         let most = allowance.values.map { if case .rates(let rates) = $0 { rates.count } else { 1 } }.max() ?? 1
         return (0..<max(1, most)).map { Self.windowName(name, $0) }
     }
 
-    /// The limits that have a name which one before them has, or one of its windows: headers could not tell them apart.
+    /// The limits whose name, or a window's name, an earlier limit already has: headers couldn't tell them apart.
     static func nameClashes(in limits: [LimitRule]) -> [(limit: Int, message: String)] {
         var owners: [String: String] = [:]
         var clashes: [(limit: Int, message: String)] = []

@@ -1,9 +1,9 @@
-/// The keys that a policy knows, section by section. The parser accepts these and no others, the JSON Schema for
-/// editors lists the same, and a test holds the two equal.
+/// The keys of a policy, section by section. The parser accepts no others. The JSON Schema for editors lists the same
+/// keys, and a test keeps the two in sync.
 package struct PolicySection: Sendable {
     /// The name of the section's definition in the JSON Schema.
     package let name: String
-    /// What an error message calls it.
+    /// The section's name in error messages.
     let what: String
     package let keys: [String]
 

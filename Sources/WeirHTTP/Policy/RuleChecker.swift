@@ -1,11 +1,12 @@
 import HTTPTypes
 import Weir
 
-/// Checks the rules of a policy, whether they come from a file or from code. A file's reader adds the place.
+/// Checks the rules of a policy from a file or from code. The file's reader adds places.
 enum RuleChecker {
     // MARK: Limits
 
-    /// Finds what would make a limit let nobody pass, or everybody, or do something that its algorithm can't.
+    /// Finds faults that would make a limit let every request pass, or none, or need something that its algorithm
+    /// can't do.
     static func problems(of rule: LimitRule, fallbackTier: String?) -> [RuleProblem] {
         var problems = numberProblems(rule, fallbackTier: fallbackTier)
         if rule.key.isEmpty {
@@ -101,7 +102,7 @@ enum RuleChecker {
         switch rule.cost {
         case .fixed(let units): check(units, "a cost", at: ["cost"])
         case .request(_, let fallback, let most):
-            // A request that doesn't say its cost must not be free.
+            // A request that doesn't state its cost must not be free.
             check(fallback, "'default'", from: 1, at: ["cost", "default"])
             if let most {
                 check(most, "'max'", from: 1, at: ["cost", "max"])
@@ -127,7 +128,7 @@ enum RuleChecker {
 
     // MARK: The rest
 
-    /// Finds a secret that could be guessed, or a header that can't be one.
+    /// Finds a secret that could be guessed, or an invalid header name.
     static func problems(of bypass: Bypass) -> [RuleProblem] {
         var problems: [RuleProblem] = []
         if bypass.secret.utf8.count < 16 {
@@ -139,7 +140,7 @@ enum RuleChecker {
         return problems
     }
 
-    /// Why a text can't be a header's name; nil when it can.
+    /// Explains why a text can't be a header's name; nil when it can.
     static func problem(ofFieldName name: String) -> String? {
         HTTPField.Name(name) == nil ? "'\(name)' is not a header's name" : nil
     }
@@ -150,7 +151,7 @@ enum RuleChecker {
 }
 
 extension LimitRule {
-    /// The least that any of its tiers and windows can hold; nil when all are unlimited.
+    /// The smallest capacity among its tiers and windows; nil when all are unlimited.
     var smallestCapacity: Int64? {
         allowance.values.flatMap { allowance -> [Int64] in
             switch allowance {

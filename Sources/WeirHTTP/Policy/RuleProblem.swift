@@ -1,6 +1,6 @@
-/// A fault in a part of a policy, in the same words for a file and for code.
+/// A fault in a part of a policy, worded the same for files and for code.
 struct RuleProblem: Equatable {
-    /// The keys that lead to the fault, as in a file: `["cost", "max"]`.
+    /// The keys that lead to the fault in a file, such as `["cost", "max"]`.
     var path: [String]
     var message: String
 

@@ -1,15 +1,15 @@
 public import Weir
 
-/// Where the gateway listens and how long it waits. Times are microseconds.
+/// The gateway's address, timeouts and sizes. Times are in microseconds.
 public struct ServerSettings: Sendable, Hashable {
     public var listen = "127.0.0.1:8080"
     public var upstream: String?
     public var admin: String? = "127.0.0.1:9090"
-    /// Event loops; nil for as many as there are cores.
+    /// The number of event loops; nil for one per core.
     public var threads: Int?
     public var store = StoreSetting.memory(capacity: nil)
     public var onStoreFailure = StoreFailureMode.local
-    /// How many instances share the store, for `on_store_failure: local`; nil to ask the store.
+    /// The number of instances that share the store, for `on_store_failure: local`; nil to ask the store.
     public var instances: Int?
     public var headerTimeout: Timestamp = 10_000_000
     public var idleTimeout: Timestamp = 75_000_000
@@ -24,9 +24,9 @@ public struct ServerSettings: Sendable, Hashable {
     public init() {}
 }
 
-/// What a server logs.
+/// Settings for a server's log.
 public struct LogSettings: Sendable, Hashable {
-    /// How many denials of one limit are logged in a second, 0 to 1,000,000; the rest are counted.
+    /// The most denials of one limit to log per second, 0 to 1,000,000. The rest are counted.
     public var denialsPerSecond = 100
 
     public init() {}

@@ -1,6 +1,6 @@
 public enum StoreSetting: Sendable, Hashable {
     case memory(capacity: Int?)
-    /// `redis://…` and its kin.
+    /// A server's URL, such as `redis://…`.
     case shared(url: String)
 }
 

@@ -2,7 +2,7 @@ public import Weir
 
 public struct TierRules: Sendable {
     public enum Source: Sendable {
-        /// A header, believed from trusted proxies only.
+        /// A header, accepted from trusted proxies only.
         case header(String)
         case directory(Directory)
         case hash(HashLookup)
@@ -10,7 +10,7 @@ public struct TierRules: Sendable {
     }
 
     public var source: Source?
-    /// The tier of whoever has none.
+    /// The tier for clients without one.
     public var fallback: String
 
     public init(source: Source? = nil, fallback: String) {

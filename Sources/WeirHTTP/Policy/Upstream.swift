@@ -1,10 +1,10 @@
-/// Where requests are forwarded: `http://host:port`, optionally with a path before all others.
+/// The server that requests are forwarded to: `http://host:port`, optionally with a base path.
 public struct Upstream: Sendable, Hashable {
     public let host: String
     public let port: Int
-    /// `/base`, without a slash at its end; empty when there is none.
+    /// The base path, such as `/base`, without a slash at its end; empty when there is none.
     public let basePath: String
-    /// The authority as written, for a Host header.
+    /// The authority as written, for the Host header.
     public let authority: String
 
     public init?(_ url: String) {
