@@ -7,10 +7,10 @@ import NIOCore
 import NIOPosix
 import Synchronization
 
-/// The server: takes requests on `listen`, decides them by the policy, and forwards those that pass.
+/// The server: accepts requests on `listen`, decides them by the policy, and forwards those that pass.
 ///
-/// There is one event loop for each thread. A request stays on the loop of its connection: the decision is made inline
-/// and the upstream's connections are the loop's own, so nothing hops and nothing but the store is shared.
+/// There is one event loop per thread. A request stays on its connection's loop: decisions are made inline, and each
+/// loop has its own connections to the upstream. Only the store is shared between loops.
 public final class Server: Service {
     private let settings: ServerSettings
     private let upstream: Upstream
@@ -25,11 +25,11 @@ public final class Server: Service {
     private let onListening: @Sendable (SocketAddress) -> Void
 
     /// - Parameters:
-    ///   - settings: the policy's server settings, overridden by the environment's.
-    ///   - limiter: the policy in force at first.
-    ///   - logger: for what happens to the server.
-    ///   - log: takes the lines about denials.
-    ///   - onListening: called with the address when connections are accepted.
+    /// - settings: the policy's server settings, overridden by the environment.
+    /// - limiter: the first policy in force.
+    /// - logger: logs the server's own events.
+    /// - log: writes the lines about denials.
+    /// - onListening: called with the address once connections are accepted.
     /// - Throws: ``StartError`` when there is no upstream.
     public init(
         settings: ServerSettings, limiter: RequestLimiter, logger: Logger, log: LineWriter,
@@ -73,20 +73,20 @@ public final class Server: Service {
     /// Whether connections are accepted.
     public var isReady: Bool { accepts.load(ordering: .relaxed) }
 
-    /// Puts another policy in force, for the requests that begin from now on.
+    /// Replaces the policy, for requests that begin from now on.
     public func replace(_ limiter: RequestLimiter) { policy.replace(limiter) }
 
-    /// Makes the keys again, after the store's secret for them has changed.
+    /// Makes the keys again after the store's key secret has changed.
     public func renewKeys() {
         do {
             replace(try limiter.withNewKeys())
         } catch {
-            // The policy is the one in force, so it can't be at fault.
+            // The policy is already in force, so it can't be at fault.
             logger.error("the keys could not be made again: \(error)")
         }
     }
 
-    /// Serves until it is shut down gracefully: then it answers what is under way, for `drain_timeout` at most.
+    /// Serves until graceful shutdown, then finishes the requests in progress, for at most `drain_timeout`.
     ///
     /// - Throws: ``StartError`` when it can't listen.
     public func run() async throws {
@@ -119,7 +119,7 @@ public final class Server: Service {
             loop.eventLoop.scheduleRepeatedTask(initialDelay: ServerLoop.tickLength, delay: ServerLoop.tickLength) {
                 _ in
                 loop.value.sweep()
-                // With twenty ticks, all of the store is looked after in ten seconds, whatever the number of loops.
+                // With twenty ticks, the whole store is maintained in ten seconds, whatever the number of loops.
                 loop.value.policy.limiter.maintain(share: 20 * slices)
             }
         }

@@ -2,8 +2,7 @@ import NIOCore
 import Weir
 import WeirHTTP
 
-/// What the connections and exchanges of one event loop share. It is touched on that loop only, so nothing in it is
-/// locked.
+/// State shared by the connections and exchanges of one event loop. Only that loop touches it, so it needs no lock.
 final class ServerLoop {
     let eventLoop: any EventLoop
     let settings: ServerSettings
@@ -11,16 +10,16 @@ final class ServerLoop {
     let pool: ConnectionPool
     let denials: DenialLog
     let connectionLimits: ConnectionLimits
-    /// Where requests wait that a leaky bucket holds.
+    /// The places for requests that a leaky bucket delays.
     let places: DelayPlaces
-    /// The policy for the exchanges that begin now.
+    /// The policy for exchanges that begin now.
     private(set) var policy: PolicyView
     var metrics = LoopMetrics()
-    /// Counts the sweeps. Deadlines are measured in it, so that no request reads a clock for them.
+    /// The number of sweeps. Deadlines are measured in ticks, so that requests need not read a clock for them.
     private(set) var tick = 0
     private(set) var isDraining = false
     private var connections: [ObjectIdentifier: HTTP1Connection] = [:]
-    /// Exchanges between two requests.
+    /// Exchanges that are free for a new request.
     private var spare: [Exchange] = []
     private var memory = MemoryRelease()
 
@@ -41,15 +40,15 @@ final class ServerLoop {
         pool = ConnectionPool(upstream, eventLoop: eventLoop, connectTimeout: .microseconds(settings.connectTimeout))
     }
 
-    /// How many ticks a timeout is, at least one whole tick.
+    /// A timeout in ticks, at least one.
     static func ticks(_ microseconds: Timestamp) -> Int {
         Int(clamping: (microseconds + 499_999) / 500_000 + 1)
     }
 
-    /// Takes over the policy for the exchanges that begin from now on.
+    /// Uses the policy for exchanges that begin from now on.
     func use(_ policy: PolicyView) {
         self.policy = policy
-        // Each keeps the policy of its last request.
+        // Each one keeps the policy of its last request.
         spare = []
     }
 
@@ -69,7 +68,7 @@ final class ServerLoop {
 
     var connectionCount: Int { connections.count }
 
-    /// Ends what has passed its deadline.
+    /// Ends everything that has passed its deadline.
     func sweep() {
         tick += 1
         pool.sweep(tick: tick)
@@ -77,7 +76,7 @@ final class ServerLoop {
         if memory.isDue(connections: connections.count) { MemoryRelease.start() }
     }
 
-    /// Closes what is idle. What is at work is closed when it is done.
+    /// Closes idle connections now, and busy ones when they are done.
     func drain() {
         isDraining = true
         for connection in Array(connections.values) { connection.drain() }

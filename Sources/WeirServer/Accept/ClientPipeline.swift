@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 import WeirHTTP
 
-/// Gives a client's connection its handlers, or closes it when there are too many.
+/// Adds the handlers to a client's connection, or closes the connection when there are too many.
 struct ClientPipeline: Sendable {
     private let loops: [ObjectIdentifier: NIOLoopBoundBox<ServerLoop>]
     private let limits: ConnectionLimits

@@ -1,7 +1,7 @@
 import Synchronization
 import WeirHTTP
 
-/// How many connections there are, in all and for each address. Asked once for each connection.
+/// Counts connections, in all and by address, and limits both.
 final class ConnectionLimits: Sendable {
     private struct State {
         var total = 0
@@ -19,12 +19,12 @@ final class ConnectionLimits: Sendable {
 
     var total: Int { state.withLock { $0.total } }
 
-    /// Counts a connection, unless there are too many.
+    /// Counts a connection. Returns false when there are too many.
     func admit(_ address: IPAddress, isTrusted: Bool) -> Bool {
         let address = address.masked(ipv6Prefix: 64)
         return state.withLock { state in
             let count = state.byAddress[address, default: 0]
-            // Behind a trusted proxy are many clients.
+            // A trusted proxy connects for many clients.
             guard state.total < most, isTrusted || count < mostForAddress else { return false }
             state.total += 1
             state.byAddress[address] = count + 1

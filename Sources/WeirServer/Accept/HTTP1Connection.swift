@@ -4,7 +4,7 @@ import WeirHTTP
 
 /// A client's HTTP/1.1 connection: it hands one request after another to an ``Exchange``, and writes the responses.
 ///
-/// What the client sends meanwhile (RFC 9112, 9.3.2: pipelining) waits in the inbox.
+/// Parts that the client sends meanwhile wait in the inbox (pipelining; RFC 9112, 9.3.2).
 final class HTTP1Connection: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = Never
@@ -14,14 +14,14 @@ final class HTTP1Connection: ChannelDuplexHandler {
         /// Between requests.
         case idle(headStarted: Bool)
         case serving(Exchange, RequestShape)
-        /// The answer is sent; the rest of the request is read and thrown away.
+        /// The answer is sent; the rest of the request is read and discarded.
         case discarding(Int)
-        /// Everything is sent and our side is closed; the client's side is awaited until a tick.
+        /// Everything is sent and our side is closed. The client has until a tick to close its side.
         case lingering(until: Int)
         case closed
     }
 
-    /// What a response's framing depends on.
+    /// The parts of a request that decide its response's framing.
     private struct RequestShape {
         var framing: BodyFraming
         var isHead = false
@@ -32,21 +32,21 @@ final class HTTP1Connection: ChannelDuplexHandler {
     private let peer: PeerAddress
     private var context: ChannelHandlerContext?
     private var phase = Phase.idle(headStarted: false)
-    /// The loop's tick at which something must have happened, unless an exchange has a deadline of its own.
+    /// The loop's tick by which something must happen, unless an exchange has a deadline of its own.
     private var deadline: Int
     private var inbox = Inbox()
     private var keepsAlive = true
-    /// Whether the parser has failed, so that nothing that follows is a request.
+    /// Whether the parser has failed, so that no later bytes are a request.
     private var isDead = false
     private var output = ResponseWriter()
     private var isProcessing = false
     private var holdsRead = false
-    /// Whether the bytes that were read last held a part of a request, and not only the beginning of one.
+    /// Whether the bytes read last completed a part of a request.
     private var sawPart = false
 
-    /// How much of an unwanted body is read to keep a connection.
+    /// The most bytes of an unwanted body to read in order to keep a connection.
     private static let mostDiscarded = 1 << 20
-    /// How many ticks a silent client has to read its answer, and how many a client that is still sending.
+    /// The ticks that a silent client has to read its answer, and those of a client that is still sending.
     private static let lingerTicks = (silent: 4, sending: 60)
 
     init(_ loop: ServerLoop, peer: PeerAddress) {
@@ -65,7 +65,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch phase {
         case .lingering(let end):
-            // A client that is still sending what nobody wants has some time to come to the answer.
+            // Give a client that is still sending an unwanted body time to read the answer.
             if loop.tick < end { deadline = loop.tick + Self.lingerTicks.silent }
             return
         case .closed: return
@@ -75,7 +75,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         let part = unwrapInboundIn(data)
         sawPart = true
         if inbox.isEmpty, !isProcessing {
-            // Nearly always: nothing waits, and the part can be taken as it comes.
+            // In most cases nothing waits, and the part can be taken directly.
             isProcessing = true
             let isTaken = take(part)
             isProcessing = false
@@ -87,8 +87,8 @@ final class HTTP1Connection: ChannelDuplexHandler {
         process()
     }
 
-    /// Takes the waiting parts as far as the present phase can. A step that ends at once comes back here rather than
-    /// calling deeper, so that no client can pile up the stack.
+    /// Takes waiting parts as far as the present phase allows. A step that ends at once returns here instead of
+    /// calling deeper, so that no client can exhaust the stack.
     private func process() {
         guard !isProcessing else { return }
         isProcessing = true
@@ -100,7 +100,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         }
     }
 
-    /// Takes one part, unless the present phase has to end first.
+    /// Takes one part. Returns false if the present phase has to end first.
     private func take(_ part: HTTPServerRequestPart) -> Bool {
         switch (phase, part) {
         case (.idle, .head(let head)):
@@ -111,7 +111,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
             guard exchange.takesBody else { return false }
             exchange.received(bytes)
         case (.serving(let exchange, let request), .end):
-            // A request without a body had ended with its head.
+            // A request without a body has already ended with its head.
             if request.framing == .none { return true }
             guard exchange.takesBody else { return false }
             exchange.requestEnded()
@@ -119,7 +119,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         case (.discarding(let count), .body(let bytes)): discard(count + bytes.readableBytes)
         case (.discarding, .end): next()
         case (.idle, _), (.discarding, .head), (.lingering, _), (.closed, _):
-            // Parts of a request that was answered and cut off.
+            // This part belongs to a request that was answered early.
             break
         }
         return true
@@ -166,7 +166,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         switch phase {
         case .serving(let exchange, _): exchange.flushRequest()
         case .idle(headStarted: false) where !sawPart:
-            // Bytes came, but no whole head: it must follow before long.
+            // Bytes arrived, but not a whole head. The rest must follow within the header timeout.
             phase = .idle(headStarted: true)
             deadline = loop.tick + ServerLoop.ticks(loop.settings.headerTimeout)
         case .idle, .discarding, .lingering, .closed: break
@@ -186,7 +186,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
 
     // MARK: After the answer
 
-    /// The response is written. What is left of the request is thrown away; then comes the next, or the end.
+    /// Continues after the response: discards the rest of the request, then takes the next one or closes.
     func exchangeEnded(requestEnded: Bool) {
         guard case .serving = phase else { return }
         if requestEnded {
@@ -207,7 +207,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         if count > Self.mostDiscarded { closeGently() }
     }
 
-    /// Takes the next request, if there may be one.
+    /// Takes the next request, unless the connection has to close.
     private func next() {
         guard keepsAlive, !isDead, !loop.isDraining else {
             closeGently()
@@ -219,8 +219,8 @@ final class HTTP1Connection: ChannelDuplexHandler {
         if !inbox.isEmpty { process() }
     }
 
-    /// Closes our side once everything is sent, and waits a moment for the client to have read it: closing at once
-    /// with bytes unread would reset the connection and destroy the answer.
+    /// Closes our side once everything is sent, then gives the client a moment to read it. Closing at once with unread
+    /// bytes would reset the connection and destroy the answer.
     private func closeGently() {
         guard let context else { return }
         switch phase {
@@ -230,7 +230,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         phase = .lingering(until: loop.tick + Self.lingerTicks.sending)
         inbox.removeAll()
         deadline = loop.tick + Self.lingerTicks.silent
-        // NIO closes the output after what was written before is out.
+        // NIO closes the output after earlier writes are sent.
         context.flush()
         context.close(mode: .output, promise: nil)
         readOn()
@@ -252,7 +252,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         case .idle: rejectUnread(RequestFraming.problem(error))
         case .discarding: closeGently()
         case .serving(let exchange, _):
-            // A whole request is served; one whose body is broken is not.
+            // A request that arrived whole is served; one with a broken body is not.
             exchange.bodyBroke(RequestFraming.problem(error), bodyHasArrived: inbox.hasEnd)
         case .lingering, .closed: break
         }
@@ -276,7 +276,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         self.context = nil
     }
 
-    /// The connection is gone, whatever was going on: permits are freed and the upstream is not left waiting.
+    /// Cleans up after the connection has closed: frees permits and releases the upstream.
     private func closed() {
         let before = phase
         if case .closed = before { return }
@@ -289,13 +289,13 @@ final class HTTP1Connection: ChannelDuplexHandler {
 
     func closeNow() { context?.close(promise: nil) }
 
-    /// Nothing more is served: an idle connection is closed, another when it is done.
+    /// Serves no more requests: closes the connection now if it is idle, else when it is done.
     func drain() {
         keepsAlive = false
         if case .idle = phase, inbox.isEmpty { closeNow() }
     }
 
-    /// Ends what took too long.
+    /// Closes the connection if it has passed its deadline.
     func endIfOverdue(at tick: Int) {
         switch phase {
         case .serving(let exchange, _): if exchange.deadline <= tick { exchange.deadlinePassed() }
@@ -333,7 +333,7 @@ extension HTTP1Connection: ExchangeClient {
         guard case .serving(let exchange, let request) = phase, let context else { return }
         closeUnlessWorthDiscarding(exchange, request)
         let needsFraming = head.hasBody && !head.hasLength
-        // An HTTP/1.0 client knows the end of the body by the connection's.
+        // For an HTTP/1.0 client, the connection's end marks the body's end.
         if needsFraming, request.isHTTP10 { keepsAlive = false }
         output.add(
             head, isChunked: needsFraming && !request.isHTTP10, connection: connectionField(request),
@@ -363,7 +363,7 @@ extension HTTP1Connection: ExchangeClient {
         closeNow()
     }
 
-    /// Gives the connection up if the rest of the request is too much to be read for its sake.
+    /// Closes the connection if the rest of the request is too long to be worth reading.
     private func closeUnlessWorthDiscarding(_ exchange: Exchange, _ request: RequestShape) {
         if !exchange.requestHasEnded, !request.framing.isKnown(toFit: Self.mostDiscarded) { keepsAlive = false }
     }

@@ -1,17 +1,17 @@
 import NIOCore
 import NIOHTTP1
 
-/// The parts of requests that a client has sent and that wait to be taken. It has no memory of its own while it is empty.
+/// The parts of requests that a client has sent and that wait to be taken. An empty inbox allocates nothing.
 struct Inbox {
     private var parts: CircularBuffer<HTTPServerRequestPart>?
 
-    /// How many parts wait before reading stops.
+    /// The number of waiting parts at which reading stops.
     private static let most = 64
 
     var isEmpty: Bool { parts == nil }
     var hasRoom: Bool { (parts?.count ?? 0) < Self.most }
 
-    /// Whether the end of a request is among them.
+    /// Whether it contains the end of a request.
     var hasEnd: Bool {
         parts?.contains { if case .end = $0 { true } else { false } } ?? false
     }
@@ -21,7 +21,7 @@ struct Inbox {
         parts?.append(part)
     }
 
-    /// Puts back a part that was the first.
+    /// Puts a part back at the front.
     mutating func putBack(_ part: HTTPServerRequestPart) {
         parts = parts ?? CircularBuffer(initialCapacity: 4)
         parts?.prepend(part)

@@ -3,7 +3,7 @@ import NIOCore
 import NIOPosix
 import WeirHTTP
 
-/// One address on which clients connect.
+/// One address that clients connect to.
 struct Listener {
     let address: String
     let pipeline: ClientPipeline
@@ -13,9 +13,9 @@ struct Listener {
         self.pipeline = pipeline
     }
 
-    /// Begins to accept connections.
+    /// Starts accepting connections.
     ///
-    /// - Throws: ``StartError`` that names the address and the reason.
+    /// - Throws: ``StartError``, which names the address and the reason.
     func open(on group: any EventLoopGroup) async throws(StartError) -> any Channel {
         guard let socket = SocketText(address) else {
             throw StartError(.cannotListen, "can't listen on \(address): it is not an address and a port")
@@ -27,7 +27,8 @@ struct Listener {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .serverChannelOption(.maxMessagesPerRead, value: 16)
                 .childChannelOption(.maxMessagesPerRead, value: 1)
-                // A channel keeps its last buffer, so an idle connection should have a small one. It grows with uploads.
+                // A channel keeps its last buffer, so start with a small one for idle connections. It grows with
+                // uploads.
                 .childChannelOption(
                     .recvAllocator,
                     value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 65536)
@@ -42,7 +43,7 @@ struct Listener {
         }
     }
 
-    /// The system's words for an error.
+    /// The system's description of an error.
     static func reason(_ error: any Error) -> String {
         (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
     }

@@ -4,18 +4,18 @@ import Dispatch
     import Glibc
 #endif
 
-/// Says when many connections have closed, and gives their memory back to the system then: the allocator keeps what is
-/// freed between blocks that are still in use.
+/// Returns memory to the system after many connections have closed. The allocator keeps freed memory that lies between
+/// blocks still in use.
 struct MemoryRelease {
-    /// The most connections since memory was last given back.
+    /// The largest number of connections since memory was last returned.
     private var peak = 0
 
-    /// How many connections must have closed.
+    /// The smallest number of closed connections that makes a release worthwhile.
     static let least = 500
 
-    /// Whether memory should be given back: fewer than half of the connections are left.
+    /// Whether to return memory: fewer than half of the connections are left.
     ///
-    /// - Parameter connections: how many there are now.
+    /// - Parameter connections: the number of connections now.
     mutating func isDue(connections: Int) -> Bool {
         peak = max(peak, connections)
         guard peak - connections >= Self.least, connections < peak / 2 else { return false }
@@ -23,7 +23,7 @@ struct MemoryRelease {
         return true
     }
 
-    /// Gives freed memory back, on a thread of its own: it takes a millisecond for every few megabytes.
+    /// Returns freed memory, on its own thread because it takes a millisecond for every few megabytes.
     static func start() {
         #if canImport(Glibc)
             DispatchQueue.global(qos: .utility).async {

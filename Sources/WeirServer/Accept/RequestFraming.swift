@@ -1,14 +1,14 @@
 import NIOHTTP1
 import WeirHTTP
 
-/// Rejects requests that two readers could understand differently, and those that this server does not serve.
+/// Rejects requests that two parsers could read differently, and those that this server does not serve.
 ///
-/// The parser (llhttp, without leniency) already rejects two Content-Lengths, Content-Length beside Transfer-Encoding,
-/// folded lines, bare line feeds, spaces before a colon and control characters. The rest is rejected here.
+/// The parser (llhttp, without leniency) already rejects two Content-Lengths, Content-Length with Transfer-Encoding,
+/// folded lines, bare line feeds, spaces before a colon and control characters. This type rejects the rest.
 enum RequestFraming {
-    /// How the request's body is framed.
+    /// Returns the framing of the request's body.
     ///
-    /// - Throws: why the request is not served.
+    /// - Throws: the reason why the request is not served.
     static func check(_ head: HTTPRequestHead) throws(Problem) -> BodyFraming {
         guard head.version == .http1_1 || head.version == .http1_0 else { throw .unsupportedVersion }
         if head.method == .CONNECT { throw .noForwardProxy }
@@ -51,7 +51,7 @@ enum RequestFraming {
         return length > 0 ? .length(length) : .none
     }
 
-    /// The answer when the parser gave up.
+    /// The answer to a request that the parser rejected.
     static func problem(_ error: HTTPParserError) -> Problem {
         switch error {
         case .headerOverflow: .headerTooLarge
@@ -62,7 +62,7 @@ enum RequestFraming {
 }
 
 extension HTTPRequestHead {
-    /// Whether the client waits to be asked for its body (RFC 9110, 10.1.1).
+    /// Whether the client waits for `100 Continue` before it sends its body (RFC 9110, 10.1.1).
     var expectsContinue: Bool {
         for (name, value) in headers where name.isEqualIgnoringCase("expect") {
             return value.isEqualIgnoringCase("100-continue")
@@ -77,7 +77,7 @@ extension HTTPRequestHead {
 }
 
 extension String {
-    /// Compares with ASCII text in lower case.
+    /// Compares with ASCII text that is in lower case.
     @inline(__always)
     func isEqualIgnoringCase(_ lowercase: StaticString) -> Bool {
         guard utf8.count == lowercase.utf8CodeUnitCount else { return false }
@@ -90,7 +90,7 @@ extension String {
         }
     }
 
-    /// Without the spaces and tabs at both ends.
+    /// The text without spaces and tabs at either end.
     func trimmingBlanks() -> String {
         guard utf8.last == 0x20 || utf8.last == 0x09 || utf8.first == 0x20 || utf8.first == 0x09 else { return self }
         let isBlank: (Character) -> Bool = { $0 == " " || $0 == "\t" }

@@ -4,22 +4,22 @@ import WeirHTTP
 
 /// Writes HTTP/1.1 responses (RFC 9112) into one buffer, so that a small response is one write.
 ///
-/// NIO's encoder takes a head, a body and an end apart, each in a box of its own, and writes each into a buffer of its
-/// own. That costs more than the whole rest of a denial.
+/// NIO's encoder takes a response's head, body and end separately, boxes each, and writes each into its own buffer.
+/// That costs more than the rest of a denial.
 struct ResponseWriter {
     private var buffer: ByteBuffer?
     private var isChunked = false
 
-    /// Parts of a body above this many bytes are passed on as they are, not copied.
+    /// Longer parts of a body, in bytes, are passed on without a copy.
     private static let mostCopied = 8192
 
     // MARK: Whole answers
 
-    /// Adds an answer of Weir's own.
+    /// Adds Weir's own answer.
     ///
     /// - Parameters:
-    ///   - connection: the value of the `Connection` field, if there is one.
-    ///   - omitsBody: whether it answers HEAD.
+    /// - connection: the value of the `Connection` field, if any.
+    /// - omitsBody: whether it is an answer to HEAD.
     mutating func add(_ answer: Answer, connection: StaticString?, omitsBody: Bool, _ allocator: ByteBufferAllocator) {
         begin(HTTPResponseStatus(statusCode: answer.status), allocator)
         for (name, value) in answer.fields { add(name, value) }
@@ -31,7 +31,7 @@ struct ResponseWriter {
         if !omitsBody { buffer?.writeString(answer.body) }
     }
 
-    /// `100 Continue`, which asks the client for its body.
+    /// Adds `100 Continue`, which asks the client for its body.
     mutating func addContinue(_ allocator: ByteBufferAllocator) {
         begin(.continue, allocator)
         buffer?.writeStaticString("\r\n")
@@ -52,7 +52,7 @@ struct ResponseWriter {
 
     /// Adds a part of the body.
     ///
-    /// - Returns: the buffers to write at once, because the part is too large to be copied; mostly none.
+    /// - Returns: the buffers to write at once, because the part is too large to copy; usually none.
     mutating func add(_ body: ByteBuffer, _ allocator: ByteBufferAllocator) -> [ByteBuffer] {
         guard body.readableBytes > 0 else { return [] }
         if isChunked { writeSize(of: body, allocator) }
@@ -83,7 +83,7 @@ struct ResponseWriter {
         buffer?.writeStaticString("\r\n")
     }
 
-    /// Takes what waits to be written.
+    /// Takes everything that waits to be written.
     mutating func take() -> ByteBuffer? {
         defer { buffer = nil }
         return buffer

@@ -7,7 +7,7 @@ import HummingbirdCore
 import NIOCore
 public import WeirHTTP
 
-/// The admin port: `/health`, `/ready` and `/metrics`. It reads only, and answers no page of another origin.
+/// The admin port: `/health`, `/ready` and `/metrics`. It is read-only and refuses cross-origin pages.
 public struct AdminServer: Service {
     private let server: Server
     private let address: SocketText
@@ -15,8 +15,8 @@ public struct AdminServer: Service {
     private let onListening: @Sendable (_ port: Int) -> Void
 
     /// - Parameters:
-    ///   - address: where to listen.
-    ///   - onListening: called with the port when connections are accepted.
+    /// - address: the address to listen on.
+    /// - onListening: called with the port once connections are accepted.
     public init(
         server: Server, address: SocketText, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }
@@ -65,8 +65,8 @@ public struct AdminServer: Service {
     }
 }
 
-/// Answers only requests that name this host by an address or a name that no other page can take, so that a page
-/// elsewhere can't reach a loopback port by a name that it makes resolve to it.
+/// Answers only requests that name this host by an address, or by a name that no other site can take. Otherwise, a web
+/// page could reach a loopback port through a name that it resolves to that port's address.
 struct SameOriginMiddleware<Context: RequestContext>: RouterMiddleware {
     let host: String
 

@@ -4,7 +4,7 @@ public import ServiceLifecycle
 import Weir
 public import WeirHTTP
 
-/// Ends the warm-up of limits that wait for the upstream, by asking it every second until it answers 2xx.
+/// Ends the warm-up of limits that wait for the upstream. It asks the upstream every second until it answers 2xx.
 public struct ReadinessWatcher: Service {
     private let server: Server
     private let probe: ProbeClient
@@ -26,7 +26,7 @@ public struct ReadinessWatcher: Service {
     }
 
     private func check() async {
-        // One question for each path, whatever the number of limits that wait for it.
+        // Ask once for each path, however many limits wait for it.
         let waiting = Dictionary(grouping: server.limiter.readinessChecks.filter { !$0.warmUp.isFinished }, by: \.path)
         for (path, checks) in waiting {
             guard await probe.status(of: path).map({ (200..<300).contains($0) }) == true else { continue }

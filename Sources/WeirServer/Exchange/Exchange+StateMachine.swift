@@ -1,39 +1,39 @@
 extension Exchange {
     /// The phases of one request with its response, without I/O: an event goes in, an action comes out.
     ///
-    /// Generic over the connection to the upstream, so that tests can use a string.
+    /// It is generic over the upstream connection so that tests can use a string.
     struct StateMachine<Upstream: Equatable>: ~Copyable {
-        /// What the machine must know of the request.
+        /// The facts about the request that the machine depends on.
         struct Request: Equatable {
             var framing = BodyFraming.none
-            /// Whether the upstream may be asked twice (RFC 9110, 9.2.1).
+            /// Whether the request may be sent to the upstream twice (RFC 9110, 9.2.1).
             var isSafeToRepeat = true
         }
 
-        /// How much of the body there is to read a cost from.
+        /// The part of the body that is available to read a cost from.
         enum Body: Equatable {
             case none
             case whole
-            /// It is longer than the policy reads.
+            /// The body exceeds the policy's limit.
             case tooLong
         }
 
         enum Action: Equatable {
             case nothing
-            /// Ask the client for its body, and read on.
+            /// Ask the client for its body, and continue reading.
             case readBody
             /// Keep this part of the body for the upstream.
             case keep
-            /// Go on deciding with the body that is there.
+            /// Continue deciding with the available body.
             case decide(by: Body)
             /// Wait for the store, or for a lookup.
             case wait
-            /// Go on with the answer that was waited for.
+            /// Continue with the answer that arrived.
             case resume
-            /// Nobody waits for that answer any more.
+            /// Discard the answer: its request has ended.
             case abandon
             case startDelay
-            /// Get a connection to the upstream: a new one where `isNew`, else one that rests if there is one.
+            /// Get a connection to the upstream: a new one if `isNew`, else an idle one if there is one.
             case connect(isNew: Bool)
             /// Send the request to the upstream.
             case forward(Upstream)
@@ -41,31 +41,31 @@ extension Exchange {
             case endRequest(Upstream)
             case startResponse
             case sendResponse
-            /// The response is whole. The upstream's connection is used again if the request is, too.
+            /// End the response. The upstream's connection is reused if the request is complete, too.
             case endResponse(Upstream, isReusable: Bool)
-            /// Answer by what the limits say.
+            /// Send the limits' answer.
             case answer
-            /// Answer by a problem, and let go of the upstream.
+            /// Answer with a problem, and release the upstream.
             case fail(Problem, Upstream?)
-            /// Close the client's connection: a part of a response must not be taken for the whole.
+            /// Close the client's connection, so that a partial response isn't taken for a complete one.
             case abort(Upstream?)
-            /// The client is gone: free what the request holds.
+            /// Free everything that the request holds: the client has left.
             case release(Upstream?)
-            /// Close a connection that nobody waits for any more.
+            /// Close a connection that no exchange waits for.
             case close(Upstream)
         }
 
         private enum Phase: Equatable {
             case deciding
-            /// Reading a body that the cost is in.
+            /// Reading a body that contains the cost.
             case readingBody(limit: Int, read: Int)
-            /// For the store, or for a lookup.
+            /// Waiting for the store or a lookup.
             case waiting
             /// Held by a leaky bucket.
             case delayed
             case connecting(isSecond: Bool)
             case forwarding(Upstream, isSecond: Bool, responseStarted: Bool)
-            /// The response is written, or nobody is there to read it.
+            /// The response is written, or the client has left.
             case done
         }
 
@@ -73,7 +73,7 @@ extension Exchange {
         private var phase = Phase.deciding
         /// Whether the whole request was received.
         private(set) var requestEnded: Bool
-        /// Whether a store or a lookup has yet to answer, be it to nobody.
+        /// Whether a store or a lookup has yet to answer, even if the request has ended.
         private(set) var hasOpenQuestion = false
 
         init(_ request: Request) {
@@ -81,7 +81,7 @@ extension Exchange {
             requestEnded = request.framing == .none
         }
 
-        /// Whether parts of the body are taken now.
+        /// Whether parts of the body can be taken now.
         var takesBody: Bool {
             switch phase {
             case .readingBody: true
@@ -120,7 +120,7 @@ extension Exchange {
             return .wait
         }
 
-        /// What was waited for is there.
+        /// The store or the lookup has answered.
         mutating func answered() -> Action {
             hasOpenQuestion = false
             guard phase == .waiting else { return .abandon }
@@ -135,7 +135,7 @@ extension Exchange {
             return .connect(isNew: false)
         }
 
-        /// The request passes, after a delay.
+        /// The request passes after a delay.
         mutating func mustDelay() -> Action {
             guard phase == .deciding else { return .nothing }
             phase = .delayed
@@ -148,7 +148,7 @@ extension Exchange {
             return .connect(isNew: false)
         }
 
-        /// Weir answers.
+        /// Weir answers the request itself.
         mutating func denied() -> Action {
             guard phase == .deciding else { return .nothing }
             phase = .done
@@ -160,7 +160,7 @@ extension Exchange {
         mutating func bodyReceived(_ count: Int) -> Action {
             switch phase {
             case .readingBody(let limit, let read):
-                // Two lengths in memory can't overflow.
+                // Both lengths are in memory, so the sum can't overflow.
                 let read = read + count
                 guard read <= limit else {
                     phase = .deciding
@@ -188,7 +188,7 @@ extension Exchange {
 
         /// The rest of the body can't be read.
         ///
-        /// - Parameter bodyHasArrived: whether all of it has been received, though it is not taken yet.
+        /// - Parameter bodyHasArrived: whether all of it has been received, even if it has not been taken yet.
         mutating func bodyBroke(_ problem: Problem, bodyHasArrived: Bool) -> Action {
             if phase == .done || requestEnded || bodyHasArrived { return .nothing }
             return stop(problem)
@@ -196,7 +196,7 @@ extension Exchange {
 
         // MARK: The upstream
 
-        /// A connection to the upstream is there; nil when there can be none.
+        /// A connection to the upstream is available; nil when there can be none.
         mutating func connected(_ upstream: Upstream?) -> Action {
             guard case .connecting(let isSecond) = phase else { return upstream.map { .close($0) } ?? .nothing }
             guard let upstream else { return stop(.upstreamUnreachable) }
@@ -204,17 +204,17 @@ extension Exchange {
             return .forward(upstream)
         }
 
-        /// The upstream broke off.
+        /// The upstream closed the connection early.
         ///
-        /// - Parameter isReused: whether its connection carried a request before, so that the upstream may have closed
-        ///   it before it saw this one.
+        /// - Parameter isReused: whether its connection carried an earlier request. The upstream may then have closed
+        ///   it before this request arrived.
         mutating func upstreamFailed(_ failed: Upstream, isReused: Bool) -> Action {
             guard case .forwarding(failed, let isSecond, let responseStarted) = phase else { return .nothing }
             if responseStarted {
                 phase = .done
                 return .abort(nil)
             }
-            // The upstream surely did not act upon it, so it is sent again, once.
+            // The upstream almost certainly did not act on it, so send it again, once.
             if isReused, !isSecond, requestEnded, request.isSafeToRepeat {
                 phase = .connecting(isSecond: true)
                 return .connect(isNew: true)
@@ -225,7 +225,7 @@ extension Exchange {
 
         mutating func responseHead(status: Int, from upstream: Upstream) -> Action {
             guard case .forwarding(upstream, let isSecond, false) = phase else { return .nothing }
-            // An Upgrade is never forwarded, so 101 answers nothing; and other numbers are no status.
+            // An Upgrade is never forwarded, so 101 is no valid answer. Other numbers are not statuses.
             guard (200...599).contains(status) else { return stop(.upstreamInvalid) }
             phase = .forwarding(upstream, isSecond: isSecond, responseStarted: true)
             return .startResponse
@@ -244,17 +244,17 @@ extension Exchange {
 
         // MARK: Ends
 
-        /// Something took too long.
+        /// A deadline has passed.
         mutating func deadlinePassed() -> Action {
             switch phase {
-            // A delay ends by itself, and so does an attempt to connect.
+            // Delays and connection attempts end on their own.
             case .deciding, .delayed, .connecting, .done: .nothing
             case .readingBody: stop(.requestTimeout)
             case .waiting, .forwarding: stop(requestEnded ? .upstreamTimeout : .requestTimeout)
             }
         }
 
-        /// The client is gone.
+        /// The client has disconnected.
         mutating func clientLeft() -> Action {
             guard phase != .done else { return .nothing }
             let upstream = upstream
@@ -262,7 +262,7 @@ extension Exchange {
             return .release(upstream)
         }
 
-        /// Ends the exchange by an error: with an answer, unless a response has begun.
+        /// Ends the exchange with an error: with an answer, unless a response has begun.
         private mutating func stop(_ problem: Problem) -> Action {
             let before = phase
             phase = .done

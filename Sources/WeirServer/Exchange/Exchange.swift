@@ -3,10 +3,10 @@ import NIOHTTP1
 import Weir
 import WeirHTTP
 
-/// One request with its response: decide it, forward it or answer it, and settle it at its end.
+/// One request with its response. It decides the request, forwards or answers it, and settles it at its end.
 ///
-/// It carries out what its ``StateMachine`` says. It keeps the policy it began with until its log line is written. Its
-/// event loop uses one object for one exchange after another, and touches it on that loop only.
+/// It carries out the actions of its ``StateMachine``. It keeps its first policy until its log line is written. An
+/// event loop reuses one object for one exchange after another, and only that loop touches it.
 final class Exchange {
     private let loop: ServerLoop
     private(set) var policy: PolicyView
@@ -15,14 +15,14 @@ final class Exchange {
     private var client: (any ExchangeClient)?
     private var peer: PeerAddress?
     private var head: HTTPRequestHead?
-    /// The parts of the body that were read before it could be forwarded.
+    /// The parts of the body that arrived before they could be forwarded.
     private var heldBody: [ByteBuffer] = []
     private var delay: Scheduled<Void>?
-    /// How long deciding took until it had to wait for the client or a lookup, in nanoseconds.
+    /// The time spent deciding before the first wait for the client or a lookup, in nanoseconds.
     private var decisionTime: Int64 = 0
-    /// The loop's tick at which something must have happened.
+    /// The loop's tick by which something must happen.
     private(set) var deadline = Int.max
-    /// Counts the exchanges of this object, so that none takes an answer to one before it for its own.
+    /// Counts this object's exchanges, so that none takes the answer to an earlier one as its own.
     private var number = 0
 
     init(_ loop: ServerLoop) {
@@ -33,7 +33,7 @@ final class Exchange {
 
     // MARK: Begin
 
-    /// Begins with a sound request.
+    /// Begins with a valid request.
     func begin(
         _ head: HTTPRequestHead, framing: BodyFraming, from peer: PeerAddress, for client: any ExchangeClient
     ) {
@@ -44,11 +44,11 @@ final class Exchange {
             limited.begin(NIORequest(head: head), on: policy.limiter, peer: peer.address), since: start)
     }
 
-    /// Begins with a request that is not served.
+    /// Begins with a request that won't be served.
     ///
     /// - Parameters:
-    ///   - head: nil when it couldn't be read.
-    ///   - framing: how what follows of the request is framed.
+    /// - head: the request's head; nil when it couldn't be read.
+    /// - framing: the framing of the rest of the request.
     func reject(
         _ problem: Problem, _ head: HTTPRequestHead?, framing: BodyFraming, from peer: PeerAddress,
         for client: any ExchangeClient
@@ -94,7 +94,7 @@ final class Exchange {
         }
     }
 
-    /// Goes on with an answer, on this event loop, if the exchange is still there.
+    /// Continues with an answer, on this event loop, if the exchange still exists.
     private func wait<Answer: Sendable>(
         for answer: PendingAnswer<Answer>, _ goOn: @escaping @Sendable (Exchange, Answer) -> Void,
         ifGone: @escaping @Sendable (Exchange, Answer) -> Void
@@ -104,7 +104,7 @@ final class Exchange {
         let eventLoop = loop.eventLoop
         answer.whenComplete { answer in
             eventLoop.execute {
-                // An exchange that ended while it waited is not used again, so this is never another's answer.
+                // An exchange that ended while waiting is not reused, so this answer can't be for a later one.
                 if case .resume = exchange.value.machine.answered() {
                     goOn(exchange.value, answer)
                 } else {
@@ -158,7 +158,7 @@ final class Exchange {
 
     // MARK: The client
 
-    /// Whether parts of the body are taken now.
+    /// Whether parts of the body can be taken now.
     var takesBody: Bool { machine.takesBody }
 
     /// Whether the whole request was received.
@@ -186,10 +186,10 @@ final class Exchange {
         run(machine.bodyBroke(problem, bodyHasArrived: bodyHasArrived))
     }
 
-    /// Sends on what was written to the upstream.
+    /// Flushes writes to the upstream.
     func flushRequest() { machine.upstream?.flush() }
 
-    /// The client takes bytes again.
+    /// Resumes writing: the client can take data again.
     func clientIsWritable() {
         guard let upstream = machine.upstream else { return }
         touch(loop.settings.responseTimeout)
@@ -202,10 +202,10 @@ final class Exchange {
 
     // MARK: The upstream
 
-    /// A connection to the upstream is there; nil when there can be none.
+    /// A connection to the upstream is available; nil when there can be none.
     func connected(_ upstream: UpstreamConnection?) { run(machine.connected(upstream)) }
 
-    /// A part of the upstream's response.
+    /// Handles a part of the upstream's response.
     func received(_ part: HTTPClientResponsePart, from upstream: UpstreamConnection) {
         touch(loop.settings.responseTimeout)
         switch part {
@@ -220,7 +220,7 @@ final class Exchange {
             guard case .endResponse(_, let isReusable) = machine.responseEnded(from: upstream) else { return }
             limited.finish(isComplete: true)
             client?.endResponse(trailers.map { ResponseHeader.permitted($0, dropping: policy.limitHeaders) })
-            // The upstream's connection forgets this exchange with its end, so it won't flush for it.
+            // The upstream's connection releases this exchange at its end, so it won't flush for it.
             client?.flush()
             upstream.end(isReusable: isReusable)
             finish()
@@ -233,7 +233,7 @@ final class Exchange {
 
     func upstreamIsWritable() { client?.readBody() }
 
-    /// Whether the client takes what the upstream sends.
+    /// Whether the client can take more of the upstream's response.
     var clientTakesResponse: Bool { client?.isWritable ?? false }
 
     func flushResponse() { client?.flush() }
@@ -259,7 +259,7 @@ final class Exchange {
         case .close(let upstream): upstream.close()
         case .nothing, .keep, .wait, .resume, .abandon, .startDelay, .answer, .sendBody, .startResponse, .sendResponse,
             .endResponse:
-            // Whoever asked the machine carries these out, because they need what came with the event.
+            // The caller of the machine carries these out, because they need the event's data.
             break
         }
     }
@@ -281,7 +281,7 @@ final class Exchange {
     }
 
     private func connect(isNew: Bool) {
-        // The pool has a timeout of its own.
+        // The pool has its own timeout.
         deadline = .max
         if !isNew, let upstream = loop.pool.takeResting() {
             connected(upstream)
@@ -290,7 +290,7 @@ final class Exchange {
         }
     }
 
-    /// Whether the exchange that asked for a connection is still this one.
+    /// Whether this is still the exchange that asked for a connection.
     func isCurrent(_ number: Int) -> Bool { self.number == number }
 
     private func forward(to upstream: UpstreamConnection) {
@@ -312,7 +312,7 @@ final class Exchange {
 
     private func endRequest(to upstream: UpstreamConnection) {
         touch(loop.settings.responseTimeout)
-        // Trailers are dropped: an upstream that merges them into the header would believe them.
+        // Trailers are dropped, because an upstream that merges them into the header would trust them.
         upstream.write(.end(nil))
         upstream.flush()
     }
@@ -338,7 +338,7 @@ final class Exchange {
         client?.startResponse(header)
     }
 
-    /// Answers a problem, and lets go of the upstream.
+    /// Answers with a problem, and releases the upstream.
     private func fail(_ problem: Problem, _ upstream: UpstreamConnection?) {
         upstream?.end(isReusable: false)
         if problem.isUpstreamFailure { loop.metrics.countUpstreamFailure() }
@@ -355,13 +355,13 @@ final class Exchange {
 
     // MARK: End
 
-    /// The exchange is over.
+    /// Ends the exchange.
     private func finish() {
         let requestEnded = machine.requestEnded
         letGo()?.exchangeEnded(requestEnded: requestEnded)
     }
 
-    /// Holds nothing any more. Returns the client.
+    /// Releases everything. Returns the client.
     private func letGo() -> (any ExchangeClient)? {
         let client = client
         if let delay {
@@ -374,7 +374,7 @@ final class Exchange {
         peer = nil
         heldBody = []
         deadline = .max
-        // The answer to an open question is for this request alone.
+        // An object with an open question can't be reused: its answer is for this request alone.
         if !machine.hasOpenQuestion { loop.takeBack(self) }
         return client
     }

@@ -4,28 +4,28 @@ import WeirHTTP
 
 /// The client's side of an exchange: an HTTP/1.1 connection, or one stream of an HTTP/2 connection.
 protocol ExchangeClient: AnyObject {
-    /// Whether the client takes what is written.
+    /// Whether the client can take more data.
     var isWritable: Bool { get }
 
-    /// Asks a client that waits for it (`Expect: 100-continue`) for its body.
+    /// Sends `100 Continue` to a client that waits for it before sending its body.
     func sendContinue()
 
-    /// The exchange takes parts of the body from now on, or again.
+    /// Starts or resumes reading the body: the exchange can take parts.
     func readBody()
 
-    /// Sends a whole answer of Weir's own.
+    /// Sends Weir's own answer, complete.
     func send(_ answer: Answer)
 
-    /// Begins a response of the upstream's.
+    /// Starts the upstream's response.
     func startResponse(_ head: ResponseHeader)
     func sendResponse(_ bytes: ByteBuffer)
     func endResponse(_ trailers: HTTPHeaders?)
     func flush()
 
-    /// The response can't be finished, and the client must notice that.
+    /// Closes the connection, so that the client notices that its response is incomplete.
     func abort()
 
-    /// The exchange is over.
+    /// Called when the exchange has ended.
     ///
     /// - Parameter requestEnded: whether the whole request was received.
     func exchangeEnded(requestEnded: Bool)

@@ -1,7 +1,7 @@
 import NIOHTTP1
 import WeirHTTP
 
-/// A request of NIO's as ``RequestLimiter`` sees it, without a copy of its headers.
+/// Presents a NIO request to ``RequestLimiter`` without copying its headers.
 struct NIORequest: LimitableRequest {
     let head: HTTPRequestHead
 

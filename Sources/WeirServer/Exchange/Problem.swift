@@ -1,12 +1,12 @@
 import WeirHTTP
 
-/// The error answers that the server makes itself, apart from the limits'.
+/// Error answers that the server itself makes, as opposed to the limits'.
 enum Problem: Error, Hashable {
-    /// Why the request can't be understood, or could be understood in two ways.
+    /// The request is malformed or ambiguous, for the given reason.
     case badRequest(String)
     case headerTooLarge
     case unsupportedVersion
-    /// CONNECT: this is no forward proxy.
+    /// The method is CONNECT, and this server is not a forward proxy.
     case noForwardProxy
     /// The client didn't send its request in time.
     case requestTimeout
@@ -18,7 +18,7 @@ enum Problem: Error, Hashable {
     /// The upstream didn't answer in time.
     case upstreamTimeout
 
-    /// Whether the upstream is to blame.
+    /// Whether the upstream caused it.
     var isUpstreamFailure: Bool {
         switch self {
         case .upstreamUnreachable, .upstreamClosed, .upstreamInvalid, .upstreamTimeout: true

@@ -1,15 +1,15 @@
 import Weir
 import WeirHTTP
 
-/// Writes one line of JSON for a denial, on the logger `weir.denials`. Clients are named by a keyed hash. No key, token
-/// or user name is in it, and no query, which may hold one.
+/// Writes one line of JSON for a denial, on the logger `weir.denials`. A line names the client by a keyed hash. It has
+/// no key, token or user name, and no query, which may contain one.
 final class DenialLog: Sendable {
     private let writer: LineWriter
     private let sampler = DenialSampler()
 
     init(_ writer: LineWriter) { self.writer = writer }
 
-    /// Logs a denied request, unless there are too many of its kind.
+    /// Logs a denied request, unless its limit or client has used up this second's lines.
     ///
     /// - Returns: whether it was logged.
     func log(_ request: LimitedRequest, method: String, _ policy: PolicyView) -> Bool {

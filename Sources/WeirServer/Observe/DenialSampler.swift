@@ -1,9 +1,9 @@
 import Synchronization
 
-/// Says which denials are logged: at most so many a second for each limit, so that a flood costs neither disk nor time,
-/// and at most ten a second of one client's, so that it doesn't hide the others.
+/// Decides which denials are logged. A limit has a number of lines per second, so that a flood costs neither disk nor
+/// time. One client has at most ten of them, so that it doesn't hide the others.
 final class DenialSampler: Sendable {
-    /// How many lines of one second may be about one client.
+    /// The most lines per second about one client.
     static let mostOfOneClient = 10
 
     private struct Counter {
@@ -18,11 +18,12 @@ final class DenialSampler: Sendable {
     /// Counts a denial.
     ///
     /// - Parameters:
-    ///   - limit: the limit's slot.
+    /// - limit: the limit's slot.
     ///   - client: the client's hash.
-    ///   - second: since the Unix epoch.
-    ///   - most: how many lines one second may have for the limit; 0 for none.
-    /// - Returns: nil when it is not logged, else how many of the limit's denials were not logged since its last line.
+    /// - second: seconds since the Unix epoch.
+    /// - most: the most lines per second for the limit; 0 for none.
+    /// - Returns: nil when the denial is not logged, else the number of the limit's denials left out since its last
+    ///   line.
     func admit(limit slot: Int, client: @autoclosure () -> UInt64, at second: Int64, most: Int) -> UInt64? {
         counters.withLock { counters in
             if slot >= counters.count {

@@ -1,4 +1,4 @@
-/// A histogram of spans of time, in buckets that double from a quarter of a microsecond to half a minute.
+/// A histogram of durations, in buckets that double from a quarter of a microsecond to half a minute.
 struct Histogram: Sendable {
     static let bounds: [Int64] = (0..<18).map { 250 << $0 }
 

@@ -1,4 +1,4 @@
-/// One line of JSON, written field by field as bytes: a log line costs no more than its bytes.
+/// One line of JSON, written field by field as bytes, without intermediate values.
 struct JSONLine {
     private(set) var bytes: [UInt8] = []
 
@@ -27,7 +27,7 @@ struct JSONLine {
         bytes.append(UInt8(ascii: "]"))
     }
 
-    /// Adds a value that is JSON already.
+    /// Adds a value that is already JSON.
     mutating func add(_ name: String, json: String) {
         begin(name)
         bytes += json.utf8
@@ -45,7 +45,7 @@ struct JSONLine {
         bytes.append(UInt8(ascii: ":"))
     }
 
-    /// A JSON string (RFC 8259, 7). Nothing that a client sends can end the line or the string.
+    /// Appends a JSON string (RFC 8259, section 7). No client input can end the line or the string.
     private mutating func append(_ text: String) {
         bytes.append(UInt8(ascii: "\""))
         for byte in text.utf8 {

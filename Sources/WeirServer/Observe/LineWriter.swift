@@ -15,7 +15,7 @@ public final class LineWriter: Sendable {
     private let queue = DispatchQueue(label: "weir.log")
     private let descriptor: Int32
     private static let most = 4 << 20
-    /// How long the thread rests after it has written: it is woken once for all lines that come meanwhile.
+    /// The thread's pause after a write, in microseconds. It wakes once for all lines that arrive meanwhile.
     private static let rest: UInt32 = 5_000
 
     public init(descriptor: Int32) {
@@ -25,7 +25,7 @@ public final class LineWriter: Sendable {
     /// Lines dropped since the start.
     public var dropped: UInt64 { state.withLock { $0.dropped } }
 
-    /// Writes whole lines, each with its end, or none of them.
+    /// Writes whole lines, each with its line feed, or none of them.
     public func write(_ lines: some Sequence<UInt8>) {
         let mustStart = state.withLock { state in
             guard state.pending.count < Self.most else {
@@ -56,7 +56,7 @@ public final class LineWriter: Sendable {
         }
     }
 
-    /// Waits until everything is written, for a second at most: a log that nobody reads must not keep a process alive.
+    /// Waits until everything is written, for at most a second: a log that nobody reads must not keep a process alive.
     public func flush() {
         let written = DispatchSemaphore(value: 0)
         queue.async { written.signal() }

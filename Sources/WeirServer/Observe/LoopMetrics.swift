@@ -1,7 +1,7 @@
 import Weir
 import WeirHTTP
 
-/// The counters of one event loop. Plain numbers: they are touched on that loop only, and added up when somebody asks.
+/// The counters of one event loop. They are plain numbers, because only that loop touches them; a scrape adds them up.
 struct LoopMetrics: Sendable {
     struct LimitCounts: Sendable {
         var allowed: UInt64 = 0
@@ -11,11 +11,11 @@ struct LoopMetrics: Sendable {
         var suppressed: UInt64 = 0
     }
 
-    /// By the limits' slots, which they keep over all policies.
+    /// Counts by the limits' slots, which stay the same across policies.
     private(set) var limits: [LimitCounts] = []
-    /// Responses by status class: 1xx to 5xx at 1 to 5.
+    /// Responses by status class, with 1xx to 5xx at indices 1 to 5.
     private(set) var responses = [UInt64](repeating: 0, count: 6)
-    /// Weir's own answers that were not denials, by status.
+    /// Weir's own answers other than denials, by status.
     private(set) var rejected: [Int: UInt64] = [:]
     /// Requests decided without the store, by the failure's code.
     private(set) var storeFailures: [String: UInt64] = [:]

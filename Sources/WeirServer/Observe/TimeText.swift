@@ -12,7 +12,7 @@ enum TimeText {
             + "\(padded(seconds / 60 % 60, 2)):\(padded(seconds % 60, 2)).\(padded(milliseconds % 1000, 3))Z"
     }
 
-    /// The date of a day since the epoch (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013).
+    /// Converts days since the epoch to a date (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013).
     private static func civil(_ days: Int64) -> (year: Int64, month: Int64, day: Int64) {
         let (era, dayOfEra) = (days + 719_468).quotientAndRemainder(flooringBy: 146_097)
         let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365

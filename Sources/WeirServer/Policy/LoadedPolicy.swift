@@ -8,7 +8,7 @@ import WeirJWT
     import Foundation
 #endif
 
-/// A policy from a file, with the verifier of the tokens that it uses.
+/// A policy from a file, with the verifier for its tokens.
 public struct LoadedPolicy: Sendable {
     public let policy: Policy
     public let verifier: (any TokenVerifier)?

@@ -2,7 +2,7 @@ import Synchronization
 import Weir
 import WeirHTTP
 
-/// The policy in force now. Event loops are told when another takes its place.
+/// The policy in force. It notifies the event loops when it is replaced.
 final class PolicyInForce: Sendable {
     private struct State {
         var view: PolicyView
@@ -22,18 +22,18 @@ final class PolicyInForce: Sendable {
 
     var limiter: RequestLimiter { view.limiter }
 
-    /// The names of the limits that are or were in force, by their slots.
+    /// The names of all limits that are or were in force, by slot.
     var limitNames: [String] { state.withLock { $0.slots.names } }
 
-    /// Calls `body` with each policy that is put in force from now on.
+    /// Calls `body` with each policy that replaces this one from now on.
     func onChange(_ body: @escaping @Sendable (PolicyView) -> Void) {
         state.withLock { $0.listeners.append(body) }
     }
 
-    /// Puts another policy in force, for the exchanges that begin from now on.
+    /// Replaces the policy, for exchanges that begin from now on.
     func replace(_ limiter: RequestLimiter) {
         limiter.store.limitsDidChange()
-        // Under the lock, so that two policies reach every listener in the same order.
+        // Notify under the lock, so that two policies reach every listener in the same order.
         state.withLock { state in
             state.view = PolicyView(limiter, slots: limiter.limitNames.map { state.slots.slot(of: $0) })
             for listener in state.listeners { listener(state.view) }
@@ -41,8 +41,8 @@ final class PolicyInForce: Sendable {
     }
 }
 
-/// Gives each limit's name a place to be counted in, which it keeps over all policies. There are at most
-/// ``LimitSlots/most`` of them; later names share one, so that the metrics stay bounded.
+/// Assigns each limit's name a slot for its counters, which stays the same across policies. There are at most
+/// ``LimitSlots/most`` slots. Later names share the last one, so that the metrics stay bounded.
 struct LimitSlots: Sendable {
     static let most = 10_000
 
@@ -52,7 +52,7 @@ struct LimitSlots: Sendable {
     mutating func slot(of name: String) -> Int {
         if let place = places[name] { return place }
         guard names.count < Self.most else { return Self.most - 1 }
-        // The last place is shared by all that come after it.
+        // All later names share the last slot.
         let name = names.count == Self.most - 1 ? "other" : name
         places[name] = names.count
         names.append(name)

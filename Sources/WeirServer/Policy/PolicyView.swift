@@ -1,13 +1,13 @@
 import WeirHTTP
 
-/// One policy, as an exchange keeps it from its first byte to its log line: everything that is done to a request is done
-/// by one policy, whatever is put in force meanwhile.
+/// One policy, which an exchange keeps from its first byte to its log line. A request is decided and forwarded by one
+/// policy, even when the policy in force changes meanwhile.
 final class PolicyView: Sendable {
     let limiter: RequestLimiter
     let forwardedHeader: ForwardedHeader
-    /// The headers that Weir writes. An upstream's own of the same name would contradict them.
+    /// The headers that Weir writes. The upstream's own headers of these names would contradict them.
     let limitHeaders: HeaderSet
-    /// Where each limit of the policy is counted, in the policy's order.
+    /// The slot of each limit, in the policy's order.
     let slots: [Int]
 
     init(_ limiter: RequestLimiter, slots: [Int]) {

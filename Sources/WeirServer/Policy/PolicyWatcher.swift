@@ -6,8 +6,8 @@ import UnixSignals
 import Weir
 import WeirHTTP
 
-/// Reads the policy again on SIGHUP and when one of its files changes. A bad file keeps the policy in force and says
-/// why; counters survive.
+/// Reloads the policy on SIGHUP and when one of its files changes. With a faulty file, the policy in force stays and
+/// the faults are logged. Counters survive a reload.
 public struct PolicyWatcher: Service {
     private let server: Server
     private let path: String
@@ -34,21 +34,21 @@ public struct PolicyWatcher: Service {
         for await _ in await UnixSignalsSequence(trapping: .sighup) { await reload("SIGHUP") }
     }
 
-    /// Looks every second, which works on every file system and for files that are replaced by renaming.
+    /// Polls every second. That works on every file system, and for files that are replaced by renaming.
     private func reloadOnChange() async {
         var seen = marks(server.limiter.policy.files)
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(1))
             let now = marks(server.limiter.policy.files)
             guard now != seen else { continue }
-            // A file still being written is read when it has rested for a moment.
+            // The file may still be being written; wait until it has stopped changing.
             try? await Task.sleep(for: .milliseconds(100))
             await reload("a change of the file")
             seen = marks(server.limiter.policy.files)
         }
     }
 
-    /// When each file was changed, and how long it is.
+    /// Each file's modification time and length.
     private func marks(_ files: [String]) -> [String: String] {
         var marks: [String: String] = [:]
         for file in files {
@@ -83,10 +83,10 @@ public struct PolicyWatcher: Service {
 }
 
 extension ServerSettings {
-    /// Whether something differs that takes effect at the next start.
+    /// Whether the difference takes effect only after a restart.
     fileprivate func needsRestart(after old: ServerSettings) -> Bool {
         var same = self
-        // These are read from the policy in force.
+        // These are read from the policy in force, so they need no restart.
         same.onStoreFailure = old.onStoreFailure
         same.instances = old.instances
         return same != old

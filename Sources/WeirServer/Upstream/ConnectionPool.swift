@@ -3,15 +3,16 @@ import NIOHTTP1
 import NIOPosix
 import WeirHTTP
 
-/// The connections of one event loop to the upstream. Requests are forwarded on their own loop, so nothing hops.
+/// One event loop's connections to the upstream. Requests are forwarded on their own loop, so they never change
+/// threads.
 final class ConnectionPool {
     private let eventLoop: any EventLoop
     private let upstream: Upstream
     private let connectTimeout: TimeAmount
     private var resting: [UpstreamConnection] = []
 
-    /// In ticks, half the time after which uvicorn and its like close a quiet connection: a connection that is taken
-    /// later may be closed already.
+    /// The longest idle time, in ticks: half the time after which servers such as uvicorn close an idle connection. A
+    /// connection idle for longer may be closed already.
     private static let longestRest = 8
     private static let mostResting = 512
 
@@ -21,12 +22,12 @@ final class ConnectionPool {
         self.connectTimeout = connectTimeout
     }
 
-    /// Takes a connection that rests, the one used last first.
+    /// Takes an idle connection, the one used last first.
     func takeResting() -> UpstreamConnection? { resting.popLast() }
 
     /// Opens a new connection, then tells the exchange that asked for it.
     ///
-    /// - Parameter number: tells whether the exchange is still the same.
+    /// - Parameter number: identifies the exchange, which may have ended by the time the connection opens.
     func connect(for exchange: Exchange, number: Int) {
         let exchange = NIOLoopBound(exchange, eventLoop: eventLoop)
         let pool = NIOLoopBound(self, eventLoop: eventLoop)
@@ -78,10 +79,10 @@ final class ConnectionPool {
         resting.remove(at: index)
     }
 
-    /// The loop's present tick, by which rests are measured.
+    /// The loop's present tick, which idle times are measured by.
     private var tick = 0
 
-    /// Closes what has rested too long.
+    /// Closes connections that have been idle too long.
     func sweep(tick: Int) {
         self.tick = tick
         while let first = resting.first, tick - first.restingSince >= Self.longestRest {

@@ -1,12 +1,12 @@
 import NIOHTTP1
 import WeirHTTP
 
-/// Makes the header that goes to the upstream from the one that the client sent.
+/// Makes the upstream request's header from the client's.
 struct ForwardedHeader: Sendable {
     private let always: HeaderSet
     private let fromUntrusted: HeaderSet
-    /// The headers that the policy reads. Their spellings with underscores, which it doesn't read, must not reach an
-    /// upstream that takes them for the same.
+    /// The headers that the policy reads. It doesn't read their spellings with underscores, so these must not reach an
+    /// upstream that treats both as one.
     private let underscored: HeaderSet
     private let addressHeader: AddressHeader
 
@@ -16,7 +16,7 @@ struct ForwardedHeader: Sendable {
         addressHeader = limiter.policy.addressHeader
         let other = addressHeader == .xForwardedFor ? "forwarded" : "x-forwarded-for"
         var always = HeaderSet.hopByHop + ["expect", other, addressHeader.rawValue] + limiter.strippedHeaders
-        // A header that changes the method afterwards must not get past a rule that looks at it.
+        // A header that overrides the method must not evade a rule on the method.
         if limiter.matchesMethods { always += Self.methodOverrides }
         self.always = HeaderSet(always)
         underscored = HeaderSet(limiter.readHeaders)
@@ -26,13 +26,13 @@ struct ForwardedHeader: Sendable {
     }
 
     /// - Parameters:
-    ///   - head: as it came.
-    ///   - target: the target to ask the upstream for.
+    /// - head: the head as received.
+    /// - target: the target to request from the upstream.
     ///   - host: the authority of an absolute target, which overrides the Host header.
     ///   - upstream: the upstream's own authority, for a request that names no host.
-    ///   - peer: the sender.
+    /// - peer: the sender's address.
     ///   - isTrusted: whether the sender is a trusted proxy.
-    ///   - dropsCoding: whether the response must not be compressed, because a cost is in it.
+    /// - dropsCoding: whether the response must be uncompressed, because a cost is in it.
     func head(
         _ head: HTTPRequestHead, target: String, host: String?, upstream: String, peer: PeerAddress, isTrusted: Bool,
         dropsCoding: Bool
@@ -68,10 +68,10 @@ struct ForwardedHeader: Sendable {
             }
             fields.append((name, value))
         }
-        // The upstream is always asked in HTTP/1.1, which must name a host.
+        // The request to the upstream is always HTTP/1.1, which requires a Host header.
         if !fields.contains(where: { $0.0.isEqualIgnoringCase("host") }) { fields.append(("Host", host ?? upstream)) }
         if !named.isEmpty { drop(named, from: &fields) }
-        // Ours are added last, so that no client can have them dropped by naming them in Connection.
+        // Weir's own fields are added last, so that no client can drop them by naming them in Connection.
         switch addressHeader {
         case .xForwardedFor:
             fields.append(("X-Forwarded-For", (forwarded + [peer.text]).joined(separator: ", ")))
@@ -85,7 +85,7 @@ struct ForwardedHeader: Sendable {
         return HTTPRequestHead(version: .http1_1, method: head.method, uri: target, headers: HTTPHeaders(fields))
     }
 
-    /// Drops the fields that Connection names, but never those that frame or route the request.
+    /// Drops the fields that Connection names, except those that frame or route the request.
     private func drop(_ names: [Substring], from fields: inout [(String, String)]) {
         let kept = ["host", "content-length", "content-type", "authorization", "cookie"]
         let dropped = names.map { $0.lowercased() }.filter { name in

@@ -1,12 +1,13 @@
 import WeirHTTP
 
-/// A set of header names, found by length first, because hardly any name of a request has a length of theirs.
+/// A set of header names. It looks at the length first, because few of a request's names have a length in the set.
 struct HeaderSet: Sendable {
     private var byLength: [[[UInt8]]] = []
-    /// One bit for each length below 64 that some name has.
+    /// One bit for each length below 64 in the set.
     private var lengths: UInt64 = 0
 
-    /// The headers that concern one connection only (RFC 9110, 7.6.1), and framing, which each connection has of its own.
+    /// The headers that concern one connection only (RFC 9110, 7.6.1), and framing, which each connection decides
+    /// itself.
     static let hopByHop = [
         "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer",
         "transfer-encoding", "upgrade",
@@ -15,7 +16,7 @@ struct HeaderSet: Sendable {
     init(_ names: [String]) {
         for name in names {
             let bytes = Array(name.utf8).map(\.asciiLowercased)
-            // The longest name that a policy can have is far longer than any header of a request.
+            // A policy's names are bounded, so this loop is too.
             while byLength.count <= bytes.count { byLength.append([]) }
             if bytes.count < 64 { lengths |= 1 << UInt64(bytes.count) }
             if !byLength[bytes.count].contains(bytes) { byLength[bytes.count].append(bytes) }
@@ -38,7 +39,7 @@ struct HeaderSet: Sendable {
         return name.withUTF8 { bytes in
             candidates: for candidate in byLength[bytes.count] {
                 for index in 0..<bytes.count {
-                    // CGI, WSGI and their like turn hyphens into underscores, so an underscore must not slip past.
+                    // CGI, WSGI and others turn hyphens into underscores, so an underscore must not evade the set.
                     let byte = bytes[index] == UInt8(ascii: "_") ? UInt8(ascii: "-") : bytes[index].asciiLowercased
                     if byte != candidate[index] { continue candidates }
                 }

@@ -3,13 +3,13 @@ import NIOHTTP1
 import NIOPosix
 import WeirHTTP
 
-/// Asks an upstream one question and hears one status: whether it is ready.
+/// Sends an upstream one request and returns its status, to find out whether it is ready.
 struct ProbeClient: Sendable {
     let upstream: Upstream
-    /// How long to wait for the answer.
+    /// The longest time to wait for the answer.
     var timeout = TimeAmount.seconds(2)
 
-    /// The status of a GET; nil when there is no answer in time.
+    /// The status of a GET; nil when no answer comes in time.
     func status(of path: String) async -> Int? {
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let answer = loop.makePromise(of: Int?.self)
@@ -35,7 +35,7 @@ struct ProbeClient: Sendable {
     }
 }
 
-/// Sends one request and tells the status of its response.
+/// Sends one request and reports its response's status.
 private final class StatusHandler: ChannelInboundHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundOut = HTTPClientRequestPart

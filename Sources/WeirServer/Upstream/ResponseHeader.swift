@@ -5,17 +5,17 @@ import WeirHTTP
 struct ResponseHeader {
     let status: HTTPResponseStatus
     private(set) var fields: [(String, String)] = []
-    /// Whether a body follows; never after HEAD, 204 and 304.
+    /// Whether a body follows. None does after HEAD, 204 and 304.
     let hasBody: Bool
-    /// Whether the fields say how long the body is.
+    /// Whether the fields give the body's length.
     private(set) var hasLength = false
 
     private static let hopByHop = HeaderSet(HeaderSet.hopByHop)
 
     /// - Parameters:
-    ///   - head: as the upstream sent it.
-    ///   - method: the request's.
-    ///   - dropping: Weir's own headers, which the upstream's would contradict; nil when the response has none.
+    /// - head: the head as the upstream sent it.
+    /// - method: the request's method.
+    /// - dropping: Weir's own headers, which the upstream's would contradict; nil when the response has none.
     init(_ head: HTTPResponseHead, to method: HTTPMethod, dropping own: HeaderSet?) {
         status = head.status
         hasBody = method != .HEAD && head.status != .noContent && head.status != .notModified
@@ -37,14 +37,14 @@ struct ResponseHeader {
 
     mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
 
-    /// Drops the fields that Connection names, but never the framing. `close` names no field.
+    /// Drops the fields that Connection names, except framing. `close` names no field.
     private mutating func drop(_ names: [Substring]) {
         let kept = ["close", "keep-alive", "content-length", "content-type"]
         let dropped = names.map { $0.lowercased() }.filter { !kept.contains($0) }
         fields.removeAll { field in dropped.contains { field.0.isEqualIgnoringCase($0) } }
     }
 
-    /// An upstream's trailers, without those that concern the connection or contradict the limits.
+    /// The upstream's trailers, without those that concern the connection or contradict the limits.
     static func permitted(_ trailers: HTTPHeaders, dropping own: HeaderSet) -> HTTPHeaders {
         HTTPHeaders(
             trailers.filter { !hopByHop.contains($0.name) && !own.contains($0.name) }.map { ($0.name, $0.value) })

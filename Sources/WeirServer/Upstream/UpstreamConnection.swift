@@ -1,23 +1,23 @@
 import NIOCore
 import NIOHTTP1
 
-/// One connection to the upstream. It carries one exchange after another, and rests in the pool between them.
+/// One connection to the upstream. It carries one exchange after another, and is idle in the pool between them.
 final class UpstreamConnection: ChannelDuplexHandler {
     typealias InboundIn = HTTPClientResponsePart
     typealias OutboundIn = HTTPClientRequestPart
     typealias OutboundOut = HTTPClientRequestPart
 
     private(set) var context: ChannelHandlerContext?
-    /// The exchange whose response is awaited.
+    /// The exchange that waits for a response.
     private var exchange: Exchange?
     private unowned let pool: ConnectionPool
-    /// Whether it has carried an exchange before; the upstream may have closed it meanwhile.
+    /// Whether it has carried an exchange before. The upstream may have closed it since.
     private(set) var isReused = false
-    /// Whether the last response lets it be used again.
+    /// Whether the last response allows reuse.
     private var isReusable = true
     private var hasFailed = false
     private var holdsRead = false
-    /// The loop's tick at which it came to rest.
+    /// The loop's tick at which it became idle.
     var restingSince = 0
 
     init(_ pool: ConnectionPool) {
@@ -42,14 +42,15 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func flush() { context?.flush() }
 
-    /// Reads on, after the client has taken what was read.
+    /// Resumes reading after the client has taken the data.
     func resumeReading() {
         guard holdsRead else { return }
         holdsRead = false
         context?.read()
     }
 
-    /// Ends an exchange: back to the pool if the exchange is whole on both sides, else closed.
+    /// Ends an exchange. The connection returns to the pool if both sides of the exchange are complete; else it is
+    /// closed.
     func end(isReusable isWhole: Bool) {
         exchange = nil
         isReused = true
@@ -70,7 +71,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard let exchange, !hasFailed else {
-            // Nothing was asked, so nothing may come.
+            // Data without a request makes the connection unusable.
             hasFailed = true
             context.close(promise: nil)
             return
@@ -106,7 +107,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     private func fail(_ context: ChannelHandlerContext) {
-        // Remembered, because an end that follows an error is not the response's true end.
+        // Remember this, because an end after an error is not the response's real end.
         hasFailed = true
         pool.forget(self)
         guard let exchange else { return }
