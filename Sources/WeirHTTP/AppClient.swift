@@ -7,6 +7,7 @@ public struct AppClient: Sendable, Hashable {
     /// The client's tier; nil to use the policy's.
     public var tier: String?
 
+    /// Creates a client from its identifier, 1–4096 bytes, and its tier; nil to use the policy's tier.
     public init(_ name: String, tier: String? = nil) {
         self.name = name
         self.tier = tier

@@ -17,6 +17,7 @@ public struct Denial: Sendable, Hashable {
     public var client: String
     /// The client's own address, behind any proxies.
     public var address: IPAddress?
+    /// The client's tier; nil when it has none.
     public var tier: String?
     /// The reported limit's number of units.
     public var limit: Int64

@@ -30,7 +30,9 @@ public final class LimitedRequest {
     public struct Outcome: Sendable, Hashable {
         /// The limit's index in the policy.
         public var rule: Int
+        /// Whether the limit allowed the request.
         public var allowed: Bool
+        /// Whether the limit is in shadow mode, so that its denial doesn't stop the request.
         public var isShadow: Bool
     }
 
@@ -41,6 +43,7 @@ public final class LimitedRequest {
     /// Its headers are reported with this one's, and it is refunded when this one is denied.
     package var enclosing: LimitedRequest?
 
+    /// Creates an object for requests to the limiter.
     public init(_ limiter: RequestLimiter) {
         self.limiter = limiter
     }
@@ -142,6 +145,7 @@ extension LimitedRequest {
     /// The client's own address, behind any proxies.
     public var clientAddress: IPAddress? { planned.identity?.address }
 
+    /// The client's tier; nil when it has none or isn't known yet.
     public var tier: String? { planned.identity?.tier }
 
     /// Whether the request carries the bypass secret.

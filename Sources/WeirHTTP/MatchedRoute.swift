@@ -6,6 +6,7 @@ public struct MatchedRoute: Sendable, Hashable {
     /// The path that the router read from the request, if it differs from the policy's reading.
     public var path: String?
 
+    /// Creates a route from its template, and the router's path if it differs from the policy's reading.
     public init(template: String?, path: String? = nil) {
         self.template = template
         self.path = path

@@ -6,7 +6,9 @@ public import Weir
 /// It keeps no state of a request; ``LimitedRequest`` does, and takes the request through it:
 /// identify → match → cost → decide → headers.
 public final class RequestLimiter: Sendable {
+    /// The policy to enforce.
     public let policy: Policy
+    /// The store that counts.
     public let store: any Store
     /// The store for `on_store_failure: local` while `store` fails; `store` itself when that can't fail.
     let localStore: any Store
@@ -249,6 +251,7 @@ public final class RequestLimiter: Sendable {
     /// The names of the limits, in the policy's order.
     public var limitNames: [String] { policy.limits.map(\.name) }
 
+    /// Whether a peer's address is one of the policy's trusted proxies.
     public func isTrusted(_ peer: IPAddress) -> Bool { identifier.addresses.isTrusted(peer) }
 }
 

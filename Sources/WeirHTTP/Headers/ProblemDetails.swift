@@ -1,14 +1,20 @@
 /// The body of Weir's own answers: `application/problem+json` (RFC 9457).
 public struct ProblemDetails: Sendable, Hashable {
+    /// The HTTP status code, 400 to 599.
     public var status: Int
+    /// A URI that identifies the kind of problem; `about:blank` for a problem that the status describes fully.
     public var type: String
+    /// A short summary of the kind of problem.
     public var title: String
+    /// An explanation of this occurrence.
     public var detail: String
     /// The names of the limits that denied the request, in the policy's order.
     public var violatedPolicies: [String]
 
+    /// The media type of ``json``.
     public static let mediaType = "application/problem+json"
 
+    /// Creates a problem.
     public init(
         status: Int, type: String = "about:blank", title: String, detail: String, violatedPolicies: [String] = []
     ) {

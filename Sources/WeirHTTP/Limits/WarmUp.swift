@@ -20,6 +20,7 @@ public final class WarmUp: Sendable {
         isReady.store(true, ordering: .relaxed)
     }
 
+    /// Whether the warm-up was ended by ``finish()`` or has run out of time.
     public var isFinished: Bool { isReady.load(ordering: .relaxed) }
 
     func isWarm(at now: Timestamp) -> Bool {

@@ -4,13 +4,17 @@ public import Weir
 public enum ClientSource: Sendable {
     /// A header's value. If `fromTrustedProxies` is true, the header is ignored unless a trusted proxy sent it.
     case header(String, fromTrustedProxies: Bool, known: KnownClients?)
+    /// A claim of a verified token.
     case jwt(claim: String)
+    /// The client's address, with the prefix length, in bits, that groups IPv6 addresses.
     case address(ipv6Prefix: Int)
 }
 
 /// The place where a policy's known clients are listed.
 public enum KnownClients: Sendable {
+    /// A file of clients.
     case file(Directory)
+    /// A Redis hash per client.
     case hash(HashLookup)
 }
 
@@ -24,6 +28,8 @@ public enum AddressHeader: String, Sendable, Hashable {
 public struct TokenSettings: Sendable, Hashable {
     /// The path of a JSON Web Key Set (RFC 7517).
     public var keysFile: String
+    /// The issuer that tokens must have; nil for any.
     public var issuer: String?
+    /// The audience that tokens must have; nil for any.
     public var audience: String?
 }

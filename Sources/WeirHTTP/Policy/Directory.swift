@@ -1,5 +1,6 @@
 /// A file of known clients, one a line, each with an optional tier.
 public struct Directory: Sendable {
+    /// The file's path.
     public var file: String
     /// The tier of each client; nil for a client without one.
     public var clients: [String: String?]

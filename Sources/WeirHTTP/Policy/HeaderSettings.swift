@@ -6,17 +6,24 @@ public struct HeaderSettings: Sendable, Hashable {
     public var rateLimit = true
     /// Whether to write `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
     public var xRateLimit = true
+    /// Whether to write `Retry-After` on denials.
     public var retryAfter = true
     /// Whether Weir's own answers have an `application/problem+json` body; otherwise the body is empty.
     public var problem = true
     /// Whether `X-RateLimit-Reset` is in seconds from now rather than Unix time.
     public var resetIsDelta = false
+    /// The name for `RateLimit`.
     public var rateLimitName = "RateLimit"
+    /// The name for `RateLimit-Policy`.
     public var rateLimitPolicyName = "RateLimit-Policy"
+    /// The name for `X-RateLimit-Limit`.
     public var limitName = "X-RateLimit-Limit"
+    /// The name for `X-RateLimit-Remaining`.
     public var remainingName = "X-RateLimit-Remaining"
+    /// The name for `X-RateLimit-Reset`.
     public var resetName = "X-RateLimit-Reset"
 
+    /// Creates the default settings: all headers under their usual names.
     public init() {}
 
     package func name(of header: LimitHeader) -> String {

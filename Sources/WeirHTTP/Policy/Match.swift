@@ -8,11 +8,16 @@ public struct Match: Sendable {
     public var hosts: [String] = [] {
         didSet { hosts = hosts.map { $0.lowercased() } }
     }
+    /// The path patterns, one of which must match.
     public var paths: [PathPattern] = []
+    /// The headers that must be present, each with its value or nil for any value.
     public var headers: [(name: String, value: String?)] = []
+    /// The tiers, one of which the client must have.
     public var tiers: [String] = []
+    /// The address ranges, one of which must contain the client's address.
     public var addresses: [AddressRange] = []
 
+    /// Creates a match without conditions, which matches every request.
     public init() {}
 
     /// The method in upper case. HEAD counts as GET.

@@ -10,8 +10,11 @@ import Yams
 extension Policy {
     /// The result of reading a policy: a policy, or the errors that prevent one, with warnings in either case.
     public struct Reading: Sendable {
+        /// The policy; nil when there are errors.
         public var policy: Policy?
+        /// The token settings; nil when the policy uses no tokens.
         public var token: TokenSettings?
+        /// All errors and warnings.
         public var diagnostics: [Diagnostic]
 
         /// Returns the policy.
