@@ -20,7 +20,7 @@ public final class WarmUp: Sendable {
         isReady.store(true, ordering: .relaxed)
     }
 
-    /// Whether the warm-up was ended by ``finish()`` or has run out of time.
+    /// Whether the warm-up is known to be over. One by time is noticed at the first request after its end.
     public var isFinished: Bool { isReady.load(ordering: .relaxed) }
 
     func isWarm(at now: Timestamp) -> Bool {

@@ -4,7 +4,8 @@ public enum CostRule: Sendable {
     case fixed(Int64)
     /// A cost in the request. A request that doesn't state one costs `fallback`; a cost above `max` is refused.
     case request(RequestCost, fallback: Int64, max: Int64?)
-    /// A cost in the response. The request must have `reserve` units left; a cost that can't be read is `fallback`.
+    /// A cost in the response. `reserve` units are charged in advance, and the difference is settled at the end. A cost
+    /// that can't be read is `fallback`; a cost above `max` is lowered to it.
     case response(ResponseCost, reserve: Int64, fallback: Int64, max: Int64?)
 
     /// The place of a cost in a request.

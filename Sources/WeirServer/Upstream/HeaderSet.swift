@@ -16,7 +16,7 @@ struct HeaderSet: Sendable {
     init(_ names: [String]) {
         for name in names {
             let bytes = Array(name.utf8).map(\.asciiLowercased)
-            // A policy's names are bounded, so this loop is too.
+            // A policy's names may be far longer than any header name in a request.
             while byLength.count <= bytes.count { byLength.append([]) }
             if bytes.count < 64 { lengths |= 1 << UInt64(bytes.count) }
             if !byLength[bytes.count].contains(bytes) { byLength[bytes.count].append(bytes) }
