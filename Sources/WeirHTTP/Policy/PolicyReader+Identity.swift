@@ -30,7 +30,7 @@ extension PolicyReader {
             return .header(name, fromTrustedProxies: trusted, known: known)
         }
         for key in ["from", "known"] where source[key] != nil {
-            source.error("'\(key)' belongs to a header", at: key)
+            source.error("'\(key)' is for a 'header' source only", at: key)
         }
         if let jwt = source.mapping("jwt", .jwt) {
             return tokenClaim(jwt).map { .jwt(claim: $0) }
@@ -57,7 +57,7 @@ extension PolicyReader {
         let settings = TokenSettings(
             keysFile: resolve(keys), issuer: jwt.text("issuer"), audience: jwt.text("audience"))
         if let token, token != settings {
-            jwt.error("all 'jwt' of a policy must have the same keys, issuer and audience", at: "keys")
+            jwt.error("all 'jwt' sources of a policy must have the same keys, issuer and audience", at: "keys")
         }
         token = settings
         if !files.contains(settings.keysFile) { files.append(settings.keysFile) }

@@ -165,7 +165,7 @@ extension PolicyReader {
         }
         let most = mapping.integer("max", in: 1...Rate.largestCount)
         if let response = mapping["response"] { return responseCost(response, mapping, most) }
-        if mapping["reserve"] != nil { mapping.error("'reserve' belongs to a cost from the response", at: "reserve") }
+        if mapping["reserve"] != nil { mapping.error("'reserve' is only for a cost from the response", at: "reserve") }
         let fallback = mapping.integer("default", in: 1...Rate.largestCount) ?? 1
         return requestCost(mapping).map { .request($0, fallback: fallback, max: most) }
     }

@@ -96,7 +96,7 @@ final class PolicyReader {
             rule.error("'tier' is an empty list; to deny everybody, write 'deny: true'", at: "tier")
         }
         guard (tiers != nil) != denies else {
-            rule.error("an access rule needs either 'tier', with who may pass, or 'deny: true'")
+            rule.error("an access rule needs either 'tier', the tiers that may pass, or 'deny: true'")
             return nil
         }
         var condition = Match()

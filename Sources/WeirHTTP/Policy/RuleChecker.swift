@@ -27,14 +27,14 @@ enum RuleChecker {
             problems.append(
                 RuleProblem(
                     ["count_denied"],
-                    "'count_denied' has no meaning for concurrency: a denied request holds nothing"))
+                    "'count_denied' has no meaning for concurrency: a denied request holds no permit"))
         }
         return problems + warmUpProblems(rule) + costProblems(rule)
     }
 
     static let noRate = "a limit needs a 'rate', such as 20/minute"
-    static let noConcurrency = "a concurrency limit needs 'limit', how many may be in flight"
-    static let rateForConcurrency = "concurrency takes 'limit', how many may be in flight"
+    static let noConcurrency = "a concurrency limit needs 'limit', the number of requests in flight"
+    static let rateForConcurrency = "concurrency takes 'limit', the number of requests in flight"
 
     static func limitForRate(_ algorithm: Algorithm) -> String {
         "\(algorithm) takes 'rate'; 'limit' belongs to concurrency"
@@ -115,9 +115,10 @@ enum RuleChecker {
             if rule.algorithm == .leakyBucket || rule.algorithm == .concurrency {
                 let reason =
                     rule.algorithm == .leakyBucket
-                    ? "a leaky bucket gives out its slots before the response"
+                    ? "a leaky bucket assigns slots before the response"
                     : "a permit is held until the response has ended"
-                problems.append(RuleProblem(["cost", "response"], "\(reason), so its cost can't come from there"))
+                problems.append(
+                    RuleProblem(["cost", "response"], "\(reason), so its cost can't come from the response"))
             }
             check(reserve, "'reserve'", at: ["cost", "reserve"])
             check(fallback, "'default'", at: ["cost", "default"], needsRoom: false)
