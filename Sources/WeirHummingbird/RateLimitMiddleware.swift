@@ -18,9 +18,9 @@ public import WeirHTTP
 /// Handlers don't see the bypass secret. They see headers that only trusted proxies may send only when a trusted proxy
 /// sent them.
 ///
-/// `HTTPError` and non-response errors are rethrown unchanged; other `HTTPResponseError`s are wrapped in
-/// ``LimitedError``. If a cost depends on the status and the thrown error is not an `HTTPResponseError`, the highest
-/// configured cost is charged.
+/// An `HTTPError` that a handler throws keeps its type and gets the limit headers. Non-response errors are rethrown
+/// unchanged; other `HTTPResponseError`s are wrapped in ``LimitedError``. If a cost depends on the status and the
+/// thrown error is not an `HTTPResponseError`, the highest configured cost is charged.
 ///
 /// Behind a router, it knows the route. A rule whose path matches the route's template applies however the request
 /// spelled its path. For a limit without a path, `key: [route]` is the template.

@@ -14,7 +14,7 @@ public enum CostRule: Sendable {
         case header(String)
         /// A query parameter's value.
         case query(String)
-        /// The length of an array or a string in a JSON body.
+        /// The number of elements, members or characters of a value in a JSON body.
         case jsonLength(JSONPointer)
         /// A number in a JSON body.
         case json(JSONPointer)

@@ -10,8 +10,11 @@ import WeirJWT
 
 /// A policy from a file, with the verifier for its tokens.
 public struct LoadedPolicy: Sendable {
+    /// The policy.
     public let policy: Policy
+    /// Verifies tokens; nil when the policy uses none.
     public let verifier: (any TokenVerifier)?
+    /// Warnings about probable mistakes.
     public let warnings: [Diagnostic]
 
     /// Reads a policy and the files that it names.
