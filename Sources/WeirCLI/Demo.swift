@@ -46,7 +46,7 @@ struct Demo: AsyncParsableCommand {
 
     func run() async throws {
         let reading = Policy.read(Self.policy, file: "the demo's policy")
-        guard let policy = reading.policy else { throw PolicyFailure(reading.diagnostics) }
+        guard let policy = reading.policy else { throw PolicyError(reading.diagnostics) }
         let sample = SampleAPI()
         do {
             try await withThrowingTaskGroup { group in
@@ -69,11 +69,6 @@ struct Demo: AsyncParsableCommand {
             complain("weir: \(error)")
             throw ExitCode.failure
         }
-    }
-
-    struct PolicyFailure: Error, CustomStringConvertible {
-        let description: String
-        init(_ diagnostics: [Diagnostic]) { description = diagnostics.map(\.description).joined(separator: "\n") }
     }
 
     private static func welcome(gateway: String, admin: String, port: Int) -> String {

@@ -112,7 +112,7 @@ struct Replayer {
             line = try ReplayLine(text)
         } catch {
             report.broken += 1
-            return "{\"error\": \(ProblemDetails.quote(error.reason))}"
+            return "{\"error\": \(ProblemDetails.quote(error.message))}"
         }
         endRequests(before: line.time)
         clock.advance(to: line.time)

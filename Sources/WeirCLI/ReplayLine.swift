@@ -4,11 +4,6 @@ import WeirHTTP
 
 /// A request in a JSON log.
 struct ReplayLine: LimitableRequest {
-    /// The error for a line that can't be decided.
-    struct Broken: Error {
-        /// The reason, for the user.
-        let reason: String
-    }
 
     /// The time of the request, in microseconds.
     var time: Timestamp
@@ -63,30 +58,30 @@ struct ReplayLine: LimitableRequest {
 
     /// Reads a line of the log.
     ///
-    /// - Throws: ``Broken`` if the line isn't a JSON object, has no `time`, or has an invalid field.
-    init(_ text: String) throws(Broken) {
+    /// - Throws: ``ReplayLineError`` if the line isn't a JSON object, has no `time`, or has an invalid field.
+    init(_ text: String) throws(ReplayLineError) {
         let numbers: JSONNumbers
         do {
             numbers = try JSONNumbers(text, ["time", "cost", "duration"])
         } catch {
-            throw Broken(reason: error.reason)
+            throw ReplayLineError(error.message)
         }
-        guard let time = numbers["time"] else { throw Broken(reason: "'time' is missing") }
+        guard let time = numbers["time"] else { throw ReplayLineError("'time' is missing") }
         self.time = try Self.ticks(time, "time")
         if let duration = numbers["duration"] { self.duration = try Self.ticks(duration, "duration") }
         if let cost = numbers["cost"] {
             guard let value = Self.scaledInteger(cost, places: 0, exactly: true),
                 (0...Int128(Rate.largestCount)).contains(value)
-            else { throw Broken(reason: "'cost' must be a whole number from 0 to 1000000000") }
+            else { throw ReplayLineError("'cost' must be a whole number from 0 to 1000000000") }
             self.cost = Int64(value)
         }
         let fields: Fields
         do {
             fields = try JSONDecoder().decode(Fields.self, from: Data(text.utf8))
         } catch DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context) {
-            throw Broken(reason: "'\(context.codingPath.first?.stringValue ?? "line")' has the wrong type")
+            throw ReplayLineError("'\(context.codingPath.first?.stringValue ?? "line")' has the wrong type")
         } catch {
-            throw Broken(reason: "the line is not a JSON object")
+            throw ReplayLineError("the line is not a JSON object")
         }
         method = fields.method ?? method
         target = fields.path ?? target
@@ -95,16 +90,16 @@ struct ReplayLine: LimitableRequest {
             for value in values.all { headers.append((name.lowercased(), value)) }
         }
         if let text = fields.address {
-            guard let address = IPAddress(text) else { throw Broken(reason: "'address' is not an IP address") }
+            guard let address = IPAddress(text) else { throw ReplayLineError("'address' is not an IP address") }
             self.address = address
         }
     }
 
     /// Converts decimal seconds to microseconds. Cuts off further digits.
-    private static func ticks(_ text: String, _ name: String) throws(Broken) -> Timestamp {
+    private static func ticks(_ text: String, _ name: String) throws(ReplayLineError) -> Timestamp {
         guard let value = scaledInteger(text, places: 6, exactly: false), (0...Int128(Timestamp.latest)).contains(value)
         else {
-            throw Broken(reason: "'\(name)' must be seconds from 0 to \(Timestamp.latest / 1_000_000)")
+            throw ReplayLineError("'\(name)' must be seconds from 0 to \(Timestamp.latest / 1_000_000)")
         }
         return Timestamp(value)
     }

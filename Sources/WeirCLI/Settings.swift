@@ -26,33 +26,28 @@ enum Settings {
         return value
     }
 
-    /// The error for an invalid variable.
-    struct Failure: Error, CustomStringConvertible {
-        let description: String
-    }
-
     /// Returns the secret by which keys and clients are hashed, or nil if there is none.
     ///
-    /// - Throws: ``Failure`` if it is too short.
+    /// - Throws: ``SettingsError`` if it is too short.
     static func keySecret(_ environment: [String: String]) throws -> String? {
         guard let secret = environment["WEIR_KEY_SECRET"], !secret.isEmpty else { return nil }
         guard secret.utf8.count >= 16 else {
-            throw Failure(description: "WEIR_KEY_SECRET must have at least 16 characters")
+            throw SettingsError("WEIR_KEY_SECRET must have at least 16 characters")
         }
         return secret
     }
 
     /// Overrides the policy's settings with those of the environment. Empty variables count as unset.
     ///
-    /// - Throws: ``Failure`` if a variable is invalid.
+    /// - Throws: ``SettingsError`` if a variable is invalid.
     static func apply(_ environment: [String: String], to server: inout ServerSettings) throws {
         let provider = EnvironmentVariablesProvider(environmentVariables: environment)
         let settings = ConfigReader(provider: provider).scoped(to: "weir")
         func address(_ key: String, _ variable: String) throws -> String? {
             guard let text = settings.string(forKey: ConfigKey(key)), !text.isEmpty else { return nil }
             guard SocketText(text) != nil else {
-                throw Failure(
-                    description: "\(variable) must be an address and a port such as 127.0.0.1:8080, not '\(text)'")
+                throw SettingsError(
+                    "\(variable) must be an address and a port such as 127.0.0.1:8080, not '\(text)'")
             }
             return text
         }
@@ -64,14 +59,14 @@ enum Settings {
         }
         if let upstream = settings.string(forKey: "upstream"), !upstream.isEmpty {
             guard Upstream(upstream) != nil else {
-                throw Failure(
-                    description: "WEIR_UPSTREAM must be a URL such as http://127.0.0.1:8000, not '\(upstream)'")
+                throw SettingsError(
+                    "WEIR_UPSTREAM must be a URL such as http://127.0.0.1:8000, not '\(upstream)'")
             }
             server.upstream = upstream
         }
         if let threads = settings.string(forKey: "threads"), !threads.isEmpty {
             guard let number = Int(threads), (1...1024).contains(number) else {
-                throw Failure(description: "WEIR_THREADS must be a whole number from 1 to 1024, not '\(threads)'")
+                throw SettingsError("WEIR_THREADS must be a whole number from 1 to 1024, not '\(threads)'")
             }
             server.threads = number
         }

@@ -32,7 +32,7 @@ enum SharedStore {
             address = try RedisAddress(url)
             store = try RedisStore(address, options: options, logger: logger)
         } catch let error {
-            throw Settings.Failure(description: "\(error)")
+            throw SettingsError("\(error)", code: .store, cause: error)
         }
         do {
             try await store.waitUntilReady(timeout: patience)
@@ -40,7 +40,7 @@ enum SharedStore {
             let message = "the store \(address) can't be used: \(failure)"
             guard !isRequired else {
                 store.close()
-                throw Settings.Failure(description: message)
+                throw SettingsError(message, code: .store, cause: failure)
             }
             complain("weir: \(message); starting without it, with 'on_store_failure' in effect, and trying again")
         }

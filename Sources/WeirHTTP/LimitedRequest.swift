@@ -12,7 +12,7 @@ public final class LimitedRequest {
         /// The cost is in the body. Read at most this many bytes, then call ``LimitedRequest/resume(body:)``.
         case needsBody(atMost: Int)
         /// A client is being looked up. Wait for the answer, then call ``LimitedRequest/resume(lookup:_:)``.
-        case needsLookup(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
+        case needsLookup(PendingAnswer<Result<LookupAnswer, StoreError>>)
         /// The store is deciding. Wait for the answer, then call ``LimitedRequest/resume(decisions:)``.
         case pending(PendingAnswer<DecisionResult>)
         case verdict(Verdict)
@@ -82,7 +82,7 @@ public final class LimitedRequest {
     /// - answer: the lookup's result. A client whose lookup failed counts as unknown.
     /// - request: the same request as at the start.
     public func resume(
-        lookup answer: Result<LookupAnswer, StoreFailure>, _ request: some LimitableRequest
+        lookup answer: Result<LookupAnswer, StoreError>, _ request: some LimitableRequest
     ) -> Step {
         let answer = (try? answer.get()) ?? .unknown
         return go(

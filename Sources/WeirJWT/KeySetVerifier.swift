@@ -14,12 +14,6 @@ public struct KeySetVerifier: TokenVerifier {
     private let audience: String?
     private let clock: any TickClock
 
-    /// The error for a key set that can't be used.
-    public struct KeySetError: Error, Sendable, CustomStringConvertible {
-        /// The reason, for the operator. It contains no secret.
-        public let description: String
-    }
-
     /// Loads a key set.
     ///
     /// - Parameters:
@@ -36,18 +30,18 @@ public struct KeySetVerifier: TokenVerifier {
         do {
             entries = try JSONDecoder().decode(KeySet.self, from: Data(json.utf8)).keys
         } catch {
-            throw KeySetError(description: "the key set is not a JSON object with a list 'keys' (RFC 7517)")
+            throw KeySetError(.format, "the key set is not a JSON object with a list 'keys' (RFC 7517)")
         }
         var keys: [String: any JWTAlgorithm] = [:]
         for (index, entry) in entries.enumerated() {
             let name = entry.kid ?? "key \(index + 1)"
             guard let key = try await Self.algorithm(entry, name) else { continue }
             guard keys.updateValue(key, forKey: name) == nil else {
-                throw KeySetError(description: "the key set has two keys named '\(name)'")
+                throw KeySetError(.key, "the key set has two keys named '\(name)'")
             }
         }
         guard !keys.isEmpty else {
-            throw KeySetError(description: "the key set has no usable key of type RSA, EC, OKP (Ed25519) or oct")
+            throw KeySetError(.empty, "the key set has no usable key of type RSA, EC, OKP (Ed25519) or oct")
         }
         self.keys = keys
         self.issuer = issuer
@@ -85,7 +79,7 @@ public struct KeySetVerifier: TokenVerifier {
         do {
             if entry.kty == "oct" {
                 guard let secret = entry.k.flatMap({ decode($0.utf8) }), secret.count >= 32 else {
-                    throw KeySetError(description: "the symmetric key '\(name)' must have at least 256 bits")
+                    throw KeySetError(.key, "the symmetric key '\(name)' must have at least 256 bits")
                 }
                 let digest: DigestAlgorithm =
                     switch entry.alg {
@@ -104,7 +98,7 @@ public struct KeySetVerifier: TokenVerifier {
         } catch let error as KeySetError {
             throw error
         } catch {
-            throw KeySetError(description: "the key '\(name)' of the key set can't be used")
+            throw KeySetError(.key, "the key '\(name)' of the key set can't be used")
         }
     }
 

@@ -20,7 +20,7 @@ final class LookupCache: Sendable {
 
     private struct State {
         var entries: [Question: Entry] = [:]
-        var waiting: [Question: PendingAnswer<Result<LookupAnswer, StoreFailure>>] = [:]
+        var waiting: [Question: PendingAnswer<Result<LookupAnswer, StoreError>>] = [:]
         var asked: UInt64 = 0
     }
 
@@ -43,9 +43,9 @@ final class LookupCache: Sendable {
 
     enum Step {
         case answered(LookupAnswer)
-        case waits(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
+        case waits(PendingAnswer<Result<LookupAnswer, StoreError>>)
         /// The caller must look it up and call ``finish(_:_:for:at:)``.
-        case asks(PendingAnswer<Result<LookupAnswer, StoreFailure>>)
+        case asks(PendingAnswer<Result<LookupAnswer, StoreError>>)
     }
 
     /// Forgets answers that have not been asked for in a minute.
@@ -63,7 +63,7 @@ final class LookupCache: Sendable {
             if entry?.answer.isKnown != true, misses?.decide(String(asker), cost: 0).remaining == 0 {
                 return .answered(.unknown)
             }
-            let answer = PendingAnswer<Result<LookupAnswer, StoreFailure>>()
+            let answer = PendingAnswer<Result<LookupAnswer, StoreError>>()
             state.waiting[question] = answer
             state.asked &+= 1
             return .asks(answer)
@@ -76,7 +76,7 @@ final class LookupCache: Sendable {
     func finish(_ question: Question, _ found: LookupAnswer?, for asker: UInt64, at now: NIODeadline) {
         if found?.isKnown == false { _ = misses?.decide(String(asker)) }
         let (waiting, answer) = state.withLock {
-            state -> (PendingAnswer<Result<LookupAnswer, StoreFailure>>?, LookupAnswer) in
+            state -> (PendingAnswer<Result<LookupAnswer, StoreError>>?, LookupAnswer) in
             let answer = found ?? state.entries[question]?.answer ?? .unknown
             if state.entries.count >= Self.most {
                 state.entries = state.entries.filter { $0.value.fresh > now }

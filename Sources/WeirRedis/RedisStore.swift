@@ -7,7 +7,7 @@ public import Weir
 ///
 /// The server may be a single one, behind Sentinel, or a cluster. One script call decides all charges of a request, on
 /// the server's clock, and concurrent requests share a call. A decision has a deadline. When it passes, the request
-/// fails with a ``StoreFailure`` (the policy's `on_store_failure` then decides), and a charge that shows up later is
+/// fails with a ``StoreError`` (the policy's `on_store_failure` then decides), and a charge that shows up later is
 /// given back. An operation is only sent again if the server proved that it did not execute it. Nothing is queued for a
 /// server that is not connected.
 public final class RedisStore: Store {
@@ -64,12 +64,12 @@ public final class RedisStore: Store {
     ///   - options: how the store behaves.
     ///   - group: the event loops to use; by default the one that the process shares.
     ///   - logger: gets a message when the store becomes unavailable, and when it answers again.
-    /// - Throws: ``StoreFailure`` when TLS can't be set up.
+    /// - Throws: ``StoreError`` when TLS can't be set up.
     public init(
         _ address: RedisAddress, options: Options = Options(),
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         logger: Logger = Logger(label: "weir.store")
-    ) throws(StoreFailure) {
+    ) throws(StoreError) {
         client = try StoreClient(address, options: options, group: group, logger: logger)
     }
 
@@ -94,7 +94,7 @@ public final class RedisStore: Store {
     ///
     /// - Parameter timeout: how long to wait, in microseconds.
     /// - Throws: the reason why the store does not answer. Its message contains no password.
-    public func waitUntilReady(timeout: Timestamp) async throws(StoreFailure) {
+    public func waitUntilReady(timeout: Timestamp) async throws(StoreError) {
         try await client.waitUntilReady(timeout: timeout)
     }
 
@@ -111,7 +111,7 @@ public final class RedisStore: Store {
     ///   - charges: one for each limit, or for each of its windows.
     ///   - decisions: gets the decisions if they are made at once.
     /// - Returns: nil if the decisions are made already. Otherwise they follow within the deadline, or a
-    ///   ``StoreFailure`` does.
+    ///   ``StoreError`` does.
     public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
         client.decide(charges, into: &decisions)
     }

@@ -39,7 +39,7 @@ final class StoreClient: Sendable {
 
     init(
         _ address: RedisAddress, options: RedisStore.Options, group: any EventLoopGroup, logger: Logger
-    ) throws(StoreFailure) {
+    ) throws(StoreError) {
         self.address = address
         self.options = options
         hasOwnClock = options.clock != nil
@@ -69,7 +69,7 @@ final class StoreClient: Sendable {
         startTimers()
     }
 
-    private static func tls(_ address: RedisAddress) throws(StoreFailure) -> NIOSSLContext {
+    private static func tls(_ address: RedisAddress) throws(StoreError) -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         // A server that has gone doesn't answer a shutdown.
         configuration.shutdownTimeout = .milliseconds(100)
@@ -79,7 +79,7 @@ final class StoreClient: Sendable {
             }
             return try NIOSSLContext(configuration: configuration)
         } catch {
-            throw StoreFailure(
+            throw StoreError(
                 .refused, "TLS for the store can't be set up\(address.caFile.map { " with \($0)" } ?? ""): \(error)")
         }
     }
@@ -104,9 +104,9 @@ final class StoreClient: Sendable {
 
     var instances: Int { instanceCount.withLock { $0.count } }
 
-    func waitUntilReady(timeout: Timestamp) async throws(StoreFailure) {
-        let answer = PendingAnswer<Result<Void, StoreFailure>>()
-        let isReady = PendingAnswer<Result<Void, StoreFailure>>()
+    func waitUntilReady(timeout: Timestamp) async throws(StoreError) {
+        let answer = PendingAnswer<Result<Void, StoreError>>()
+        let isReady = PendingAnswer<Result<Void, StoreError>>()
         loop.execute { [self] in
             let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
                 let trouble = topology.trouble
@@ -157,7 +157,7 @@ final class StoreClient: Sendable {
     func ask(_ charges: [Charge], at now: NIODeadline) -> PendingAnswer<DecisionResult> {
         let answer = PendingAnswer<DecisionResult>()
         guard secrets.withLock({ $0.isKnown }) else {
-            answer.complete(.failure(StoreFailure(.unavailable, "the store has not been reached yet")))
+            answer.complete(.failure(StoreError(.unavailable, "the store has not been reached yet")))
             return answer
         }
         let deadline = now + .microseconds(options.deadline)
@@ -183,7 +183,7 @@ final class StoreClient: Sendable {
     }
 
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
-        let answer = PendingAnswer<Result<Bool, StoreFailure>>()
+        let answer = PendingAnswer<Result<Bool, StoreError>>()
         switch adjustment {
         case .refund(let charge, let receipt):
             if charge.numbers.algorithm == .concurrency {
@@ -238,17 +238,17 @@ final class StoreClient: Sendable {
 
     /// Sends a command that is not a batch. It ends within the deadline: with the server's answer or a failure.
     func send(
-        _ command: RESPCommand, key: String, _ receive: @escaping @Sendable (Result<RESPValue, StoreFailure>) -> Void
+        _ command: RESPCommand, key: String, _ receive: @escaping @Sendable (Result<RESPValue, StoreError>) -> Void
     ) {
-        let answer = PendingAnswer<Result<RESPValue, StoreFailure>>()
+        let answer = PendingAnswer<Result<RESPValue, StoreError>>()
         answer.whenComplete(receive)
         loop.execute { [self] in
             let overdue = loop.scheduleTask(in: .microseconds(options.deadline)) {
-                answer.complete(.failure(StoreFailure(.deadline, "no answer within the deadline")))
+                answer.complete(.failure(StoreError(.deadline, "no answer within the deadline")))
             }
             guard topology.isUp(for: key) else {
                 overdue.cancel()
-                answer.complete(.failure(StoreFailure(.unavailable, "the server does not answer in time")))
+                answer.complete(.failure(StoreError(.unavailable, "the server does not answer in time")))
                 return
             }
             topology.command(command, key: key) { result in

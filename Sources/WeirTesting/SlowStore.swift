@@ -6,7 +6,7 @@ public import Weir
 /// When it is released, the store behind it decides.
 public final class SlowStore: Store {
     private let store: any Store
-    private let waiting = Mutex<[@Sendable (StoreFailure?) -> Void]>([])
+    private let waiting = Mutex<[@Sendable (StoreError?) -> Void]>([])
 
     /// Creates a slow store in front of `store`.
     public init(before store: any Store) {
@@ -25,7 +25,7 @@ public final class SlowStore: Store {
     public var waitingCount: Int { waiting.withLock { $0.count } }
 
     /// Fails all waiting calls, as if the server were gone.
-    public func fail(_ failure: StoreFailure = StoreFailure(.unavailable, "the server is gone")) {
+    public func fail(_ failure: StoreError = StoreError(.unavailable, "the server is gone")) {
         let failing = waiting.withLock { waiting in
             let failing = waiting
             waiting = []
@@ -66,9 +66,9 @@ public final class SlowStore: Store {
     }
 
     private func hold<Value: Sendable>(
-        _ body: @escaping @Sendable (PendingAnswer<Result<Value, StoreFailure>>) -> Void
-    ) -> PendingAnswer<Result<Value, StoreFailure>> {
-        let answer = PendingAnswer<Result<Value, StoreFailure>>()
+        _ body: @escaping @Sendable (PendingAnswer<Result<Value, StoreError>>) -> Void
+    ) -> PendingAnswer<Result<Value, StoreError>> {
+        let answer = PendingAnswer<Result<Value, StoreError>>()
         waiting.withLock {
             $0.append { failure in
                 if let failure { answer.complete(.failure(failure)) } else { body(answer) }

@@ -19,7 +19,7 @@ extension StoreConformance {
                 while try await subject.decide(limit).allowed {}
                 let denied = try await subject.decide(limit)
                 guard let wait = denied.retryAfter else {
-                    throw Violation(description: "\(limit.name) has no retry-after")
+                    throw ConformanceError("\(limit.name) has no retry-after")
                 }
                 subject.clock.advance(by: Timestamp(wait) - 1)
                 try expect(!(try await subject.decide(limit).allowed), "\(limit.name) denies one tick before")
@@ -120,7 +120,7 @@ extension StoreConformance {
                 let charge = subject.charge(limit, cost: 4)
                 let decision = try await subject.decide(charge)
                 guard let receipt = decision.receipt else {
-                    throw Violation(description: "\(limit.name) gives no receipt")
+                    throw ConformanceError("\(limit.name) gives no receipt")
                 }
                 try expect(try await subject.apply(.refund(charge, receipt)), "\(limit.name) refunds")
                 try expect(try await subject.decide(limit, cost: 0).remaining, is: 10, "\(limit.name): remaining")
@@ -134,7 +134,7 @@ extension StoreConformance {
                 let charge = subject.charge(limit, cost: 4)
                 let decision = try await subject.decide(charge)
                 guard let receipt = decision.receipt else {
-                    throw Violation(description: "\(limit.name) gives no receipt")
+                    throw ConformanceError("\(limit.name) gives no receipt")
                 }
                 try expect(try await subject.apply(.reset(limit.numbers, charge.key)), "\(limit.name) resets")
                 try await subject.spend(limit, 4)
@@ -149,7 +149,7 @@ extension StoreConformance {
             for limit in try limits() where forgetsCharges(limit.algorithm.kind) {
                 let charge = subject.charge(limit, cost: 4)
                 guard let receipt = try await subject.decide(charge).receipt else {
-                    throw Violation(description: "\(limit.name) gives no receipt")
+                    throw ConformanceError("\(limit.name) gives no receipt")
                 }
                 subject.clock.advance(by: 60 * second)
                 try await subject.spend(limit, 3)
@@ -175,7 +175,7 @@ extension StoreConformance {
                 let first = try await subject.decide(limit).retryAfter
                 for _ in 0..<5 { try await subject.apply(.debit(subject.charge(limit, cost: 1_000_000_000))) }
                 guard let wait = try await subject.decide(limit).retryAfter, let first else {
-                    throw Violation(description: "\(limit.name): debt must have a retry-after")
+                    throw ConformanceError("\(limit.name): debt must have a retry-after")
                 }
                 try expect(wait >= first, "\(limit.name): more debt is a longer wait")
                 try expect(wait <= Ticks(121 * second), "\(limit.name): debt ends with two periods")

@@ -90,7 +90,7 @@ extension StoreConformance {
         let charge = subject.charge(limit)
         guard let first = try await subject.decide(charge).receipt,
             let second = try await subject.decide(charge).receipt
-        else { throw Violation(description: "no receipts") }
+        else { throw ConformanceError("no receipts") }
         try expect(!(try await subject.decide(charge).allowed), "a third is denied")
         try await subject.apply(.refund(charge, first))
         try await subject.apply(.refund(charge, first))

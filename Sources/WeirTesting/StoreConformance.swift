@@ -24,16 +24,10 @@ public enum StoreConformance {
 
         /// Runs the rule on an empty store that takes its time from `clock`.
         ///
-        /// - Throws: ``Violation`` when the store breaks the rule, or the store's own error.
+        /// - Throws: ``ConformanceError`` when the store breaks the rule, or the store's own error.
         public func run(on store: any Store, _ clock: ManualClock) async throws {
             try await body(Subject(store: store, clock: clock))
         }
-    }
-
-    /// A broken rule.
-    public struct Violation: Error, CustomStringConvertible {
-        /// The rule that was broken, and how.
-        public let description: String
     }
 
     /// A store under test, with shorthands that keep a case's steps to one line each.
@@ -69,11 +63,11 @@ public enum StoreConformance {
     }
 
     static func expect(_ condition: Bool, _ rule: String) throws {
-        guard condition else { throw Violation(description: "broken: \(rule)") }
+        guard condition else { throw ConformanceError("broken: \(rule)") }
     }
 
     static func expect<T: Equatable>(_ found: T, is expected: T, _ what: String) throws {
-        guard found == expected else { throw Violation(description: "\(what) is \(found), not \(expected)") }
+        guard found == expected else { throw ConformanceError("\(what) is \(found), not \(expected)") }
     }
 
     static func limits(_ count: Int64 = 10) throws -> [Limit] {

@@ -183,7 +183,7 @@ struct MatchTests {
             "/x/.;y/a",
         ])
     func ambiguous(_ target: String) throws {
-        #expect(throws: RequestPath.Refusal.self) { try RequestPath(target) }
+        #expect(throws: RequestPathError.self) { try RequestPath(target) }
         let lenient = try RequestPath(target, lenient: true)
         if !target.contains(";") {
             #expect(!lenient.path.dropFirst().contains("/"), "an encoded slash separates nothing")
@@ -194,7 +194,7 @@ struct MatchTests {
         "broken targets are refused",
         arguments: ["", "a", "/%", "/%zz", "/a b", "/a#b", "ftp://x/", "http://", "http://u@h/", "//%", "/\u{7F}"])
     func broken(_ target: String) {
-        #expect(throws: RequestPath.Refusal.self) { try RequestPath(target) }
+        #expect(throws: RequestPathError.self) { try RequestPath(target) }
     }
 
     @Test(

@@ -87,8 +87,8 @@ extension InApp {
                 return .pending(late(isChanged))
             }
 
-            private func late<Value: Sendable>(_ value: Value) -> PendingAnswer<Result<Value, StoreFailure>> {
-                let answer = PendingAnswer<Result<Value, StoreFailure>>()
+            private func late<Value: Sendable>(_ value: Value) -> PendingAnswer<Result<Value, StoreError>> {
+                let answer = PendingAnswer<Result<Value, StoreError>>()
                 Task.detached { answer.complete(.success(value)) }
                 return answer
             }
@@ -111,7 +111,7 @@ extension InApp {
                 let tiers = ["alice": "pro", "bob": "free"]
                 let answer = LookupAnswer(
                     isKnown: tiers[client] != nil, value: hash.field.flatMap { _ in tiers[client] })
-                let pending = PendingAnswer<Result<LookupAnswer, StoreFailure>>()
+                let pending = PendingAnswer<Result<LookupAnswer, StoreError>>()
                 Task.detached {
                     self.found.withLock { $0[name] = answer }
                     pending.complete(.success(answer))
@@ -147,9 +147,9 @@ extension InApp {
 
             func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> { .pending(failed()) }
 
-            private func failed<Value: Sendable>() -> PendingAnswer<Result<Value, StoreFailure>> {
-                let answer = PendingAnswer<Result<Value, StoreFailure>>()
-                answer.complete(.failure(StoreFailure(.unavailable, "gone")))
+            private func failed<Value: Sendable>() -> PendingAnswer<Result<Value, StoreError>> {
+                let answer = PendingAnswer<Result<Value, StoreError>>()
+                answer.complete(.failure(StoreError(.unavailable, "gone")))
                 return answer
             }
         }

@@ -134,6 +134,6 @@ struct KeySetVerifierTests {
         "a key set that can't be used says why",
         arguments: ["", "[]", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"}]}"])
     func badKeySets(_ json: String) async {
-        await #expect(throws: KeySetVerifier.KeySetError.self) { try await KeySetVerifier(json: json) }
+        await #expect(throws: KeySetError.self) { try await KeySetVerifier(json: json) }
     }
 }

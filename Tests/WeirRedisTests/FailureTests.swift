@@ -113,7 +113,7 @@ extension Redis {
             return Charge(limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)
         }
 
-        private func failure(_ store: RedisStore, _ limit: Limit) async -> StoreFailure.Code? {
+        private func failure(_ store: RedisStore, _ limit: Limit) async -> StoreError.Code? {
             do {
                 _ = try await store.decide([charge(store, limit)])
                 return nil
@@ -264,7 +264,7 @@ extension Redis {
                     let store = try await makeStore("redis://:wrong@127.0.0.1:\(server.port)")
                     store.close()
                     return ""
-                } catch let error as StoreFailure { return error.description }
+                } catch let error as StoreError { return error.description }
             }()
             #expect(wrong.contains("WRONGPASS") || wrong.contains("invalid"), "\(wrong)")
             let store = try await makeStore("redis://:hunter2-hunter2@127.0.0.1:\(server.port)/3")

@@ -177,8 +177,8 @@ struct PipelineTests {
         #expect(pipeline.expire(at: start + .milliseconds(49)).isEmpty)
         let overdue = pipeline.expire(at: start + .milliseconds(50))
         #expect(overdue.count == 2, "what waits behind it fails too, for the server doesn't answer")
-        for operation in overdue { operation.fail(StoreFailure(.deadline, "late")) }
-        #expect(throws: StoreFailure.self) { try outcome(sentAnswer)?.get() }
+        for operation in overdue { operation.fail(StoreError(.deadline, "late")) }
+        #expect(throws: StoreError.self) { try outcome(sentAnswer)?.get() }
         #expect(pipeline.isBreakerOpen)
         #expect(pipeline.submit(operation(at: start).0)?.code == .unavailable)
 
@@ -223,7 +223,7 @@ struct PipelineTests {
         let batch = pipeline.nextBatch(prefix: "", at: start)
         _ = pipeline.submit(third)
         _ = pipeline.received(at: start)
-        second.fail(StoreFailure(.deadline, "late"))
+        second.fail(StoreError(.deadline, "late"))
         pipeline.returnToQueue(batch?.operations ?? [])
         let next = pipeline.nextBatch(prefix: "", at: start)
         #expect(next?.operations.map(ObjectIdentifier.init) == [first, third].map(ObjectIdentifier.init))

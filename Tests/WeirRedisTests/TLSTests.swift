@@ -57,7 +57,7 @@ extension Redis {
             var options = RedisStore.Options()
             options.deadline = 50_000
             let stranger = try RedisStore(try RedisAddress("rediss://127.0.0.1:\(secure)"), options: options)
-            await #expect(throws: StoreFailure.self) { try await stranger.waitUntilReady(timeout: 700_000) }
+            await #expect(throws: StoreError.self) { try await stranger.waitUntilReady(timeout: 700_000) }
             stranger.close()
         }
     }

@@ -1,8 +1,8 @@
 import NIOCore
 import NIOHTTP1
 import Testing
-import WeirHTTP
 
+@testable import WeirHTTP
 @testable import WeirServer
 
 @Suite("The bytes of a response")

@@ -58,7 +58,7 @@ extension Serving {
 
             func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
                 asked.wrappingAdd(1, ordering: .relaxed)
-                let answer = PendingAnswer<Result<LookupAnswer, StoreFailure>>()
+                let answer = PendingAnswer<Result<LookupAnswer, StoreError>>()
                 Task.detached {
                     answer.complete(.success(LookupAnswer(isKnown: true, value: hash.field == nil ? nil : "pro")))
                 }

@@ -230,7 +230,7 @@ struct AcquireTests {
         let first = Task { try await limiter.acquire("k") }
         try await until { slow.waitingCount == 1 }
         slow.fail()
-        await #expect(throws: StoreFailure.self) { try await first.value }
+        await #expect(throws: StoreError.self) { try await first.value }
         let second = Task { try await limiter.withPermit("k") { "done" } }
         try await until { slow.waitingCount == 1 }
         slow.release()

@@ -21,7 +21,7 @@ struct PendingAnswerTests {
 
     @Test("tasks wait for it too, however many, before and after it comes")
     func tasks() async {
-        let answer = PendingAnswer<Result<Int, StoreFailure>>()
+        let answer = PendingAnswer<Result<Int, StoreError>>()
         let values = await withTaskGroup(of: Int?.self) { tasks in
             for _ in 0..<50 { tasks.addTask { try? await answer.value.get() } }
             for _ in 0..<5 { await Task.yield() }

@@ -1,22 +1,27 @@
 /// The reason why nothing was acquired.
 public struct AcquireError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// A kind of failure.
-    public struct Code: Sendable, Hashable {
-        private let isLate: Bool
+    /// A short name for a kind of failure, safe as a metric label.
+    public struct Code: RawRepresentable, Sendable, Hashable {
+        /// The name.
+        public let rawValue: String
+        /// Creates a code from its name.
+        public init(rawValue: String) { self.rawValue = rawValue }
 
         /// The cost exceeds the limit's capacity, so waiting can't help.
-        public static let impossible = Code(isLate: false)
+        public static let impossible = Code(rawValue: "impossible")
         /// The request would not pass in time.
-        public static let late = Code(isLate: true)
+        public static let late = Code(rawValue: "late")
     }
 
     /// The kind of failure.
     public let code: Code
-    /// A message for people. It names the limit.
-    public let description: String
+    /// A sentence for people. It names the limit.
+    public let message: String
 
-    init(_ code: Code, _ description: String) {
+    public var description: String { message }
+
+    init(_ code: Code, _ message: String) {
         self.code = code
-        self.description = description
+        self.message = message
     }
 }

@@ -32,13 +32,13 @@ public struct SharedLimiter: Sendable {
     /// - Parameters:
     ///   - key: the key whose budget is spent.
     ///   - cost: 0 to 10^9; 0 is a peek, which changes nothing.
-    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline. The caller chooses whether to proceed.
-    public func decide(_ key: String, cost: Int64 = 1) async throws(StoreFailure) -> Decision {
+    /// - Throws: ``StoreError`` when the store doesn't answer by its deadline. The caller chooses whether to proceed.
+    public func decide(_ key: String, cost: Int64 = 1) async throws(StoreError) -> Decision {
         var decisions: [Decision] = []
         if let pending = store.decide([charge(key, cost)], into: &decisions) {
             decisions = try await pending.value.get()
         }
-        guard let decision = decisions.first else { throw StoreFailure(.refused, "the store returned no decision") }
+        guard let decision = decisions.first else { throw StoreError(.refused, "the store returned no decision") }
         return decision
     }
 
@@ -50,10 +50,10 @@ public struct SharedLimiter: Sendable {
     ///   - key: the decision's key.
     ///   - cost: the decision's cost.
     /// - Returns: whether anything was given back.
-    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline. A permit is then freed when its lease
+    /// - Throws: ``StoreError`` when the store doesn't answer by its deadline. A permit is then freed when its lease
     ///   ends.
     @discardableResult
-    public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) async throws(StoreFailure) -> Bool {
+    public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) async throws(StoreError) -> Bool {
         let isRefunded = try await store.apply(.refund(charge(key, cost), receipt)).value
         if isRefunded { line.somethingWasFreed(key) }
         return isRefunded
@@ -62,18 +62,18 @@ public struct SharedLimiter: Sendable {
     /// Charges after the fact, into debt of at most one capacity.
     ///
     /// - Returns: whether anything was charged.
-    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline.
+    /// - Throws: ``StoreError`` when the store doesn't answer by its deadline.
     @discardableResult
-    public func debit(_ key: String, cost: Int64) async throws(StoreFailure) -> Bool {
+    public func debit(_ key: String, cost: Int64) async throws(StoreError) -> Bool {
         try await store.apply(.debit(charge(key, cost))).value
     }
 
     /// Forgets a key, which then has its full quota.
     ///
     /// - Returns: whether any of its quota was used.
-    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline.
+    /// - Throws: ``StoreError`` when the store doesn't answer by its deadline.
     @discardableResult
-    public func reset(_ key: String) async throws(StoreFailure) -> Bool {
+    public func reset(_ key: String) async throws(StoreError) -> Bool {
         let isReset = try await store.apply(.reset(limit.numbers, charge(key, 1).key)).value
         if isReset { line.somethingWasFreed(key) }
         return isReset
@@ -92,7 +92,7 @@ public struct SharedLimiter: Sendable {
     ///   - cost: 1 to 10^9.
     ///   - longest: the longest time to wait in total, in microseconds; nil to wait as long as it takes.
     /// - Returns: the decision that allowed it.
-    /// - Throws: ``AcquireError`` when the cost can never pass or can't pass in time; ``StoreFailure`` when the store
+    /// - Throws: ``AcquireError`` when the cost can never pass or can't pass in time; ``StoreError`` when the store
     ///   doesn't answer by its deadline; `CancellationError` when the task is cancelled, after giving back what was
     ///   spent.
     @discardableResult

@@ -43,10 +43,10 @@ public struct Limit: Sendable, Hashable {
     ) throws(LimitError) {
         try Self.check(name: name)
         guard !algorithm.kind.holdsPermits else {
-            throw LimitError("limit \(name): concurrency takes a number of requests in flight, not a rate")
+            throw LimitError(.algorithm, "limit \(name): concurrency takes a number of requests in flight, not a rate")
         }
         guard maxWait >= 0, maxWait <= Self.longestWait else {
-            throw LimitError("limit \(name): max_wait must be 0 to 60 seconds")
+            throw LimitError(.wait, "limit \(name): max_wait must be 0 to 60 seconds")
         }
         self.name = name
         self.numbers = LimitNumbers(
@@ -68,7 +68,7 @@ public struct Limit: Sendable, Hashable {
     public init(_ name: String, concurrency: Int64) throws(LimitError) {
         try Self.check(name: name)
         guard concurrency >= 1, concurrency <= Rate.largestCount else {
-            throw LimitError("limit \(name): a concurrency limit must be 1 to 1000000000, not \(concurrency)")
+            throw LimitError(.count, "limit \(name): a concurrency limit must be 1 to 1000000000, not \(concurrency)")
         }
         self.name = name
         self.numbers = LimitNumbers(
@@ -97,7 +97,8 @@ public struct Limit: Sendable, Hashable {
 
     private static func check(name: String) throws(LimitError) {
         guard isValid(name: name) else {
-            throw LimitError("a limit's name must be 1 to 64 letters, digits, '_' or '-', not \(name.debugDescription)")
+            throw LimitError(
+                .name, "a limit's name must be 1 to 64 letters, digits, '_' or '-', not \(name.debugDescription)")
         }
     }
 }

@@ -21,14 +21,14 @@ public struct Rate: Sendable, Hashable {
     /// - Throws: ``LimitError``, which names the number that is out of range.
     public init(_ count: Int64, per period: Timestamp, burst: Int64? = nil) throws(LimitError) {
         guard count >= 1, count <= Self.largestCount else {
-            throw LimitError("a rate's count must be 1 to 1000000000, not \(count)")
+            throw LimitError(.count, "a rate's count must be 1 to 1000000000, not \(count)")
         }
         guard period >= 1, period <= Self.longestPeriod else {
-            throw LimitError("a rate's period must be 1 microsecond to 366 days, not \(period) microseconds")
+            throw LimitError(.period, "a rate's period must be 1 microsecond to 366 days, not \(period) microseconds")
         }
         let burst = burst ?? count
         guard burst >= 1, burst <= Self.largestCount else {
-            throw LimitError("a burst must be 1 to 1000000000, not \(burst)")
+            throw LimitError(.count, "a burst must be 1 to 1000000000, not \(burst)")
         }
         self.count = count
         self.period = period

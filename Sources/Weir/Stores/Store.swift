@@ -60,8 +60,8 @@ extension Store {
 
     /// Decides several charges together, and waits for the answer if necessary.
     ///
-    /// - Throws: ``StoreFailure`` when the store doesn't answer by its deadline.
-    public func decide(_ charges: [Charge]) async throws(StoreFailure) -> [Decision] {
+    /// - Throws: ``StoreError`` when the store doesn't answer by its deadline.
+    public func decide(_ charges: [Charge]) async throws(StoreError) -> [Decision] {
         var decisions: [Decision] = []
         guard let pending = decide(charges, into: &decisions) else { return decisions }
         return try await pending.value.get()
@@ -69,4 +69,4 @@ extension Store {
 }
 
 /// The decisions about one request, or the reason why there are none.
-public typealias DecisionResult = Result<[Decision], StoreFailure>
+public typealias DecisionResult = Result<[Decision], StoreError>

@@ -4,28 +4,22 @@
 package struct JSONNumbers {
     private var values: [String: String] = [:]
 
-    /// The error for a line whose numbers can't be read.
-    package struct Unreadable: Error {
-        /// The reason, for the user.
-        package let reason: String
-    }
-
     /// Reads the object's members of the given names.
     ///
     /// - Parameters:
     ///   - text: the object.
     ///   - names: the members to read. Each must be a number, null or absent.
-    /// - Throws: ``Unreadable`` if the text isn't an object, or a member is of a different type or given twice.
-    package init(_ text: String, _ names: [String]) throws(Unreadable) {
+    /// - Throws: ``JSONNumbersError`` if the text isn't an object, or a member is of a different type or given twice.
+    package init(_ text: String, _ names: [String]) throws(JSONNumbersError) {
         let bytes = Array(text.utf8)
         for name in names {
             guard let pointer = JSONPointer("/" + name),
                 let finding = try? bytes.withUnsafeBytes({ try JSONProbe.find(pointer, in: $0) })
-            else { throw Unreadable(reason: "the line is not a JSON object, or has '\(name)' twice") }
+            else { throw JSONNumbersError("the line is not a JSON object, or has '\(name)' twice") }
             switch finding {
             case .absent, .null: continue
             case .number(let text): values[name] = text
-            case .length, .boolean: throw Unreadable(reason: "'\(name)' must be a number")
+            case .length, .boolean: throw JSONNumbersError("'\(name)' must be a number")
             }
         }
     }

@@ -15,7 +15,7 @@ struct JSONProbe {
     }
 
     /// The error for a document that isn't JSON, is nested deeper than ``deepest``, or has a key of the pointer twice.
-    struct Unreadable: Error {}
+    struct UnreadableError: Error {}
 
     /// The deepest nesting that is read, in levels.
     static let deepest = 128
@@ -27,13 +27,13 @@ struct JSONProbe {
 
     /// Returns the value at a pointer.
     ///
-    /// - Throws: ``Unreadable`` if the document can't be relied on, even if the fault isn't at the pointer.
-    static func find(_ pointer: JSONPointer, in bytes: UnsafeRawBufferPointer) throws(Unreadable) -> Finding {
+    /// - Throws: ``UnreadableError`` if the document can't be relied on, even if the fault isn't at the pointer.
+    static func find(_ pointer: JSONPointer, in bytes: UnsafeRawBufferPointer) throws(UnreadableError) -> Finding {
         var probe = JSONProbe(bytes: bytes, tokens: pointer.tokens)
         probe.skipSpace()
         try probe.value(matched: 0, depth: 0)
         probe.skipSpace()
-        guard probe.index == bytes.count else { throw Unreadable() }
+        guard probe.index == bytes.count else { throw UnreadableError() }
         return probe.finding
     }
 
@@ -48,8 +48,8 @@ struct JSONProbe {
         while let byte = next, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { index += 1 }
     }
 
-    private mutating func expect(_ byte: UInt8) throws(Unreadable) {
-        guard next == byte else { throw Unreadable() }
+    private mutating func expect(_ byte: UInt8) throws(UnreadableError) {
+        guard next == byte else { throw UnreadableError() }
         index += 1
     }
 
@@ -58,8 +58,8 @@ struct JSONProbe {
     /// - Parameters:
     ///   - matched: the number of the pointer's tokens that lead to this value; nil if it is off the pointer's path.
     ///   - depth: the nesting of the value.
-    private mutating func value(matched: Int?, depth: Int) throws(Unreadable) {
-        guard depth <= Self.deepest else { throw Unreadable() }
+    private mutating func value(matched: Int?, depth: Int) throws(UnreadableError) {
+        guard depth <= Self.deepest else { throw UnreadableError() }
         let isTarget = matched == tokens.count
         switch next {
         case UInt8(ascii: "{"):
@@ -87,7 +87,7 @@ struct JSONProbe {
         }
     }
 
-    private mutating func object(matched: Int?, depth: Int) throws(Unreadable) -> Int64 {
+    private mutating func object(matched: Int?, depth: Int) throws(UnreadableError) -> Int64 {
         try expect(UInt8(ascii: "{"))
         skipSpace()
         var count: Int64 = 0
@@ -105,7 +105,7 @@ struct JSONProbe {
                 _ = try string()
             }
             // With two equal keys, the app may read a different one than we do.
-            if isWanted, seen { throw Unreadable() }
+            if isWanted, seen { throw UnreadableError() }
             seen = seen || isWanted
             skipSpace()
             try expect(UInt8(ascii: ":"))
@@ -122,7 +122,7 @@ struct JSONProbe {
         }
     }
 
-    private mutating func array(matched: Int?, depth: Int) throws(Unreadable) -> Int64 {
+    private mutating func array(matched: Int?, depth: Int) throws(UnreadableError) -> Int64 {
         try expect(UInt8(ascii: "["))
         skipSpace()
         var count: Int64 = 0
@@ -150,7 +150,7 @@ struct JSONProbe {
 
     /// Reads a string. Returns its range without the quotes, whether it has escapes, and its length in characters.
     @discardableResult
-    private mutating func string() throws(Unreadable) -> (range: Range<Int>, isEscaped: Bool, count: Int64) {
+    private mutating func string() throws(UnreadableError) -> (range: Range<Int>, isEscaped: Bool, count: Int64) {
         try expect(UInt8(ascii: "\""))
         let start = index
         var isEscaped = false
@@ -163,18 +163,18 @@ struct JSONProbe {
                 isEscaped = true
                 count += 1
                 try escape()
-            case 0..<0x20: throw Unreadable()
+            case 0..<0x20: throw UnreadableError()
             // Count a character at its first byte, not at continuation bytes.
             default: if byte & 0xC0 != 0x80 { count += 1 }
             }
         }
-        throw Unreadable()
+        throw UnreadableError()
     }
 
     /// Reads an escape after its backslash. Returns the UTF-16 code unit that it stands for.
     @discardableResult
-    private mutating func escape() throws(Unreadable) -> UInt32 {
-        guard let byte = next else { throw Unreadable() }
+    private mutating func escape() throws(UnreadableError) -> UInt32 {
+        guard let byte = next else { throw UnreadableError() }
         index += 1
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return UInt32(byte)
@@ -187,18 +187,18 @@ struct JSONProbe {
             var value: UInt32 = 0
             for _ in 0..<4 {
                 guard let digit = next, let number = Character(UnicodeScalar(digit)).hexDigitValue else {
-                    throw Unreadable()
+                    throw UnreadableError()
                 }
                 value = value << 4 | UInt32(number)
                 index += 1
             }
             return value
-        default: throw Unreadable()
+        default: throw UnreadableError()
         }
     }
 
     /// Reads a key and compares it with a name. Resolves escapes as the app does: `"in\u0070uts"` is `inputs`.
-    private mutating func string(equals name: [UInt8]) throws(Unreadable) -> Bool {
+    private mutating func string(equals name: [UInt8]) throws(UnreadableError) -> Bool {
         let start = index
         let (range, isEscaped, _) = try string()
         if !isEscaped { return bytes[range].elementsEqual(name) }
@@ -219,19 +219,19 @@ struct JSONProbe {
         return String(decoding: units, as: UTF16.self).utf8.elementsEqual(name)
     }
 
-    private mutating func word(_ text: StaticString) throws(Unreadable) {
+    private mutating func word(_ text: StaticString) throws(UnreadableError) {
         for offset in 0..<text.utf8CodeUnitCount {
             try expect(text.utf8Start[offset])
         }
     }
 
-    private mutating func digits() throws(Unreadable) {
+    private mutating func digits() throws(UnreadableError) {
         let start = index
         while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { index += 1 }
-        guard index > start else { throw Unreadable() }
+        guard index > start else { throw UnreadableError() }
     }
 
-    private mutating func number() throws(Unreadable) {
+    private mutating func number() throws(UnreadableError) {
         if next == UInt8(ascii: "-") { index += 1 }
         if next == UInt8(ascii: "0") {
             index += 1

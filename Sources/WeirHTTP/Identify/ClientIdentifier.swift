@@ -15,7 +15,7 @@ struct ClientIdentifier: Sendable {
     static let longestToken = 16_384
 
     /// The answer of a ``TierLookup`` that isn't there yet.
-    typealias Pending = PendingAnswer<Result<LookupAnswer, StoreFailure>>
+    typealias Pending = PendingAnswer<Result<LookupAnswer, StoreError>>
 
     /// A lookup in progress, and the part of the policy that needs it.
     struct Lookup {

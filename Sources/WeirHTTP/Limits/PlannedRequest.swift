@@ -77,7 +77,7 @@ struct PlannedRequest {
             path = try RequestPath(request.target, lenient: limiter.policy.lenientPaths)
         } catch {
             return .answered(
-                ProblemDetails(status: 400, title: "Bad Request", detail: "The request has \(error.reason)."))
+                ProblemDetails(status: 400, title: "Bad Request", detail: error.message))
         }
         var lookup: ClientIdentifier.Lookup?
         let identity = limiter.identifier.identify(request, peer: peer, client: client, tier: tier, pending: &lookup)

@@ -16,21 +16,14 @@ public struct RequestPath: Sendable, Hashable {
         return target[target.index(after: mark)...]
     }
 
-    /// The error for a target that gets 400.
-    public struct Refusal: Error, Sendable, Hashable {
-        /// The fault, such as "a backslash in the path". Ends the sentence "The request has …", which the client may
-        /// see.
-        public let reason: String
-    }
-
     /// Reads a request target (RFC 9112, 3.2).
     ///
     /// - Parameters:
     ///   - target: the target as sent: `/path?query`, `http://host/path`, or `*`.
     ///   - lenient: whether to keep encoded slashes, backslashes, NULs and double encodings as sent. By default they
     ///     are refused.
-    /// - Throws: ``Refusal`` if the target is malformed, or if two servers could read it differently.
-    public init(_ target: String, lenient: Bool = false) throws(Refusal) {
+    /// - Throws: ``RequestPathError`` if the target is malformed, or if two servers could read it differently.
+    public init(_ target: String, lenient: Bool = false) throws(RequestPathError) {
         if target == "*" {
             path = "*"
             self.target = "*"
@@ -40,11 +33,11 @@ public struct RequestPath: Sendable, Hashable {
         if target.utf8.first != UInt8(ascii: "/") {
             guard let scheme = target.firstRange(of: "://"),
                 ["http", "https"].contains(target[..<scheme.lowerBound].lowercased())
-            else { throw Refusal(reason: "a target that is neither a path nor an http URL") }
+            else { throw RequestPathError(.target, "a target that is neither a path nor an http URL") }
             let rest = target[scheme.upperBound...]
             let end = rest.firstIndex { $0 == "/" || $0 == "?" } ?? rest.endIndex
             guard Self.isAuthority(String(rest[..<end])) else {
-                throw Refusal(reason: "a target without a valid host")
+                throw RequestPathError(.target, "a target without a valid host")
             }
             authority = String(rest[..<end])
             text = (rest[end...].hasPrefix("/") ? "" : "/") + rest[end...]
@@ -66,7 +59,7 @@ public struct RequestPath: Sendable, Hashable {
         path = String(decoding: matched, as: UTF8.self)
         let query = text[mark...]
         guard !query.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "#") }) else {
-            throw Refusal(reason: "a character in the query that must be encoded")
+            throw RequestPathError(.character, "a character in the query that must be encoded")
         }
         self.target = encoded + query
     }
@@ -103,7 +96,7 @@ public struct RequestPath: Sendable, Hashable {
 
     /// Splits a path into segments and resolves dot segments and empty ones. A trailing slash is kept as an empty last
     /// segment.
-    private static func segments(_ path: [UInt8], lenient: Bool) throws(Refusal) -> [Segment] {
+    private static func segments(_ path: [UInt8], lenient: Bool) throws(RequestPathError) -> [Segment] {
         var segments: [Segment] = []
         let raw = path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         var endsWithSlash = false
@@ -111,7 +104,7 @@ public struct RequestPath: Sendable, Hashable {
             let segment = try segment(part, lenient: lenient)
             let isDots = segment.matched == Array(".".utf8) || segment.matched == Array("..".utf8)
             if isDots, segment.encoded.contains(";"), !lenient {
-                throw Refusal(reason: "a dot segment with parameters in the path")
+                throw RequestPathError(.dotSegment, "a dot segment with parameters in the path")
             }
             endsWithSlash = segment.encoded.isEmpty || isDots
             if segment.matched == Array("..".utf8) {
@@ -135,7 +128,7 @@ public struct RequestPath: Sendable, Hashable {
     ///
     /// A character that arrived encoded stays encoded unless it is unreserved: to the upstream it is data, not a
     /// delimiter.
-    private static func segment(_ part: ArraySlice<UInt8>, lenient: Bool) throws(Refusal) -> Segment {
+    private static func segment(_ part: ArraySlice<UInt8>, lenient: Bool) throws(RequestPathError) -> Segment {
         var matched: [UInt8] = []
         var encoded: [UInt8] = []
         var parameters: Int?
@@ -143,9 +136,11 @@ public struct RequestPath: Sendable, Hashable {
         while index < part.endIndex {
             let byte = part[index]
             guard byte == UInt8(ascii: "%") else {
-                if byte == UInt8(ascii: "\\"), !lenient { throw Refusal(reason: "a backslash in the path") }
+                if byte == UInt8(ascii: "\\"), !lenient {
+                    throw RequestPathError(.separator, "a backslash in the path")
+                }
                 if byte <= 0x20 || byte == 0x7F || byte == UInt8(ascii: "#") {
-                    throw Refusal(reason: "a character in the path that must be encoded")
+                    throw RequestPathError(.character, "a character in the path that must be encoded")
                 }
                 if byte == UInt8(ascii: ";"), parameters == nil { parameters = matched.count }
                 matched.append(byte)
@@ -154,11 +149,13 @@ public struct RequestPath: Sendable, Hashable {
                 continue
             }
             guard index + 2 < part.endIndex, let high = hex(part[index + 1]), let low = hex(part[index + 2]) else {
-                throw Refusal(reason: "a '%' in the path without two hexadecimal digits")
+                throw RequestPathError(.encoding, "a '%' in the path without two hexadecimal digits")
             }
             let decoded = high << 4 | low
             let isSeparator = decoded == UInt8(ascii: "/") || decoded == UInt8(ascii: "\\") || decoded == 0
-            if isSeparator, !lenient { throw Refusal(reason: "an encoded slash, backslash or NUL in the path") }
+            if isSeparator, !lenient {
+                throw RequestPathError(.separator, "an encoded slash, backslash or NUL in the path")
+            }
             // An encoded slash doesn't separate segments upstream, so it must not separate them here either.
             let staysEncoded = isSeparator || lenient && decoded == UInt8(ascii: "%")
             matched += staysEncoded ? escaped(decoded) : [decoded]
@@ -166,7 +163,7 @@ public struct RequestPath: Sendable, Hashable {
             index += 3
         }
         // A careless upstream would decode a second time, and see a different path.
-        if !lenient, holdsEncoding(matched) { throw Refusal(reason: "a double encoding in the path") }
+        if !lenient, holdsEncoding(matched) { throw RequestPathError(.doubleEncoding, "a double encoding in the path") }
         if let parameters { matched.removeSubrange(parameters...) }
         return Segment(matched: matched, encoded: String(decoding: encoded, as: UTF8.self))
     }

@@ -9,11 +9,11 @@ struct SentinelFinder: Sendable {
     let tls: NIOSSLContext?
 
     func find(on loop: any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint> {
-        find(on: loop, sentinels.shuffled()[...], StoreFailure(.unavailable, "no sentinel answers"))
+        find(on: loop, sentinels.shuffled()[...], StoreError(.unavailable, "no sentinel answers"))
     }
 
     private func find(
-        on loop: any EventLoop, _ left: ArraySlice<RedisAddress.Endpoint>, _ failure: StoreFailure
+        on loop: any EventLoop, _ left: ArraySlice<RedisAddress.Endpoint>, _ failure: StoreError
     ) -> EventLoopFuture<RedisAddress.Endpoint> {
         guard let sentinel = left.first else { return loop.makeFailedFuture(failure) }
         let question = RESPCommand("SENTINEL", "get-master-addr-by-name", master)
@@ -21,11 +21,11 @@ struct SentinelFinder: Sendable {
             guard let parts = value.elements, parts.count == 2, let host = parts[0].text,
                 let port = parts[1].text.flatMap({ Int($0) }), (1...65535).contains(port)
             else {
-                throw StoreFailure(.unavailable, "the sentinels know no master called '\(master)'")
+                throw StoreError(.unavailable, "the sentinels know no master called '\(master)'")
             }
             return RedisAddress.Endpoint(host: host, port: port)
         }.flatMapError { error in
-            find(on: loop, left.dropFirst(), error as? StoreFailure ?? failure)
+            find(on: loop, left.dropFirst(), error as? StoreError ?? failure)
         }
     }
 }

@@ -91,7 +91,7 @@ final class Topology: @unchecked Sendable {
 
     /// Sends a command that is not a batch, about one key.
     func command(
-        _ command: RESPCommand, key: String, _ receive: @escaping (Result<RESPValue, StoreFailure>) -> Void
+        _ command: RESPCommand, key: String, _ receive: @escaping (Result<RESPValue, StoreError>) -> Void
     ) {
         guard let node = node(for: Slots.slot(of: Self.hashed(key))) else {
             receive(.failure(trouble))
@@ -134,9 +134,9 @@ final class Topology: @unchecked Sendable {
     }
 
     /// Why no node answers now.
-    var trouble: StoreFailure {
+    var trouble: StoreError {
         single?.trouble ?? nodes.values.lazy.compactMap(\.trouble).first
-            ?? StoreFailure(.unavailable, "not connected yet")
+            ?? StoreError(.unavailable, "not connected yet")
     }
 
     /// Sends an operation to the node that should have it, or again after a pause, until its deadline. Its node proved

@@ -47,7 +47,7 @@ final class Node: @unchecked Sendable {
     private var armed: NIODeadline?
     private var probeTask: RepeatedTask?
     /// Why operations fail now; nil if they don't.
-    private(set) var trouble: StoreFailure?
+    private(set) var trouble: StoreError?
     private var lastLogged: String?
     private(set) var endpoint: Endpoint?
 
@@ -79,9 +79,9 @@ final class Node: @unchecked Sendable {
     var isUp: Bool { pipeline.isUp && !pipeline.isBreakerOpen }
 
     /// Sends a command that is not a batch. Call it only on the loop.
-    func command(_ command: RESPCommand, _ receive: @escaping (Result<RESPValue, StoreFailure>) -> Void) {
+    func command(_ command: RESPCommand, _ receive: @escaping (Result<RESPValue, StoreError>) -> Void) {
         guard pipeline.isUp, let channel else {
-            receive(.failure(trouble ?? StoreFailure(.unavailable, "not connected")))
+            receive(.failure(trouble ?? StoreError(.unavailable, "not connected")))
             return
         }
         pipeline.sent(Pipeline.Control(receive: receive), at: .now())
@@ -154,7 +154,7 @@ final class Node: @unchecked Sendable {
         armed = nil
         let wasOpen = pipeline.isBreakerOpen
         for operation in pipeline.expire(at: .now()) {
-            operation.fail(StoreFailure(.deadline, "no answer within the deadline"))
+            operation.fail(StoreError(.deadline, "no answer within the deadline"))
         }
         if pipeline.isBreakerOpen, !wasOpen {
             log(.warning, "the store does not answer in time; probing")
@@ -176,7 +176,7 @@ final class Node: @unchecked Sendable {
             let now = NIODeadline.now()
             if pipeline.isSilent(at: now) {
                 task.cancel()
-                trouble = StoreFailure(.unavailable, "the server does not answer")
+                trouble = StoreError(.unavailable, "the server does not answer")
                 channel.close(promise: nil)
                 return
             }
@@ -207,7 +207,7 @@ final class Node: @unchecked Sendable {
         case .string(let buffer):
             guard let results = batch.results(buffer) else {
                 log(.error, "the server's reply is malformed")
-                fail(batch, StoreFailure(.refused, "the server's reply is malformed"))
+                fail(batch, StoreError(.refused, "the server's reply is malformed"))
                 return
             }
             for (operation, result) in zip(batch.operations, results) {
@@ -236,11 +236,11 @@ final class Node: @unchecked Sendable {
                 fail(batch, error.failure)
             }
         default:
-            fail(batch, StoreFailure(.refused, "the server's reply is malformed"))
+            fail(batch, StoreError(.refused, "the server's reply is malformed"))
         }
     }
 
-    private func fail(_ batch: Batch, _ failure: StoreFailure) {
+    private func fail(_ batch: Batch, _ failure: StoreError) {
         for operation in batch.operations { operation.fail(failure) }
     }
 
@@ -252,13 +252,13 @@ final class Node: @unchecked Sendable {
     func close() {
         loop.execute { [self] in
             isClosed = true
-            trouble = StoreFailure(.unavailable, "the store is closed")
+            trouble = StoreError(.unavailable, "the store is closed")
             deadlineTask?.cancel()
             probeTask?.cancel()
             // Refunds are still sent.
             owner?.nodeIsAboutToSend(self)
             if let channel { sendBatches(channel, at: .now(), mayGather: false) }
-            failAll(StoreFailure(.unavailable, "the store is closed"))
+            failAll(StoreError(.unavailable, "the store is closed"))
             flush()
             owner = nil
             channel?.close(promise: nil)
@@ -291,14 +291,14 @@ final class Node: @unchecked Sendable {
             case .success(let channel): connected(channel)
             case .failure(let error):
                 let place = endpoint.map { " at \($0)" } ?? ""
-                lost(StoreFailure(.unavailable, "no connection to the store\(place): \(Self.reason(error))"))
+                lost(StoreError(.unavailable, "no connection to the store\(place): \(Self.reason(error))"))
             }
         }
     }
 
     private static func reason(_ error: any Error) -> String {
         switch error {
-        case let error as StoreFailure: error.description
+        case let error as StoreError: error.description
         case is ChannelError: "the attempt timed out"
         case let error as NIOConnectionError:
             error.connectionErrors.first.map { reason($0.error) } ?? "the name \(error.host) has no address"
@@ -310,11 +310,11 @@ final class Node: @unchecked Sendable {
     private func connected(_ channel: any Channel) {
         guard !isClosed, channel.isActive else {
             channel.close(promise: nil)
-            lost(StoreFailure(.unavailable, "the server closed the connection"))
+            lost(StoreError(.unavailable, "the server closed the connection"))
             return
         }
         self.channel = channel
-        var commands: [(RESPCommand, (RESPValue) -> StoreFailure?)] = []
+        var commands: [(RESPCommand, (RESPValue) -> StoreError?)] = []
         if let password = configuration.password {
             commands.append(
                 (
@@ -365,12 +365,12 @@ final class Node: @unchecked Sendable {
         channel.flush()
         loop.scheduleTask(in: configuration.connectTimeout) { [self] in
             guard self.channel === channel, !pipeline.isUp else { return }
-            trouble = StoreFailure(.unavailable, "the server at \(endpoint.map(\.description) ?? "?") sends no reply")
+            trouble = StoreError(.unavailable, "the server at \(endpoint.map(\.description) ?? "?") sends no reply")
             channel.close(promise: nil)
         }
     }
 
-    private static func check(_ value: RESPValue) -> StoreFailure? {
+    private static func check(_ value: RESPValue) -> StoreError? {
         guard case .error(let text) = value else { return nil }
         return ServerError(text).failure
     }
@@ -397,11 +397,11 @@ final class Node: @unchecked Sendable {
     fileprivate func closed(_ channel: any Channel) {
         guard channel === self.channel else { return }
         self.channel = nil
-        lost(trouble ?? StoreFailure(.unavailable, "the connection to the store was lost"))
+        lost(trouble ?? StoreError(.unavailable, "the connection to the store was lost"))
     }
 
     /// Fails all operations and connects again after a pause, which grows and differs between instances.
-    private func lost(_ failure: StoreFailure) {
+    private func lost(_ failure: StoreError) {
         trouble = failure
         probeTask?.cancel()
         failAll(failure)
@@ -414,7 +414,7 @@ final class Node: @unchecked Sendable {
         loop.scheduleTask(in: .nanoseconds(.random(in: longest / 2...longest))) { self.connect() }
     }
 
-    private func failAll(_ failure: StoreFailure) {
+    private func failAll(_ failure: StoreError) {
         let (operations, controls) = pipeline.close()
         for operation in operations { operation.fail(failure) }
         for control in controls { control.receive(.failure(failure)) }

@@ -21,7 +21,7 @@ struct Pipeline {
     struct Control {
         /// Whether an answer within the deadline closes the breaker.
         var isProbe = false
-        var receive: (Result<RESPValue, StoreFailure>) -> Void
+        var receive: (Result<RESPValue, StoreError>) -> Void
     }
 
     struct Options {
@@ -68,13 +68,13 @@ struct Pipeline {
     }
 
     /// Takes an operation, or returns why it doesn't. Nothing is queued for a server that is not connected.
-    mutating func submit(_ operation: StoreOperation) -> StoreFailure? {
-        guard isUp else { return StoreFailure(.unavailable, "not connected") }
+    mutating func submit(_ operation: StoreOperation) -> StoreError? {
+        guard isUp else { return StoreError(.unavailable, "not connected") }
         guard !isBreakerOpen || operation.isPatient else {
-            return StoreFailure(.unavailable, "the server does not answer in time")
+            return StoreError(.unavailable, "the server does not answer in time")
         }
         guard size + operation.size <= options.mostWaiting else {
-            return StoreFailure(.overloaded, "\(size) charges are waiting already")
+            return StoreError(.overloaded, "\(size) charges are waiting already")
         }
         size += operation.size
         waiting.append(operation)

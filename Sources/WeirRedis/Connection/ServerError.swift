@@ -49,15 +49,15 @@ struct ServerError: Error, Hashable, CustomStringConvertible {
     }
 
     /// The failure to report. Its message contains no key and no password.
-    var failure: StoreFailure {
+    var failure: StoreError {
         switch kind {
         case .noScript, .moved, .ask, .tryAgain:
-            StoreFailure(.unavailable, "the server is busy, or its slots are being moved")
-        case .clusterDown: StoreFailure(.unavailable, "the cluster is down")
-        case .readOnly: StoreFailure(.refused, "the server is a read-only replica")
+            StoreError(.unavailable, "the server is busy, or its slots are being moved")
+        case .clusterDown: StoreError(.unavailable, "the cluster is down")
+        case .readOnly: StoreError(.refused, "the server is a read-only replica")
         case .other where message.contains("max number of clients"):
-            StoreFailure(.unavailable, "the server has too many clients")
-        case .denied, .other: StoreFailure(.refused, String(message.prefix(200).filter { !$0.isNewline }))
+            StoreError(.unavailable, "the server has too many clients")
+        case .denied, .other: StoreError(.refused, String(message.prefix(200).filter { !$0.isNewline }))
         }
     }
 }

@@ -10,9 +10,9 @@ final class StoreOperation: @unchecked Sendable {
         /// Decides the charges of one request together. `id` names the first, and the numbers after it name the others.
         case decide([Charge], id: UInt64, PendingAnswer<DecisionResult>?)
         // The others are indirect: the enum is copied often, and it is as large as its largest case.
-        indirect case debit(Charge, PendingAnswer<Result<Bool, StoreFailure>>?)
-        indirect case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreFailure>>?)
-        indirect case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreFailure>>?)
+        indirect case debit(Charge, PendingAnswer<Result<Bool, StoreError>>?)
+        indirect case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreError>>?)
+        indirect case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreError>>?)
         /// Extends the lease of a permit.
         indirect case renew(Charge, id: UInt64)
     }
@@ -46,7 +46,7 @@ final class StoreOperation: @unchecked Sendable {
         }
     }
 
-    func fail(_ failure: StoreFailure) {
+    func fail(_ failure: StoreError) {
         guard !isAnswered else { return }
         isAnswered = true
         switch work {

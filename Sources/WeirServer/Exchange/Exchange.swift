@@ -114,7 +114,7 @@ final class Exchange {
         }
     }
 
-    private func lookedUp(_ answer: Result<LookupAnswer, StoreFailure>) {
+    private func lookedUp(_ answer: Result<LookupAnswer, StoreError>) {
         guard let head else { return }
         let start = NIODeadline.now()
         proceed(limited.resume(lookup: answer, NIORequest(head: head)), since: start)

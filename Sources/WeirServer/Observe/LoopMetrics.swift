@@ -53,7 +53,7 @@ struct LoopMetrics: Sendable {
     @inline(__always)
     mutating func count(status: Int) { responses[max(0, min(5, status / 100))] += 1 }
 
-    mutating func countStoreFailure(_ failure: StoreFailure) { storeFailures[failure.code.rawValue, default: 0] += 1 }
+    mutating func countStoreFailure(_ failure: StoreError) { storeFailures[failure.code.rawValue, default: 0] += 1 }
     mutating func countRejected(_ status: Int) { rejected[status, default: 0] += 1 }
     mutating func countUpstreamFailure() { upstreamFailures += 1 }
 

@@ -1,5 +1,5 @@
 /// The reason why a store didn't answer. It contains no secret.
-public struct StoreFailure: Error, Sendable, Hashable, CustomStringConvertible {
+public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A short name for a kind of failure, safe as a metric label.
     public struct Code: RawRepresentable, Sendable, Hashable {
         /// The name.
@@ -7,8 +7,7 @@ public struct StoreFailure: Error, Sendable, Hashable, CustomStringConvertible {
         /// Creates a code from its name.
         public init(rawValue: String) { self.rawValue = rawValue }
 
-        /// No answer came in time. The operation may still be executed; the store gives back a charge that turns up
-        /// later.
+        /// No answer came in time. The operation may still be executed; the store gives back a charge that turns up later.
         public static let deadline = Code(rawValue: "deadline")
         /// The store can't be reached, or failed to answer a moment ago.
         public static let unavailable = Code(rawValue: "unavailable")
@@ -20,12 +19,14 @@ public struct StoreFailure: Error, Sendable, Hashable, CustomStringConvertible {
 
     /// The kind of failure.
     public let code: Code
-    /// A message for people.
-    public let description: String
+    /// A sentence for people.
+    public let message: String
 
-    /// Creates a failure. The description must not contain a secret.
-    public init(_ code: Code, _ description: String) {
+    public var description: String { message }
+
+    /// Creates an error. The message must not contain a secret.
+    public init(_ code: Code, _ message: String) {
         self.code = code
-        self.description = description
+        self.message = message
     }
 }
