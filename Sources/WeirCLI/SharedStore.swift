@@ -17,7 +17,7 @@ enum SharedStore {
     ///   - isRequired: whether it is an error if the store can't be reached. Otherwise Weir starts without it and keeps
     ///     trying to connect.
     /// - Returns: the store, or nil if counters are kept in memory.
-    /// - Throws: ``Settings/Failure`` if the URL or the secret is invalid, or if a required store can't be reached.
+    /// - Throws: ``SettingsError`` if the URL or the secret is invalid, or if a required store can't be reached.
     static func open(
         _ settings: ServerSettings, _ environment: [String: String], isRequired: Bool
     ) async throws -> RedisStore? {

@@ -7,7 +7,8 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
         /// Creates a code from its name.
         public init(rawValue: String) { self.rawValue = rawValue }
 
-        /// No answer came in time. The operation may still be executed; the store gives back a charge that turns up later.
+        /// No answer came in time. The operation may still be executed; the store gives back a charge that turns up
+        /// later.
         public static let deadline = Code(rawValue: "deadline")
         /// The store can't be reached, or failed to answer a moment ago.
         public static let unavailable = Code(rawValue: "unavailable")

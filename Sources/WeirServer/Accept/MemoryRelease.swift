@@ -9,16 +9,19 @@ import Dispatch
 struct MemoryRelease {
     /// The largest number of connections since memory was last returned.
     private var peak = 0
+    /// The number of connections at the last look.
+    private var last = 0
 
     /// The smallest number of closed connections that makes a release worthwhile.
     static let least = 500
 
-    /// Whether to return memory: fewer than half of the connections are left.
+    /// Whether to return memory: fewer than half of the connections are left, and no more are closing.
     ///
     /// - Parameter connections: the number of connections now.
     mutating func isDue(connections: Int) -> Bool {
         peak = max(peak, connections)
-        guard peak - connections >= Self.least, connections < peak / 2 else { return false }
+        defer { last = connections }
+        guard connections >= last, peak - connections >= Self.least, connections < peak / 2 else { return false }
         peak = connections
         return true
     }

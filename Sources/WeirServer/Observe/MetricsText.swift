@@ -20,7 +20,7 @@ struct MetricsText {
         for status in 1...5 { sample("weir_responses_total", "class=\"\(status)xx\"", metrics.responses[status]) }
         family(
             "weir_rejected_total", "counter",
-            "Requests answered by Weir itself for other reasons than a limit, by status.")
+            "Requests answered by Weir itself for reasons other than a limit, by status.")
         for (status, count) in metrics.rejected.sorted(by: { $0.key < $1.key }) {
             sample("weir_rejected_total", "status=\"\(status)\"", count)
         }
