@@ -83,10 +83,6 @@ let package = Package(
             dependencies: [
                 "WeirHTTP",
                 "WeirJWT",
-                "WeirRedis",
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -96,10 +92,28 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Never on a request's path.
+        .target(
+            name: "WeirAdmin",
+            dependencies: [
+                "WeirServer", "WeirHTTP",
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict
+        ),
+        // Logs against a policy.
+        .target(name: "WeirReplay", dependencies: ["WeirHTTP"], swiftSettings: strict),
         .target(name: "WeirTesting", dependencies: ["Weir"], swiftSettings: strict),
         .executableTarget(
             name: "WeirCLI",
             dependencies: [
+                "WeirAdmin",
+                "WeirReplay",
                 "WeirServer",
                 "WeirRedis",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -5,9 +5,10 @@ import ServiceLifecycle
 import Synchronization
 import UnixSignals
 import Weir
-import WeirServer
+import WeirAdmin
 import WeirHTTP
 import WeirRedis
+import WeirServer
 
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

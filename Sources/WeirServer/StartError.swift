@@ -1,3 +1,6 @@
+import Foundation
+import NIOCore
+
 /// Why the server can't start. Its message is fit to be shown.
 public struct StartError: Error, Sendable, CustomStringConvertible {
     public struct Code: RawRepresentable, Sendable, Hashable {
@@ -20,5 +23,13 @@ public struct StartError: Error, Sendable, CustomStringConvertible {
         self.code = code
         self.message = message
         self.cause = cause
+    }
+}
+
+extension StartError {
+    /// An address that can't be listened on, with the system's words for the reason.
+    package init(cannotListenOn address: String, _ error: any Error) {
+        let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+        self.init(.cannotListen, "can't listen on \(address): \(reason)", cause: error)
     }
 }

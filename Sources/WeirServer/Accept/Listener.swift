@@ -1,4 +1,3 @@
-import Foundation
 import NIOCore
 import NIOPosix
 import WeirHTTP
@@ -39,12 +38,7 @@ struct Listener {
                 .bind(host: socket.host, port: socket.port)
                 .get()
         } catch {
-            throw StartError(.cannotListen, "can't listen on \(address): \(Self.reason(error))", cause: error)
+            throw StartError(cannotListenOn: address, error)
         }
-    }
-
-    /// The system's description of an error.
-    static func reason(_ error: any Error) -> String {
-        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
     }
 }

@@ -6,10 +6,11 @@ import Hummingbird
 import HummingbirdCore
 import NIOCore
 public import WeirHTTP
+public import WeirServer
 
 /// The admin port: `/health`, `/ready` and `/metrics`. It is read-only and refuses cross-origin pages.
 public struct AdminServer: Service {
-    private let server: Server
+    private let server: WeirServer.Server
     private let address: SocketText
     private let logger: Logger
     private let onListening: @Sendable (_ port: Int) -> Void
@@ -18,7 +19,7 @@ public struct AdminServer: Service {
     /// - address: the address to listen on.
     /// - onListening: called with the port once connections are accepted.
     public init(
-        server: Server, address: SocketText, logger: Logger,
+        server: WeirServer.Server, address: SocketText, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }
     ) {
         self.server = server
@@ -57,29 +58,7 @@ public struct AdminServer: Service {
         do {
             try await app.run()
         } catch let error as IOError {
-            throw StartError(
-                .cannotListen,
-                "can't listen on the admin address \(address.host):\(address.port): \(Listener.reason(error))",
-                cause: error)
+            throw StartError(cannotListenOn: "the admin address \(address.host):\(address.port)", error)
         }
-    }
-}
-
-/// Answers only requests that name this host by an address, or by a name that no other site can take. Otherwise, a web
-/// page could reach a loopback port through a name that it resolves to that port's address.
-struct SameOriginMiddleware<Context: RequestContext>: RouterMiddleware {
-    let host: String
-
-    func handle(
-        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
-    ) async throws -> Response {
-        let authority = request.head.authority ?? ""
-        guard let socket = SocketText(authority, defaultPort: 80),
-            IPAddress(socket.host) != nil || socket.host == "localhost" || socket.host == host
-        else { return Response(status: .forbidden) }
-        if let origin = request.headers[.origin], origin != "http://\(authority)", origin != "https://\(authority)" {
-            return Response(status: .forbidden)
-        }
-        return try await next(request, context)
     }
 }

@@ -2,7 +2,7 @@ import Weir
 import WeirHTTP
 
 /// The summary of a replay: who would have been limited, when, and by which limit.
-struct ReplayReport: CustomStringConvertible {
+package struct ReplayReport: CustomStringConvertible {
     /// The number of lines that couldn't be read.
     var broken = 0
     private var lines = 0
@@ -44,7 +44,7 @@ struct ReplayReport: CustomStringConvertible {
         }
     }
 
-    var description: String {
+    package var description: String {
         var text = "\(lines) requests: \(allowed) allowed"
         if delayed > 0 { text += " (\(delayed) delayed)" }
         for (status, count) in refused.sorted(by: { $0.key < $1.key }) { text += ", \(count) answered \(status)" }

@@ -1,0 +1,110 @@
+import Weir
+package import WeirHTTP
+
+/// Decides the requests of a log, line by line, with a ``RequestLimiter``.
+package struct Replayer {
+    private let policy: Policy
+    private let verifier: (any TokenVerifier)?
+    private let clock: ReplayClock
+    private var limiter: RequestLimiter?
+    /// A heap of the requests in flight, with the earliest end first. They hold permits until they end.
+    private var inFlight: [(end: Timestamp, request: LimitedRequest)] = []
+    private var spare: [LimitedRequest] = []
+    package private(set) var report = ReplayReport()
+
+    /// - Parameters:
+    ///   - policy: the policy to try.
+    ///   - verifier: verifies tokens, if the policy uses them.
+    ///   - clock: the clock that the lines move.
+    package init(_ policy: Policy, verifier: (any TokenVerifier)?, clock: ReplayClock) {
+        self.policy = policy
+        self.verifier = verifier
+        self.clock = clock
+    }
+
+    /// Decides one line. Returns the line of JSON to print.
+    ///
+    /// - Throws: ``PolicyError`` at the first line, if the policy can't be used.
+    package mutating func decide(_ text: String) throws -> String {
+        let line: ReplayLine
+        do {
+            line = try ReplayLine(text)
+        } catch {
+            report.broken += 1
+            return "{\"error\": \(ProblemDetails.quote(error.message))}"
+        }
+        endRequests(before: line.time)
+        clock.advance(to: line.time)
+        let limiter = try makeLimiter()
+        let request = spare.popLast() ?? LimitedRequest(limiter)
+        let step = request.begin(line, on: limiter, peer: line.address, tier: line.tier, cost: line.cost)
+        let verdict = finish(step, request)
+        report.count(line, verdict: verdict, request: request, limiter: limiter, at: clock.now())
+        if case .pass(let delay) = verdict {
+            let (sum, overflow) = clock.now().addingReportingOverflow(line.duration + delay)
+            hold(request, until: overflow ? .max : sum)
+        } else {
+            spare.append(request)
+        }
+        return ReplayAnswer(verdict, request, limiter).json
+    }
+
+    /// Finishes a decision. A log has no bodies, so a cost from one is its default. Nothing is pending, because the
+    /// memory store answers at once.
+    private func finish(_ step: LimitedRequest.Step, _ request: LimitedRequest) -> LimitedRequest.Verdict {
+        switch step {
+        case .verdict(let verdict): verdict
+        case .needsBody: finish(request.resume(body: .none), request)
+        case .pending, .needsLookup: .pass(delay: 0)
+        }
+    }
+
+    /// Returns the limiter. It is created at the first line's time, from which warm-up is counted.
+    private mutating func makeLimiter() throws -> RequestLimiter {
+        if let limiter { return limiter }
+        let limiter = try RequestLimiter(
+            policy: policy, store: policy.makeMemoryStore(clock: clock), verifier: verifier,
+            lookup: NobodyKnown(), clock: clock)
+        // A replay has no upstream to ask, so end warm-up as if the upstream were ready.
+        for check in limiter.readinessChecks { check.warmUp.finish() }
+        self.limiter = limiter
+        return limiter
+    }
+
+    private mutating func hold(_ request: LimitedRequest, until end: Timestamp) {
+        // Sift the request up the heap.
+        inFlight.append((end, request))
+        var child = inFlight.count - 1
+        while child > 0, inFlight[child].end < inFlight[(child - 1) / 2].end {
+            inFlight.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    /// Ends the requests that end by `time` or by now, each at its own instant.
+    private mutating func endRequests(before time: Timestamp) {
+        while let first = inFlight.first, first.end <= max(time, clock.now()) {
+            clock.advance(to: first.end)
+            first.request.finish(isComplete: false)
+            spare.append(first.request)
+            inFlight.swapAt(0, inFlight.count - 1)
+            inFlight.removeLast()
+            var parent = 0
+            while true {
+                let children = [2 * parent + 1, 2 * parent + 2].filter { $0 < inFlight.count }
+                guard let least = children.min(by: { inFlight[$0].end < inFlight[$1].end }),
+                    inFlight[least].end < inFlight[parent].end
+                else { break }
+                inFlight.swapAt(parent, least)
+                parent = least
+            }
+        }
+    }
+}
+
+/// Knows no client: a replay doesn't ask Redis. A line of the log can name its tier.
+private struct NobodyKnown: TierLookup {
+    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+        .decided(.unknown)
+    }
+}
