@@ -298,7 +298,11 @@ final class HTTP1Connection: ChannelDuplexHandler {
     /// Closes the connection if it has passed its deadline.
     func endIfOverdue(at tick: Int) {
         switch phase {
-        case .serving(let exchange, _): if exchange.deadline <= tick { exchange.deadlinePassed() }
+        case .serving(let exchange, _):
+            guard exchange.deadline <= tick else { return }
+            // A client that doesn't send its request in time isn't worth keeping.
+            if !exchange.requestHasEnded { keepsAlive = false }
+            exchange.deadlinePassed()
         case .idle(headStarted: true): if deadline <= tick { rejectUnread(.requestTimeout) }
         case .idle, .discarding, .lingering, .closed: if deadline <= tick { closeNow() }
         }

@@ -55,6 +55,8 @@ final class Exchange {
     ) {
         enter(head, framing, from: peer, for: client)
         limited.clear(for: policy.limiter)
+        // Done before anything is written: a write that fails says at once that the client has left.
+        _ = machine.denied()
         fail(problem, nil)
     }
 
@@ -151,6 +153,8 @@ final class Exchange {
     }
 
     private func delayEnded() {
+        // A task that is due can't be cancelled any more.
+        guard delay != nil else { return }
         delay = nil
         loop.places.leave()
         run(machine.delayEnded())
@@ -363,7 +367,8 @@ final class Exchange {
 
     /// Releases everything. Returns the client.
     private func letGo() -> (any ExchangeClient)? {
-        let client = client
+        // Released already: it must not be pooled twice.
+        guard let client else { return nil }
         if let delay {
             delay.cancel()
             self.delay = nil

@@ -29,7 +29,11 @@ struct ResponseHeader {
                 continue
             }
             if let own, own.contains(name) { continue }
-            if name.isEqualIgnoringCase("content-length") { hasLength = true }
+            if name.isEqualIgnoringCase("content-length") {
+                // A 204 has no length (RFC 9110, 8.6): a lax client would wait for that many bytes.
+                if head.status == .noContent { continue }
+                hasLength = true
+            }
             fields.append((name, value))
         }
         if !named.isEmpty { drop(named) }

@@ -54,7 +54,7 @@ final class UpstreamConnection: ChannelDuplexHandler {
     func end(isReusable isWhole: Bool) {
         exchange = nil
         isReused = true
-        if isWhole, isReusable, !hasFailed, context != nil {
+        if isWhole, isReusable, !hasFailed, context?.channel.isActive == true {
             pool.rest(self)
             resumeReading()
         } else {
