@@ -16,8 +16,8 @@ public struct AdminServer: Service {
     private let onListening: @Sendable (_ port: Int) -> Void
 
     /// - Parameters:
-    /// - address: the address to listen on.
-    /// - onListening: called with the port once connections are accepted.
+    ///   - address: the address to listen on.
+    ///   - onListening: called with the port once connections are accepted.
     public init(
         server: WeirServer.Server, address: SocketText, logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }

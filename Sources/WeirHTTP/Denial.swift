@@ -31,8 +31,8 @@ extension LimitedRequest {
     /// The record of this request's denial; nil when no limit denied it.
     ///
     /// - Parameters:
-    /// - method: the method as sent.
-    /// - route: the template from the app's router.
+    ///   - method: the method as sent.
+    ///   - route: the template from the app's router.
     package func denial(method: String, route: String? = nil) -> Denial? {
         guard let decision = reportedDecision, !decision.allowed else { return nil }
         return Denial(

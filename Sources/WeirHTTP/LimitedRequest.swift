@@ -53,13 +53,13 @@ public final class LimitedRequest {
     /// Starts a request.
     ///
     /// - Parameters:
-    /// - request: the request as received.
+    ///   - request: the request as received.
     ///   - limiter: the policy in force.
     ///   - peer: the address at the other end of the connection.
-    /// - client: the client that the app identified, if any.
-    /// - route: the route that the app's router found, if any.
+    ///   - client: the client that the app identified, if any.
+    ///   - route: the route that the app's router found, if any.
     ///   - tier: overrides the policy's tier.
-    /// - cost: overrides the policy's costs; 0 checks without charging.
+    ///   - cost: overrides the policy's costs; 0 checks without charging.
     public func begin(
         _ request: some LimitableRequest,
         on limiter: RequestLimiter,
@@ -79,8 +79,8 @@ public final class LimitedRequest {
     /// Continues with a request whose client was looked up.
     ///
     /// - Parameters:
-    /// - answer: the lookup's result. A client whose lookup failed counts as unknown.
-    /// - request: the same request as at the start.
+    ///   - answer: the lookup's result. A client whose lookup failed counts as unknown.
+    ///   - request: the same request as at the start.
     public func resume(
         lookup answer: Result<LookupAnswer, StoreError>, _ request: some LimitableRequest
     ) -> Step {
@@ -232,8 +232,8 @@ extension LimitedRequest {
     /// Reads the response's head, for costs that depend on it.
     ///
     /// - Parameters:
-    /// - status: the response's status, 100 to 599.
-    /// - header: returns all values of a response header.
+    ///   - status: the response's status, 100 to 599.
+    ///   - header: returns all values of a response header.
     public func responseHead(status: Int, header: (String) -> [String]) {
         charged.responseHead(status: status, header: header)
     }

@@ -35,13 +35,13 @@ public final class RequestLimiter: Sendable {
     /// Prepares a policy.
     ///
     /// - Parameters:
-    /// - policy: the policy to enforce.
-    /// - store: the store that counts; memory by default.
-    /// - verifier: verifies tokens, for policies that use them.
-    /// - lookup: looks up clients, for policies with `redis_hash`; the store by default.
-    /// - clock: the clock for warm-up by time; the system's by default.
-    /// - previous: the limiter that this one replaces. Its counters and warm-ups continue.
-    /// - clientHasher: hashes clients for logs; the store's own hasher by default.
+    ///   - policy: the policy to enforce.
+    ///   - store: the store that counts; memory by default.
+    ///   - verifier: verifies tokens, for policies that use them.
+    ///   - lookup: looks up clients, for policies with `redis_hash`; the store by default.
+    ///   - clock: the clock for warm-up by time; the system's by default.
+    ///   - previous: the limiter that this one replaces. Its counters and warm-ups continue.
+    ///   - clientHasher: hashes clients for logs; the store's own hasher by default.
     /// - Throws: ``PolicyError`` when the policy needs a store or a verifier that was not given, or when a limit made
     ///   in code would let every request pass, or none.
     public convenience init(

@@ -55,13 +55,13 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     /// ```
     ///
     /// - Parameters:
-    /// - name: the limit's name, 1 to 64 of `A-Za-z0-9_-`.
-    /// - rate: the number of requests and the period.
-    /// - key: the key that each budget is kept for; the client by default.
-    /// - limiter: supplies the store and the policy's other settings.
-    /// - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
-    ///   same limiter identified.
-    /// - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
+    ///   - name: the limit's name, 1 to 64 of `A-Za-z0-9_-`.
+    ///   - rate: the number of requests and the period.
+    ///   - key: the key that each budget is kept for; the client by default.
+    ///   - limiter: supplies the store and the policy's other settings.
+    ///   - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
+    ///     same limiter identified.
+    ///   - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
     /// - Throws: `PolicyError` when the name is already taken.
     public func limited(
         _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,

@@ -8,11 +8,11 @@ extension RateLimitMiddleware {
     /// neither. Its headers report both.
     ///
     /// - Parameters:
-    /// - rule: the limit. Its conditions on paths and methods apply too.
-    /// - limiter: supplies the store and the policy's other settings: client sources, tiers, headers.
-    /// - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
-    ///   same limiter identified.
-    /// - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
+    ///   - rule: the limit. Its conditions on paths and methods apply too.
+    ///   - limiter: supplies the store and the policy's other settings: client sources, tiers, headers.
+    ///   - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
+    ///     same limiter identified.
+    ///   - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
     /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
     public init(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,

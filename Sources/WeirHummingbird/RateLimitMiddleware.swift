@@ -34,11 +34,11 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// Limits by a policy. The policy says how clients are identified; the default is by address.
     ///
     /// - Parameters:
-    /// - limiter: the policy and its store.
-    /// - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return nil
-    ///   to use the policy's client sources.
-    /// - denied: called for every request denied by this middleware or by a route limit nested in it. Use it for logs
-    ///   and metrics.
+    ///   - limiter: the policy and its store.
+    ///   - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return nil
+    ///     to use the policy's client sources.
+    ///   - denied: called for every request denied by this middleware or by a route limit nested in it. Use it for logs
+    ///     and metrics.
     public init(
         _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
         denied: (@Sendable (Denial) -> Void)? = nil
@@ -49,10 +49,10 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// Limits by a policy, for contexts that keep the peer's address elsewhere.
     ///
     /// - Parameters:
-    /// - limiter: the policy and its store.
-    /// - peer: returns the address at the other end of the connection. Requests without one share one budget.
-    /// - client: identifies a client that the app knows. Return nil to use the policy's client sources.
-    /// - denied: called for every request denied by this middleware or by a route limit nested in it.
+    ///   - limiter: the policy and its store.
+    ///   - peer: returns the address at the other end of the connection. Requests without one share one budget.
+    ///   - client: identifies a client that the app knows. Return nil to use the policy's client sources.
+    ///   - denied: called for every request denied by this middleware or by a route limit nested in it.
     public init(
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
         client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil

@@ -15,10 +15,10 @@ public struct RateLimitService: Service {
     /// Creates the service.
     ///
     /// - Parameters:
-    /// - limiter: the limiter whose readiness warm-ups (`until: {path: …}`) this service ends.
-    /// - isReady: called four times a second until it returns true; nil when the app calls `limiter.endWarmUp()`
-    ///   itself.
-    /// - onShutdown: called when the app shuts down, for example to close a store.
+    ///   - limiter: the limiter whose readiness warm-ups (`until: {path: …}`) this service ends.
+    ///   - isReady: called four times a second until it returns true; nil when the app calls `limiter.endWarmUp()`
+    ///     itself.
+    ///   - onShutdown: called when the app shuts down, for example to close a store.
     public init(
         _ limiter: RequestLimiter, isReady: (@Sendable () async -> Bool)? = nil,
         onShutdown: (@Sendable () -> Void)? = nil

@@ -25,11 +25,11 @@ public final class Server: Service {
     private let onListening: @Sendable (SocketAddress) -> Void
 
     /// - Parameters:
-    /// - settings: the policy's server settings, overridden by the environment.
-    /// - limiter: the first policy in force.
-    /// - logger: logs the server's own events.
-    /// - log: writes the lines about denials.
-    /// - onListening: called with the address once connections are accepted.
+    ///   - settings: the policy's server settings, overridden by the environment.
+    ///   - limiter: the first policy in force.
+    ///   - logger: logs the server's own events.
+    ///   - log: writes the lines about denials.
+    ///   - onListening: called with the address once connections are accepted.
     /// - Throws: ``StartError`` when there is no upstream.
     public init(
         settings: ServerSettings, limiter: RequestLimiter, logger: Logger, log: LineWriter,

@@ -17,8 +17,8 @@ extension LimitedRequest {
     /// A client that leaves while its request is held has paid, because its slot was lost to others.
     ///
     /// - Parameters:
-    /// - verdict: this request's verdict.
-    /// - places: the places for delayed requests.
+    ///   - verdict: this request's verdict.
+    ///   - places: the places for delayed requests.
     package func carryOut(_ verdict: Verdict, places: DelayPlaces) -> VerdictAction {
         switch verdict {
         case .pass(delay: 0): return .forward

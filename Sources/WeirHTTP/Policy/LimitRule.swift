@@ -66,9 +66,9 @@ public struct WarmUpRule: Sendable {
     /// Creates a warm-up that limits to a factor of the full numbers.
     ///
     /// - Parameters:
-    /// - numerator: the factor's numerator, at least 1.
-    /// - denominator: the factor's denominator, at least the numerator.
-    /// - until: the end of the warm-up.
+    ///   - numerator: the factor's numerator, at least 1.
+    ///   - denominator: the factor's denominator, at least the numerator.
+    ///   - until: the end of the warm-up.
     public init(_ numerator: Int64, over denominator: Int64, until: Until) {
         self.numerator = max(1, numerator)
         self.denominator = max(self.numerator, denominator)

@@ -34,8 +34,8 @@ public struct Match: Sendable {
     /// Creates a match by methods and paths.
     ///
     /// - Parameters:
-    /// - methods: methods such as `GET`, which includes HEAD; any method if empty.
-    /// - paths: patterns as in a policy file: exact, with a `*` at the end, or with `{name}` for a segment.
+    ///   - methods: methods such as `GET`, which includes HEAD; any method if empty.
+    ///   - paths: patterns as in a policy file: exact, with a `*` at the end, or with `{name}` for a segment.
     /// - Throws: ``PolicyError`` when one of the paths isn't valid.
     public init(_ methods: String..., paths: String...) throws(PolicyError) {
         self.methods = methods.map(Self.canonicalMethod)

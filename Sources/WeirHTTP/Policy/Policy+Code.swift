@@ -10,8 +10,8 @@ extension Policy {
     /// Reads a policy from a file.
     ///
     /// - Parameters:
-    /// - path: the path of a `weir.yaml`.
-    /// - environment: the variables for `${NAME}`; the process's environment by default.
+    ///   - path: the path of a `weir.yaml`.
+    ///   - environment: the variables for `${NAME}`; the process's environment by default.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func file(
         _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
@@ -22,8 +22,8 @@ extension Policy {
     /// Reads a policy from YAML text.
     ///
     /// - Parameters:
-    /// - yaml: the text, as in a file.
-    /// - environment: the variables for `${NAME}`; the process's environment by default.
+    ///   - yaml: the text, as in a file.
+    ///   - environment: the variables for `${NAME}`; the process's environment by default.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
     public static func text(
         _ yaml: String, environment: [String: String] = ProcessInfo.processInfo.environment
@@ -71,10 +71,10 @@ extension LimitRule {
     /// Creates a limit on a rate, for policies in code.
     ///
     /// - Parameters:
-    /// - name: 1 to 64 of `A-Za-z0-9_-`. It appears in headers and metrics.
-    /// - rates: one or more windows.
-    /// - key: the key that each budget is kept for; the client by default.
-    /// - algorithm: any except concurrency.
+    ///   - name: 1 to 64 of `A-Za-z0-9_-`. It appears in headers and metrics.
+    ///   - rates: one or more windows.
+    ///   - key: the key that each budget is kept for; the client by default.
+    ///   - algorithm: any except concurrency.
     public init(
         _ name: String, _ rates: Rate..., by key: [KeyDimension] = [.client], algorithm: Algorithm = .tokenBucket
     ) {

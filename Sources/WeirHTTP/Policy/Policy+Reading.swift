@@ -29,8 +29,8 @@ extension Policy {
     /// Reads a policy from a file.
     ///
     /// - Parameters:
-    /// - path: the YAML file's path. Files that it names are looked for beside it.
-    /// - environment: the variables for `${NAME}`.
+    ///   - path: the YAML file's path. Files that it names are looked for beside it.
+    ///   - environment: the variables for `${NAME}`.
     public static func read(contentsOf path: String, environment: [String: String]) -> Reading {
         let text: String
         do {
@@ -48,9 +48,9 @@ extension Policy {
     /// Reads a policy from text.
     ///
     /// - Parameters:
-    /// - text: the YAML.
-    /// - file: the name for messages. Files that the policy names are looked for beside it.
-    /// - environment: the variables for `${NAME}`.
+    ///   - text: the YAML.
+    ///   - file: the name for messages. Files that the policy names are looked for beside it.
+    ///   - environment: the variables for `${NAME}`.
     public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
         let document = PolicyDocument(file: file, environment: environment)
         guard let root = document.compose(text) else {

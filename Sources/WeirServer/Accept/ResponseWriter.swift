@@ -18,8 +18,8 @@ struct ResponseWriter {
     /// Adds Weir's own answer.
     ///
     /// - Parameters:
-    /// - connection: the value of the `Connection` field, if any.
-    /// - omitsBody: whether it is an answer to HEAD.
+    ///   - connection: the value of the `Connection` field, if any.
+    ///   - omitsBody: whether it is an answer to HEAD.
     mutating func add(_ answer: Answer, connection: StaticString?, omitsBody: Bool, _ allocator: ByteBufferAllocator) {
         begin(HTTPResponseStatus(statusCode: answer.status), allocator)
         for (name, value) in answer.fields { add(name, value) }

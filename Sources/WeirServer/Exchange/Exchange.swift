@@ -47,8 +47,8 @@ final class Exchange {
     /// Begins with a request that won't be served.
     ///
     /// - Parameters:
-    /// - head: the request's head; nil when it couldn't be read.
-    /// - framing: the framing of the rest of the request.
+    ///   - head: the request's head; nil when it couldn't be read.
+    ///   - framing: the framing of the rest of the request.
     func reject(
         _ problem: Problem, _ head: HTTPRequestHead?, framing: BodyFraming, from peer: PeerAddress,
         for client: any ExchangeClient

@@ -18,10 +18,10 @@ final class DenialSampler: Sendable {
     /// Counts a denial.
     ///
     /// - Parameters:
-    /// - limit: the limit's slot.
+    ///   - limit: the limit's slot.
     ///   - client: the client's hash.
-    /// - second: seconds since the Unix epoch.
-    /// - most: the most lines per second for the limit; 0 for none.
+    ///   - second: seconds since the Unix epoch.
+    ///   - most: the most lines per second for the limit; 0 for none.
     /// - Returns: nil when the denial is not logged, else the number of the limit's denials left out since its last
     ///   line.
     func admit(limit slot: Int, client: @autoclosure () -> UInt64, at second: Int64, most: Int) -> UInt64? {

@@ -13,7 +13,7 @@ public struct JSONLogHandler: LogHandler {
 
     /// - Parameters:
     ///   - label: the logger's name.
-    /// - writer: writes the lines.
+    ///   - writer: writes the lines.
     public init(label: String, writer: LineWriter) {
         self.label = label
         self.writer = writer

@@ -26,13 +26,13 @@ struct ForwardedHeader: Sendable {
     }
 
     /// - Parameters:
-    /// - head: the head as received.
-    /// - target: the target to request from the upstream.
+    ///   - head: the head as received.
+    ///   - target: the target to request from the upstream.
     ///   - host: the authority of an absolute target, which overrides the Host header.
     ///   - upstream: the upstream's own authority, for a request that names no host.
-    /// - peer: the sender's address.
+    ///   - peer: the sender's address.
     ///   - isTrusted: whether the sender is a trusted proxy.
-    /// - dropsCoding: whether the response must be uncompressed, because a cost is in it.
+    ///   - dropsCoding: whether the response must be uncompressed, because a cost is in it.
     func head(
         _ head: HTTPRequestHead, target: String, host: String?, upstream: String, peer: PeerAddress, isTrusted: Bool,
         dropsCoding: Bool

@@ -13,9 +13,9 @@ struct ResponseHeader {
     private static let hopByHop = HeaderSet(HeaderSet.hopByHop)
 
     /// - Parameters:
-    /// - head: the head as the upstream sent it.
-    /// - method: the request's method.
-    /// - dropping: Weir's own headers, which the upstream's would contradict; nil when the response has none.
+    ///   - head: the head as the upstream sent it.
+    ///   - method: the request's method.
+    ///   - dropping: Weir's own headers, which the upstream's would contradict; nil when the response has none.
     init(_ head: HTTPResponseHead, to method: HTTPMethod, dropping own: HeaderSet?) {
         status = head.status
         hasBody = method != .HEAD && head.status != .noContent && head.status != .notModified
