@@ -127,22 +127,37 @@ def nginx(folder, name, body, listen):
     return Server(["nginx", "-p", folder, "-c", path], listen)
 
 
-def gateway(rounds, seconds):
+def weir(folder, name, upstream, policy):
+    """Starts a gateway with one event loop. Returns it and its port."""
     if not os.path.exists(WEIR):
         run("make", "-C", ROOT, "release")
-    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    listen = port()
+    path = os.path.join(folder, name + ".yaml")
+    with open(path, "w") as file:
+        file.write(f"listen: 127.0.0.1:{listen}\nadmin: off\nthreads: 1\nupstream: http://127.0.0.1:{upstream}\n{policy}")
+    return Server([WEIR, "serve", "--config", path], listen), listen
+
+
+def small_file(folder):
+    """Starts nginx as an upstream that serves a small file. Returns it and its port."""
     os.chmod(folder, 0o755)
     with open(os.path.join(folder, "small.txt"), "w") as file:
         file.write("hello, world\n")
-    upstream, servers, targets = port(), [], {}
+    listen = port()
+    return nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{listen}; root {folder}; }}", listen), listen
+
+
+NEVER_DENIES = "limits: [{name: per-client, rate: 1000000000/second}]\n"
+
+
+def gateway(rounds, seconds):
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    servers, targets = [], {}
     try:
-        servers.append(nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{upstream}; root {folder}; }}", upstream))
-        listen = port()
-        with open(os.path.join(folder, "weir.yaml"), "w") as file:
-            file.write(f"listen: 127.0.0.1:{listen}\nadmin: off\nthreads: 1\nupstream: http://127.0.0.1:{upstream}\n"
-                       "limits: [{name: per-client, rate: 1000000000/second}]\n")
-        servers.append(Server([WEIR, "serve", "--config", os.path.join(folder, "weir.yaml")], listen))
-        targets["weir"] = listen
+        server, upstream = small_file(folder)
+        servers.append(server)
+        server, targets["weir"] = weir(folder, "weir", upstream, NEVER_DENIES)
+        servers.append(server)
         listen = port()
         servers.append(nginx(folder, "limit", f"limit_req_zone $binary_remote_addr zone=a:10m rate=1000000r/s; upstream u {{ server 127.0.0.1:{upstream}; keepalive 64; }}"
                              f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{listen}; location / {{ limit_req zone=a burst=100000 nodelay;"
@@ -185,16 +200,6 @@ def gateway(rounds, seconds):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def weir(folder, name, upstream, policy, binary=WEIR, log=subprocess.DEVNULL):
-    """A gateway with one event loop, its port and its process."""
-    listen = port()
-    path = os.path.join(folder, name + ".yaml")
-    with open(path, "w") as file:
-        file.write(f"listen: 127.0.0.1:{listen}\nadmin: off\nthreads: 1\nupstream: http://127.0.0.1:{upstream}\n{policy}")
-    server = Server([binary, "serve", "--config", path], listen)
-    return server, listen
-
-
 def answer(target):
     """The bytes of one whole answer."""
     with socket.create_connection(("127.0.0.1", target)) as connection:
@@ -207,22 +212,18 @@ def answer(target):
 
 def deny(rounds, seconds):
     """Denials a second beside what Weir forwards, a bare NIO server that answers the same bytes, and nginx's limit_req."""
-    if not os.path.exists(WEIR):
-        run("make", "-C", ROOT, "release")
     folder = tempfile.mkdtemp(prefix="weir-bench-")
-    os.chmod(folder, 0o755)
-    with open(os.path.join(folder, "small.txt"), "w") as file:
-        file.write("hello, world\n")
-    upstream, servers, sides = port(), [], {}
+    servers, sides = [], {}
     try:
-        servers.append(nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{upstream}; root {folder}; }}", upstream))
+        server, upstream = small_file(folder)
+        servers.append(server)
         server, listen = weir(folder, "deny", upstream, "limits: [{name: per-client, rate: 1/hour}]\n")
         servers.append(server)
         sides["weir denies"] = (listen, True)
         requests_a_second(listen, 1, denied=True)
         with open(os.path.join(folder, "answer"), "wb") as file:
             file.write(answer(listen))
-        server, listen = weir(folder, "forward", upstream, "limits: [{name: per-client, rate: 1000000000/second}]\n")
+        server, listen = weir(folder, "forward", upstream, NEVER_DENIES)
         servers.append(server)
         sides["weir forwards"] = (listen, False)
         listen = port()
@@ -257,14 +258,12 @@ def resident(pid):
 def idle(count=4000):
     """Memory of an idle keep-alive connection after one request, and how much of it stays when all are closed."""
     folder = tempfile.mkdtemp(prefix="weir-bench-")
-    os.chmod(folder, 0o755)
-    with open(os.path.join(folder, "small.txt"), "w") as file:
-        file.write("hello, world\n")
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    upstream, servers = port(), []
+    servers = []
     try:
-        servers.append(nginx(folder, "upstream", f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{upstream}; root {folder}; }}", upstream))
-        server, listen = weir(folder, "idle", upstream, "gateway: {max_connections_per_address: 10000}\nlimits: [{name: per-client, rate: 1000000000/second}]\n")
+        server, upstream = small_file(folder)
+        servers.append(server)
+        server, listen = weir(folder, "idle", upstream, "gateway: {max_connections_per_address: 10000}\n" + NEVER_DENIES)
         servers.append(server)
         requests_a_second(listen, 1)
         time.sleep(1)

@@ -114,10 +114,7 @@ public final class LimitedRequest {
 
     /// Forgets the previous request. Without this, an answer to a request that couldn't be parsed would carry its
     /// headers.
-    public func clear() {
-        reset(limiter)
-        enclosing = nil
-    }
+    public func clear() { clear(for: limiter) }
 
     /// Does the same as ``clear()``, for an answer by a different policy.
     package func clear(for limiter: RequestLimiter) {

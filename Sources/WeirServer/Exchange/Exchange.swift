@@ -55,8 +55,6 @@ final class Exchange {
     ) {
         enter(head, framing, from: peer, for: client)
         limited.clear(for: policy.limiter)
-        // Done before anything is written: a write that fails says at once that the client has left.
-        _ = machine.denied()
         fail(problem, nil)
     }
 
@@ -140,7 +138,6 @@ final class Exchange {
             delay = loop.eventLoop.scheduleTask(in: .microseconds(microseconds)) { exchange.value.delayEnded() }
         case .answer(let answer):
             if answer.status == 429 { logDenial() }
-            _ = machine.denied()
             send(answer)
         }
     }
@@ -305,8 +302,7 @@ final class Exchange {
         for bytes in heldBody { upstream.write(.body(.byteBuffer(bytes))) }
         heldBody.removeAll()
         if machine.requestEnded {
-            upstream.write(.end(nil))
-            upstream.flush()
+            endRequest(to: upstream)
             return
         }
         if head.expectsContinue { client?.sendContinue() }
@@ -350,6 +346,8 @@ final class Exchange {
     }
 
     private func send(_ answer: Answer) {
+        // Done before anything is written: a write that fails says at once that the client has left.
+        _ = machine.denied()
         if answer.status != 429 { loop.metrics.countRejected(answer.status) }
         loop.metrics.count(status: answer.status)
         limited.finish(isComplete: false)

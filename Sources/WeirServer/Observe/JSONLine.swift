@@ -1,3 +1,5 @@
+import WeirHTTP
+
 /// One line of JSON, written field by field as bytes, without intermediate values.
 struct JSONLine {
     private(set) var bytes: [UInt8] = []
@@ -45,22 +47,6 @@ struct JSONLine {
         bytes.append(UInt8(ascii: ":"))
     }
 
-    /// Appends a JSON string (RFC 8259, section 7). No client input can end the line or the string.
-    private mutating func append(_ text: String) {
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0..<0x20, 0x7F:
-                bytes += "\\u00".utf8
-                bytes += [Self.digit(byte >> 4), Self.digit(byte & 15)]
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
-    }
-
-    private static func digit(_ value: UInt8) -> UInt8 {
-        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
-    }
+    /// Appends a JSON string. No client input can end the line or the string.
+    private mutating func append(_ text: String) { bytes += ProblemDetails.quote(text).utf8 }
 }
