@@ -35,8 +35,8 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ///
     /// - Parameters:
     ///   - limiter: the policy and its store.
-    ///   - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return nil
-    ///     to use the policy's client sources.
+    ///   - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return
+    ///     nil to use the policy's client sources.
     ///   - denied: called for every request denied by this middleware or by a route limit nested in it. Use it for logs
     ///     and metrics.
     public init(
