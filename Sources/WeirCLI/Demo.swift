@@ -54,11 +54,12 @@ struct Demo: AsyncParsableCommand {
                 group.addTask { try await sample.run() }
                 let port = await sample.port.value
                 var settings = policy.server
-                settings.listen = listen
+                settings.listen = [listen].compactMap { ListenAddress($0) }
                 settings.admin = admin
                 settings.upstream = "http://127.0.0.1:\(port)"
                 let server = try GatewayServer(policy: policy, settings: settings)
-                try await server.run(watching: nil, environment: [:]) { gateway, admin in
+                try await server.run(watching: nil, environment: [:]) { gateways, admin in
+                    let gateway = gateways.first?.replacing("http://", with: "") ?? ""
                     FileHandle.standardOutput.write(
                         Data(Self.welcome(gateway: gateway, admin: admin ?? "", port: port).utf8))
                 }

@@ -41,11 +41,12 @@ struct Serve: AsyncParsableCommand {
             try Settings.apply(environment, to: &settings)
             let store = try await SharedStore.open(settings, environment, isRequired: requireStore)
             let server = try GatewayServer(
-                policy: loaded.policy, verifier: loaded.verifier, settings: settings, store: store,
+                policy: loaded.policy, verifier: loaded.verifier, certificates: loaded.certificates,
+                settings: settings, store: store,
                 keySecret: Settings.keySecret(environment))
             let upstream = settings.upstream ?? ""
-            try await server.run(watching: config, environment: environment) { gateway, admin in
-                complain("weir: listening on http://\(gateway), forwarding to \(upstream)")
+            try await server.run(watching: config, environment: environment) { gateways, admin in
+                complain("weir: listening on \(gateways.joined(separator: ", ")), forwarding to \(upstream)")
                 if let admin { complain("weir: metrics on http://\(admin)/metrics") }
             }
         } catch let error as any CustomStringConvertible {
@@ -59,6 +60,7 @@ struct Serve: AsyncParsableCommand {
 struct GatewayServer {
     let settings: ServerSettings
     let limiter: RequestLimiter
+    private let certificates: ServerCertificates?
     private let store: RedisStore?
     private let log = LineWriter(descriptor: 2)
 
@@ -67,10 +69,11 @@ struct GatewayServer {
     ///   - keySecret: the secret that names clients in the log, or nil to make one up.
     /// - Throws: ``PolicyError`` if the policy can't be used.
     init(
-        policy: Policy, verifier: (any TokenVerifier)? = nil, settings: ServerSettings, store: RedisStore? = nil,
-        keySecret: String? = nil
+        policy: Policy, verifier: (any TokenVerifier)? = nil, certificates: ServerCertificates? = nil,
+        settings: ServerSettings, store: RedisStore? = nil, keySecret: String? = nil
     ) throws {
         self.settings = settings
+        self.certificates = certificates
         self.store = store
         limiter = try RequestLimiter(
             policy: policy, store: store, verifier: verifier, clientHasher: keySecret.map { KeyHasher(keySecret: $0) })
@@ -82,19 +85,19 @@ struct GatewayServer {
     ///   - path: the policy file, which is reloaded when it changes; nil if there is none.
     ///   - environment: the variables for a reloaded policy.
     ///   - beside: services to run alongside the gateway.
-    ///   - onListening: called once both ports accept connections, with the addresses of the gateway and, if there is
-    ///     one, of the admin port.
+    ///   - onListening: called once all ports accept connections, with the gateway's URLs and, if there is one, the
+    ///     address of the admin port.
     func run(
         watching path: String?, environment: [String: String], beside: [any Service] = [],
-        onListening: @escaping @Sendable (_ gateway: String, _ admin: String?) -> Void
+        onListening: @escaping @Sendable (_ gateways: [String], _ admin: String?) -> Void
     ) async throws {
         let log = log
         let logger = Logger(label: "weir") { JSONLogHandler(label: $0, writer: log) }
         let admin = settings.admin.flatMap { SocketText($0) }
         let listening = Listening(needsAdmin: admin != nil, onListening)
         let server = try Server(
-            settings: settings, limiter: limiter, logger: logger, log: log,
-            onListening: { listening.gateway(host: $0, port: $1) })
+            settings: settings, limiter: limiter, certificates: certificates, logger: logger, log: log,
+            onListening: { listening.gateways($0.map(\.name)) })
         store?.onKeyChange { server.renewKeys() }
         var services: [any Service] = beside + [server]
         if let admin {
@@ -129,20 +132,20 @@ struct GatewayServer {
 /// Calls a closure once all ports are open.
 final class Listening: Sendable {
     private struct State {
-        var gateway: String?
+        var gateways: [String]?
         var admin: String?
     }
 
     private let state = Mutex(State())
     private let needsAdmin: Bool
-    private let body: @Sendable (String, String?) -> Void
+    private let body: @Sendable ([String], String?) -> Void
 
-    init(needsAdmin: Bool, _ body: @escaping @Sendable (String, String?) -> Void) {
+    init(needsAdmin: Bool, _ body: @escaping @Sendable ([String], String?) -> Void) {
         self.needsAdmin = needsAdmin
         self.body = body
     }
 
-    func gateway(host: String, port: Int) { set { $0.gateway = Self.text(host, port) } }
+    func gateways(_ names: [String]) { set { $0.gateways = names } }
     func admin(host: String, port: Int) { set { $0.admin = Self.text(host, port) } }
 
     private static func text(_ host: String, _ port: Int) -> String {
@@ -152,8 +155,8 @@ final class Listening: Sendable {
     private func set(_ change: (inout State) -> Void) {
         let ready = state.withLock { state -> State? in
             change(&state)
-            return state.gateway != nil && (state.admin != nil || !needsAdmin) ? state : nil
+            return state.gateways != nil && (state.admin != nil || !needsAdmin) ? state : nil
         }
-        if let ready, let gateway = ready.gateway { body(gateway, ready.admin) }
+        if let ready, let gateways = ready.gateways { body(gateways, ready.admin) }
     }
 }

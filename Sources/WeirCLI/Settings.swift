@@ -51,7 +51,18 @@ enum Settings {
             }
             return text
         }
-        if let listen = try address("listen", "WEIR_LISTEN") { server.listen = listen }
+        if let text = settings.string(forKey: "listen"), !text.isEmpty {
+            server.listen = try text.split(separator: ",").map { part in
+                let text = part.trimmingCharacters(in: .whitespaces)
+                guard let address = ListenAddress(text) else {
+                    throw SettingsError("WEIR_LISTEN must be \(ListenAddress.expectation), not '\(text)'")
+                }
+                return address
+            }
+        }
+        if server.tls.isEmpty, let address = server.listen.first(where: \.needsCertificate) {
+            throw SettingsError("'\(address)' in WEIR_LISTEN needs a certificate: set 'tls' in the policy")
+        }
         if settings.string(forKey: "admin") == "off" {
             server.admin = nil
         } else if let admin = try address("admin", "WEIR_ADMIN") {

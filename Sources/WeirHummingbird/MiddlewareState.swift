@@ -53,8 +53,6 @@ final class MiddlewareState: Sendable {
         func leave() { value.withLock { $0 = nil } }
     }
 
-    private static let nobody = IPAddress(bits: 0, isIPv4: false)
-
     /// The largest number of pooled objects.
     private static let mostPooled = 1024
 
@@ -99,7 +97,7 @@ final class MiddlewareState: Sendable {
 
     /// The address of a peer. Peers without one share an address.
     func address(_ peer: SocketAddress?) -> IPAddress {
-        guard let peer else { return Self.nobody }
+        guard let peer else { return .unixSocket }
         // Read the bytes in place: converting them to text and back takes 1% of a request's time.
         switch peer {
         case .v4(let peer):
@@ -110,7 +108,7 @@ final class MiddlewareState: Sendable {
             return withUnsafeBytes(of: peer.address) { bytes in
                 IPAddress(bits: bytes[8..<24].reduce(UInt128(0)) { $0 << 8 | UInt128($1) }, isIPv4: false)
             }
-        case .unixDomainSocket: return Self.nobody
+        case .unixDomainSocket: return .unixSocket
         }
     }
 

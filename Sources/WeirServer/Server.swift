@@ -22,18 +22,27 @@ public final class Server: Service {
     private let log: LineWriter
     private let logger: Logger
     private let accepts = Atomic<Bool>(false)
-    private let onListening: @Sendable (SocketAddress) -> Void
+    private let onListening: @Sendable ([ListeningAddress]) -> Void
+
+    /// An address that accepts connections.
+    public struct ListeningAddress: Sendable {
+        /// Where clients connect, such as `https://127.0.0.1:8443` or `unix:/run/weir.sock`.
+        public let name: String
+        /// The port; 0 for a Unix socket.
+        public let port: Int
+    }
 
     /// - Parameters:
     ///   - settings: the policy's server settings, overridden by the environment.
     ///   - limiter: the first policy in force.
+    ///   - certificates: the certificates for TLS; nil for none.
     ///   - logger: logs the server's own events.
     ///   - log: writes the lines about denials.
-    ///   - onListening: called with the address once connections are accepted.
+    ///   - onListening: called with the addresses once connections are accepted.
     /// - Throws: ``StartError`` when there is no upstream.
     public init(
-        settings: ServerSettings, limiter: RequestLimiter, logger: Logger, log: LineWriter,
-        onListening: @escaping @Sendable (_ host: String, _ port: Int) -> Void = { _, _ in }
+        settings: ServerSettings, limiter: RequestLimiter, certificates: ServerCertificates? = nil, logger: Logger,
+        log: LineWriter, onListening: @escaping @Sendable ([ListeningAddress]) -> Void = { _ in }
     ) throws(StartError) {
         guard let url = settings.upstream else {
             throw StartError(.noUpstream, "no upstream: set 'upstream' in the policy, or WEIR_UPSTREAM")
@@ -46,8 +55,8 @@ public final class Server: Service {
         self.upstream = upstream
         self.logger = logger
         self.log = log
-        self.onListening = { address in onListening(address.ipAddress ?? "", address.port ?? 0) }
-        let policy = PolicyInForce(limiter)
+        self.onListening = onListening
+        let policy = PolicyInForce(limiter, certificates: certificates)
         let limits = ConnectionLimits(most: settings.maxConnections, mostForAddress: settings.maxConnectionsPerAddress)
         let places = DelayPlaces(most: settings.maxDelayed)
         let denials = DenialLog(log)
@@ -74,7 +83,14 @@ public final class Server: Service {
     public var isReady: Bool { accepts.load(ordering: .relaxed) }
 
     /// Replaces the policy, for requests that begin from now on.
-    public func replace(_ limiter: RequestLimiter) { policy.replace(limiter) }
+    ///
+    /// - Parameter certificates: the certificates for connections that begin from now on; nil to keep those in use.
+    public func replace(_ limiter: RequestLimiter, certificates: ServerCertificates? = nil) {
+        policy.replace(limiter, certificates: certificates)
+    }
+
+    /// The certificates in use; nil for none.
+    var certificates: ServerCertificates? { policy.view.certificates }
 
     /// Makes the keys again after the store's key secret has changed.
     public func renewKeys() {
@@ -90,27 +106,30 @@ public final class Server: Service {
     ///
     /// - Throws: ``StartError`` when it can't listen.
     public func run() async throws {
-        let channel: any Channel
+        var listeners: [OpenListener] = []
         do {
-            channel = try await Listener(settings.listen, pipeline: pipeline).open(on: group)
+            for address in settings.listen {
+                listeners += try await Listener(address, pipeline: pipeline, settings: settings).open(on: group)
+            }
         } catch {
+            for listener in listeners { await listener.close() }
             try? await group.shutdownGracefully()
             throw error
         }
         accepts.store(true, ordering: .relaxed)
-        if let address = channel.localAddress { onListening(address) }
+        onListening(listeners.map { ListeningAddress(name: $0.name, port: $0.port) })
         let sweeps = startSweeping()
         try? await gracefulShutdown()
         accepts.store(false, ordering: .relaxed)
         logger.info("draining")
-        try? await channel.close()
+        for listener in listeners { await listener.close() }
         await drain()
         for sweep in sweeps { sweep.cancel() }
         try? await group.shutdownGracefully()
     }
 
     private var pipeline: ClientPipeline {
-        ClientPipeline(loops: loops, limits: connectionLimits, maxHeaderSize: settings.maxHeaderSize)
+        ClientPipeline(loops: loops, limits: connectionLimits, settings: settings)
     }
 
     private func startSweeping() -> [RepeatedTask] {
@@ -142,13 +161,15 @@ public final class Server: Service {
             let counted = try? await loop.eventLoop.submit {
                 var counted = loop.value.metrics
                 counted.connections = loop.value.connectionCount
+                counted.streams = loop.value.streamCount
                 return counted
             }.get()
             if let counted { sum.add(counted) }
         }
         sum.delayed = places.count
         return MetricsText(
-            sum, limits: policy.limitNames, store: limiter.store.report, droppedLogLines: log.dropped
+            sum, limits: policy.limitNames, certificates: certificates?.expiries ?? [], store: limiter.store.report,
+            droppedLogLines: log.dropped
         ).text
     }
 }

@@ -18,7 +18,7 @@ final class ServerLoop {
     /// The number of sweeps. Deadlines are measured in ticks, so that requests need not read a clock for them.
     private(set) var tick = 0
     private(set) var isDraining = false
-    private var connections: [ObjectIdentifier: HTTP1Connection] = [:]
+    private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     /// Exchanges that are free for a new request.
     private var spare: [Exchange] = []
     private var memory = MemoryRelease()
@@ -62,11 +62,13 @@ final class ServerLoop {
 
     // MARK: Connections
 
-    func add(_ connection: HTTP1Connection) { connections[ObjectIdentifier(connection)] = connection }
+    func add(_ connection: any ClientConnection) { connections[ObjectIdentifier(connection)] = connection }
 
-    func remove(_ connection: HTTP1Connection) { connections[ObjectIdentifier(connection)] = nil }
+    func remove(_ connection: any ClientConnection) { connections[ObjectIdentifier(connection)] = nil }
 
     var connectionCount: Int { connections.count }
+
+    var streamCount: Int { connections.values.reduce(0) { $0 + $1.streamCount } }
 
     /// Ends everything that has passed its deadline.
     func sweep() {

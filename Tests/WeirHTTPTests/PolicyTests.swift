@@ -112,6 +112,17 @@ struct PolicyTests {
             ("client: [{header: X-A, address: {}}]", "exactly one of"),
             ("client: [{header: 'X A'}]", "not a header's name"),
             ("trusted_proxies: [10.0.0.0/33]", "not an address or a range"),
+            ("listen: []", "an empty list"),
+            ("listen: [127.0.0.1]", "an address and a port such as"),
+            ("listen: unix:run/weir.sock", "unix: and a path"),
+            ("listen: https://unix:/run/weir.sock", "must be an address"),
+            ("listen: ['*:8080', 'http://*:8080']", "twice"),
+            ("listen: https://127.0.0.1:8443", "needs a certificate"),
+            ("tls: {certificate: a.pem}", "needs 'certificate' and 'key'"),
+            ("tls: [a.pem]", "'tls' must be a mapping"),
+            ("tls: {certificate: a.pem, keys: b.pem}", "did you mean 'key'?"),
+            ("gateway: {socket_mode: 9}", "in octal"),
+            ("gateway: {max_concurrent_streams: 0}", "1 to 10000"),
             ("a: &x 1\nb: *x", "anchors and aliases"),
             ("listen: 1\nlisten: 2", "given twice"),
             ("listen: [", "weir.yaml:"),
@@ -140,6 +151,7 @@ struct PolicyTests {
         let whole = try keys(
             """
             listen: 127.0.0.1:8080
+            tls: {certificate: c.pem, key: k.pem}
             upstream: http://127.0.0.1:8000
             admin: off
             threads: 2
@@ -152,7 +164,7 @@ struct PolicyTests {
             body_limit: 1000
             gateway: {header_timeout: 1s, idle_timeout: 1s, connect_timeout: 1s, response_timeout: 1s,
               drain_timeout: 1s, max_header_size: 9000, max_connections: 9, max_connections_per_address: 9,
-              max_delayed: 9}
+              max_concurrent_streams: 9, max_delayed: 9, socket_mode: 0600}
             log: {denials_per_second: 5}
             headers: {ratelimit: true, x_ratelimit: true, retry_after: true, problem: true, reset: unix,
               names: {ratelimit: A, ratelimit_policy: B, limit: C, remaining: D, reset: E}}
@@ -340,6 +352,29 @@ struct PolicyTests {
             }
             _ = Policy.read(String(decoding: mutated, as: UTF8.self), file: "f")
         }
+    }
+
+    @Test("an address to listen on is read with its scheme, and only sockets never speak TLS")
+    func listenAddresses() throws {
+        let speaksTLS = { (text: String) in ListenAddress(text).map { $0.speaksTLS(hasCertificates: true) } }
+        #expect(speaksTLS("*:8443") == true)
+        #expect(speaksTLS("http://127.0.0.1:8080") == false)
+        #expect(speaksTLS("https://[::1]:8443") == true)
+        #expect(speaksTLS("unix:/run/weir.sock") == false)
+        #expect(ListenAddress("127.0.0.1:8080")?.speaksTLS(hasCertificates: false) == false)
+        #expect(ListenAddress("*:8080")?.place == .allInterfaces(port: 8080))
+        #expect(ListenAddress("unix:/" + String(repeating: "a", count: 107)) == nil)
+        for text in ["", "unix:", "unix:a", "https://", "ftp://a:1", "127.0.0.1", "a:99999", "http://unix:/a"] {
+            #expect(ListenAddress(text) == nil, "\(text)")
+        }
+    }
+
+    @Test("a Unix socket without a trusted proxy is warned of, because all its clients count as one")
+    func unixSocketWarning() {
+        let policy = "listen: unix:/run/weir.sock\nlimits: [{name: a, rate: 1/s}]\n"
+        let warnings = { Policy.read($0, file: "weir.yaml").diagnostics.map(\.description) }
+        #expect(warnings(policy).contains { $0.contains("weir.yaml:1:9: warning: whoever connects through the Unix") })
+        #expect(warnings(policy + "trusted_proxies: [unix]").isEmpty)
     }
 
     @Test("the JSON Schema for editors knows the same keys as the parser, section by section")

@@ -23,13 +23,13 @@ func withServer<Responder: HTTPResponder>(
 /// A gateway of this process before an upstream, while `body` runs. It gets the port.
 func withGateway(_ limiter: RequestLimiter, upstream: Int, _ body: (Int) async throws -> Void) async throws {
     var settings = limiter.policy.server
-    settings.listen = "127.0.0.1:0"
+    settings.listen = [ListenAddress("127.0.0.1:0")].compactMap(\.self)
     settings.upstream = "http://127.0.0.1:\(upstream)"
     settings.threads = 1
     let gateway = settings
     try await withService(body) { listening in
         try Server(
             settings: gateway, limiter: limiter, logger: quiet, log: LineWriter(descriptor: 2),
-            onListening: { _, port in listening(port) })
+            onListening: { listening($0.first?.port ?? 0) })
     }
 }

@@ -38,7 +38,7 @@ struct ExchangeTests {
         let loop = try loop(
             "log: {denials_per_second: 0}\naccess: [{match: {path: /x}, deny: true}]\nlimits: [{name: a, rate: 1/hour}]"
         )
-        let peer = PeerAddress(try #require(IPAddress("192.0.2.1")))
+        let peer = Peer(try #require(IPAddress("192.0.2.1")))
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/x", headers: ["Host": "a"])
         let client = BreakingClient()
         for isRejected in [true, false] {

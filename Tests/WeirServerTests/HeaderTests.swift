@@ -18,13 +18,13 @@ struct HeaderTests {
 
     private func forwarded(
         _ headers: [(String, String)], policy: String = "limits: [{name: a, rate: 1/minute}]", isTrusted: Bool = false,
-        dropsCoding: Bool = false
+        dropsCoding: Bool = false, framing: BodyFraming = .none, peer: Peer? = nil
     ) throws -> [String] {
         let limiter = try RequestLimiter(policy: .text(policy, environment: ["SECRET": "0123456789abcdef"]))
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: HTTPHeaders(headers))
-        let peer = PeerAddress(try #require(IPAddress("192.0.2.1")))
+        let peer = try peer ?? Peer(#require(IPAddress("192.0.2.1")))
         return ForwardedHeader(limiter).head(
-            head, target: "/", host: nil, upstream: "up:80", peer: peer, isTrusted: isTrusted, dropsCoding: dropsCoding
+            head, framing: framing, target: "/", host: nil, upstream: "up:80", peer: peer, isTrusted: isTrusted, dropsCoding: dropsCoding
         ).headers.map { "\($0.name): \($0.value)" }
     }
 

@@ -32,14 +32,14 @@ func withEchoingUpstream(_ body: (Int) async throws -> Void) async throws {
 func withGateway(_ limiter: RequestLimiter, _ body: (Server, Int) async throws -> Void) async throws {
     try await withEchoingUpstream { upstream in
         var settings = limiter.policy.server
-        settings.listen = "127.0.0.1:0"
+        settings.listen = [ListenAddress("127.0.0.1:0")].compactMap(\.self)
         settings.upstream = "http://127.0.0.1:\(upstream)"
         settings.threads = 1
         var server: Server?
         try await withService({ port in try await body(try #require(server), port) }) { listening in
             let made = try Server(
                 settings: settings, limiter: limiter, logger: quiet, log: LineWriter(descriptor: 2),
-                onListening: { _, port in listening(port) })
+                onListening: { listening($0.first?.port ?? 0) })
             server = made
             return made
         }

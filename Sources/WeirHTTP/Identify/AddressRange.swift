@@ -12,8 +12,16 @@ public struct AddressRange: Sendable, Hashable, CustomStringConvertible {
     /// client have many budgets.
     package static let defaultPrefix = 64
 
-    /// Reads a range: an address, or an address and a prefix length. Returns nil for anything else.
+    /// Reads a range: an address, an address and a prefix length, or `unix` for whoever connects through a Unix
+    /// socket. Returns nil for anything else.
     public init?(_ text: String) {
+        if text == "unix" {
+            first = IPAddress.unixSocket.bits
+            shift = 0
+            isIPv4 = false
+            description = text
+            return
+        }
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard (1...2).contains(parts.count), let address = IPAddress(parts[0]) else { return nil }
         let width = address.isIPv4 ? 32 : 128

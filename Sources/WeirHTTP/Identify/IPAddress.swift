@@ -15,6 +15,9 @@ public struct IPAddress: Sendable, Hashable, CustomStringConvertible {
     /// Whether this is an IPv4 address, or was one mapped into IPv6.
     public let isIPv4: Bool
 
+    /// Stands for a peer without an address, such as one at a Unix socket. It is `::`, which no peer can have.
+    public static let unixSocket = IPAddress(bits: 0, isIPv4: false)
+
     package init(bits: UInt128, isIPv4: Bool) {
         if !isIPv4, bits >> 32 == 0xFFFF {
             self.bits = bits & 0xFFFF_FFFF

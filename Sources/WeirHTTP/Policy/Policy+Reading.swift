@@ -16,6 +16,8 @@ extension Policy {
         public var token: TokenSettings?
         /// All errors and warnings.
         public var diagnostics: [Diagnostic]
+        /// The line and column of each certificate in `tls`.
+        package var certificatePlaces: [(line: Int, column: Int)] = []
 
         /// Returns the policy.
         ///
@@ -67,7 +69,9 @@ extension Policy {
         let diagnostics = document.diagnostics.sorted {
             ($0.severity == .error ? 0 : 1, $0.line, $0.column) < ($1.severity == .error ? 0 : 1, $1.line, $1.column)
         }
-        return Reading(policy: document.hasErrors ? nil : policy, token: reader.token, diagnostics: diagnostics)
+        return Reading(
+            policy: document.hasErrors ? nil : policy, token: reader.token, diagnostics: diagnostics,
+            certificatePlaces: reader.places.certificates.map { ($0?.line ?? 0, $0?.column ?? 0) })
     }
 }
 

@@ -165,6 +165,13 @@ struct PolicyLint {
         for range in policy.trustedProxies where range.description.hasSuffix("/0") {
             document.warning("'\(range)' trusts everybody, so any client can choose its own address", at: nil)
         }
+        if policy.server.listen.contains(where: \.isUnixSocket),
+            !policy.trustedProxies.contains(where: { $0.contains(.unixSocket) })
+        {
+            document.warning(
+                "whoever connects through the Unix socket counts as one client; if a proxy does, add 'unix' to 'trusted_proxies'",
+                at: places.listen)
+        }
     }
 
     /// Whether an enforced limit by address applies to all requests of this limit.

@@ -3,7 +3,11 @@ import Yams
 
 extension PolicyReader {
     func readServer(_ top: PolicyMapping, _ server: inout ServerSettings) {
-        if let node = top["listen"] { server.listen = hostAndPort(node, "'listen'") ?? server.listen }
+        if let node = top["listen"] { server.listen = listeners(node) ?? server.listen }
+        if let node = top["tls"] { server.tls = document.list(node).compactMap { certificateFiles($0) } }
+        if server.tls.isEmpty, let address = server.listen.first(where: \.needsCertificate) {
+            top.error("'\(address)' needs a certificate; set 'tls' to {certificate: cert.pem, key: key.pem}", at: "listen")
+        }
         if let node = top["admin"] {
             if let text = document.text(node, "'admin'"), text == "off" || text == "false" {
                 server.admin = nil
@@ -43,6 +47,51 @@ extension PolicyReader {
         count("max_connections", &server.maxConnections)
         count("max_connections_per_address", &server.maxConnectionsPerAddress)
         count("max_delayed", &server.maxDelayed)
+        if let number = gateway.integer("max_concurrent_streams", in: 1...10_000) {
+            server.maxConcurrentStreams = Int(number)
+        }
+        server.socketMode = socketMode(gateway) ?? server.socketMode
+    }
+
+    private func socketMode(_ gateway: PolicyMapping) -> Int? {
+        guard let text = gateway.text("socket_mode") else { return nil }
+        guard (3...4).contains(text.utf8.count), let mode = Int(text, radix: 8), (0...0o777).contains(mode) else {
+            gateway.error(
+                "'socket_mode' must be a file mode in octal such as 0660, not '\(text)'", at: "socket_mode")
+            return nil
+        }
+        return mode
+    }
+
+    private func listeners(_ node: Node) -> [ListenAddress]? {
+        places.listen = node.place
+        let nodes = document.list(node)
+        if nodes.isEmpty { document.error("'listen' is an empty list; it needs an address", at: node.place) }
+        var addresses: [ListenAddress] = []
+        for node in nodes {
+            guard let text = document.text(node, "'listen'") else { continue }
+            guard let address = ListenAddress(text) else {
+                document.error("'listen' must be \(ListenAddress.expectation), not '\(text)'", at: node.place)
+                continue
+            }
+            if addresses.contains(where: { $0.place == address.place }) {
+                document.error("'listen' has the address '\(text)' twice", at: node.place)
+            }
+            addresses.append(address)
+        }
+        return addresses.isEmpty ? nil : addresses
+    }
+
+    private func certificateFiles(_ node: Node) -> CertificateFiles? {
+        guard let mapping = document.mapping(node, .tls) else { return nil }
+        guard let certificate = mapping.text("certificate"), let key = mapping.text("key") else {
+            mapping.error("'tls' needs 'certificate' and 'key', the paths of two PEM files")
+            return nil
+        }
+        let files = CertificateFiles(certificate: resolve(certificate), key: resolve(key))
+        for file in [files.certificate, files.key] where !self.files.contains(file) { self.files.append(file) }
+        places.certificates.append(node.place)
+        return files
     }
 
     private func hostAndPort(_ node: Node, _ what: String) -> String? {

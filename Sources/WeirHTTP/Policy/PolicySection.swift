@@ -16,7 +16,7 @@ package struct PolicySection: Sendable {
     static let policy = PolicySection(
         "policy", "the policy",
         [
-            "listen", "upstream", "admin", "threads", "store", "on_store_failure", "instances", "trusted_proxies",
+            "listen", "tls", "upstream", "admin", "threads", "store", "on_store_failure", "instances", "trusted_proxies",
             "address_header",
             "paths", "body_limit", "gateway", "log", "headers", "client", "tiers", "access", "exempt", "bypass",
             "limits",
@@ -27,8 +27,10 @@ package struct PolicySection: Sendable {
         "gateway", "'gateway'",
         [
             "header_timeout", "idle_timeout", "connect_timeout", "response_timeout", "drain_timeout",
-            "max_header_size", "max_connections", "max_connections_per_address", "max_delayed",
+            "max_header_size", "max_connections", "max_connections_per_address", "max_concurrent_streams",
+            "max_delayed", "socket_mode",
         ])
+    static let tls = PolicySection("tls", "'tls'", ["certificate", "key"])
     static let log = PolicySection("log", "'log'", ["denials_per_second"])
     static let headers = PolicySection(
         "headers", "'headers'", ["ratelimit", "x_ratelimit", "retry_after", "problem", "reset", "names"])
@@ -60,7 +62,7 @@ package struct PolicySection: Sendable {
     static let until = PolicySection("until", "'until'", ["path"])
 
     package static let all = [
-        policy, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup, tiers,
+        policy, tls, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup, tiers,
         tierSource,
         access, match, bypass, secret, limit, keyDimension, cost, response, warmUp, until,
     ]

@@ -2,8 +2,12 @@ public import Weir
 
 /// The gateway's address, timeouts and sizes. Times are in microseconds.
 public struct ServerSettings: Sendable, Hashable {
-    /// The address and port for clients.
-    public var listen = "127.0.0.1:8080"
+    /// The addresses for clients.
+    public var listen = ["127.0.0.1:8080"].compactMap { ListenAddress($0) }
+    /// The mode of the Unix sockets in ``listen``, 0 to 0o777: who on this machine may connect.
+    public var socketMode = 0o660
+    /// The certificates for TLS; empty for none. The first is used for clients that name no server, or an unknown one.
+    public var tls: [CertificateFiles] = []
     /// The upstream's URL, such as `http://127.0.0.1:8000`.
     public var upstream: String?
     /// The address and port of the admin server; nil for none.
@@ -32,6 +36,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var maxConnections = 10_000
     /// The most connections from one address, 1 to 10^7. Trusted proxies are exempt.
     public var maxConnectionsPerAddress = 1000
+    /// The most requests that one HTTP/2 connection may have in progress, 1 to 10,000.
+    public var maxConcurrentStreams = 100
     /// The most requests that leaky buckets delay at once, 1 to 10^7.
     public var maxDelayed = 10_000
 

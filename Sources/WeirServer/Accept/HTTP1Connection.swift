@@ -5,7 +5,7 @@ import WeirHTTP
 /// A client's HTTP/1.1 connection: it hands one request after another to an ``Exchange``, and writes the responses.
 ///
 /// Parts that the client sends meanwhile wait in the inbox (pipelining; RFC 9112, 9.3.2).
-final class HTTP1Connection: ChannelDuplexHandler {
+final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = Never
     typealias OutboundOut = ByteBuffer
@@ -29,7 +29,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
     }
 
     private let loop: ServerLoop
-    private let peer: PeerAddress
+    private let peer: Peer
     private var context: ChannelHandlerContext?
     private var phase = Phase.idle(headStarted: false)
     /// The loop's tick by which something must happen, unless an exchange has a deadline of its own.
@@ -49,10 +49,11 @@ final class HTTP1Connection: ChannelDuplexHandler {
     /// The ticks that a silent client has to read its answer, and those of a client that is still sending.
     private static let lingerTicks = (silent: 4, sending: 60)
 
-    init(_ loop: ServerLoop, peer: PeerAddress) {
+    /// - Parameter headDeadline: the loop's tick by which the first request's head must have arrived.
+    init(_ loop: ServerLoop, peer: Peer, headDeadline: Int) {
         self.loop = loop
         self.peer = peer
-        deadline = loop.tick + ServerLoop.ticks(loop.settings.headerTimeout)
+        deadline = headDeadline
     }
 
     // MARK: Accept
@@ -66,7 +67,7 @@ final class HTTP1Connection: ChannelDuplexHandler {
         switch phase {
         case .lingering(let end):
             // Give a client that is still sending an unwanted body time to read the answer.
-            if loop.tick < end { deadline = loop.tick + Self.lingerTicks.silent }
+            if end != .max, loop.tick < end { deadline = loop.tick + Self.lingerTicks.silent }
             return
         case .closed: return
         case .idle, .serving, .discarding: break
@@ -227,13 +228,23 @@ final class HTTP1Connection: ChannelDuplexHandler {
         case .lingering, .closed: return
         case .idle, .serving, .discarding: break
         }
-        phase = .lingering(until: loop.tick + Self.lingerTicks.sending)
+        // A client that reads slowly may take as long as while a response is under way.
+        phase = .lingering(until: .max)
         inbox.removeAll()
-        deadline = loop.tick + Self.lingerTicks.silent
+        deadline = loop.tick + ServerLoop.ticks(loop.settings.responseTimeout)
         // NIO closes the output after earlier writes are sent.
         context.flush()
-        context.close(mode: .output, promise: nil)
+        let closed = context.eventLoop.makePromise(of: Void.self)
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+        closed.futureResult.whenComplete { _ in connection.value.outputClosed() }
+        context.close(mode: .output, promise: closed)
         readOn()
+    }
+
+    private func outputClosed() {
+        guard case .lingering = phase else { return }
+        phase = .lingering(until: loop.tick + Self.lingerTicks.sending)
+        deadline = loop.tick + Self.lingerTicks.silent
     }
 
     // MARK: Ends
@@ -284,18 +295,15 @@ final class HTTP1Connection: ChannelDuplexHandler {
         inbox.removeAll()
         if case .serving(let exchange, _) = before { exchange.clientLeft() }
         loop.remove(self)
-        loop.connectionLimits.leave(peer.address)
     }
 
     func closeNow() { context?.close(promise: nil) }
 
-    /// Serves no more requests: closes the connection now if it is idle, else when it is done.
     func drain() {
         keepsAlive = false
         if case .idle = phase, inbox.isEmpty { closeNow() }
     }
 
-    /// Closes the connection if it has passed its deadline.
     func endIfOverdue(at tick: Int) {
         switch phase {
         case .serving(let exchange, _):

@@ -2,43 +2,139 @@ import NIOCore
 import NIOPosix
 import WeirHTTP
 
-/// One address that clients connect to.
+/// Opens one of the addresses that clients connect to.
 struct Listener {
-    let address: String
+    let address: ListenAddress
     let pipeline: ClientPipeline
+    let settings: ServerSettings
 
-    init(_ address: String, pipeline: ClientPipeline) {
+    init(_ address: ListenAddress, pipeline: ClientPipeline, settings: ServerSettings) {
         self.address = address
         self.pipeline = pipeline
+        self.settings = settings
     }
 
     /// Starts accepting connections.
     ///
+    /// - Returns: the sockets, several for a name with several addresses.
     /// - Throws: ``StartError``, which names the address and the reason.
-    func open(on group: any EventLoopGroup) async throws(StartError) -> any Channel {
-        guard let socket = SocketText(address) else {
-            throw StartError(.cannotListen, "can't listen on \(address): it is not an address and a port")
+    func open(on group: any EventLoopGroup) async throws(StartError) -> [OpenListener] {
+        switch address.place {
+        case .unixSocket(let path): return [try await openUnixSocket(path, group)]
+        case .host(let socket):
+            let addresses: [SocketAddress]
+            do {
+                addresses = try HostAddresses.resolve(socket.host, port: socket.port)
+            } catch {
+                throw StartError(.cannotListen, "can't listen on \(address): \(error)", cause: error)
+            }
+            return try await open(addresses, group)
+        case .allInterfaces(let port):
+            let addresses = ["0.0.0.0", "::"].compactMap { try? SocketAddress(ipAddress: $0, port: port) }
+            return try await open(addresses, group, separatesIPv6: true)
         }
-        let pipeline = pipeline
+    }
+
+    /// Opens every address that this machine has. At least one must open.
+    private func open(
+        _ addresses: [SocketAddress], _ group: any EventLoopGroup, separatesIPv6: Bool = false
+    ) async throws(StartError) -> [OpenListener] {
+        var open: [OpenListener] = []
+        var failure: (any Error)?
+        for var address in addresses {
+            // A port chosen by the system is the same for all of them.
+            if address.port == 0 { address.port = open.first?.channel.localAddress?.port ?? 0 }
+            var bootstrap = bootstrap(group)
+            if separatesIPv6, case .v6 = address {
+                bootstrap = bootstrap.serverChannelOption(.ipv6Only, value: 1)
+            }
+            do {
+                open.append(OpenListener(try await bootstrap.bind(to: address).get(), scheme: scheme))
+            } catch let error as IOError where addresses.count > 1 && Self.isMissing(error) {
+                // The name has an address of a protocol that this machine doesn't have.
+                failure = error
+            } catch {
+                failure = error
+                for listener in open { await listener.close() }
+                open = []
+                break
+            }
+        }
+        if open.isEmpty, let failure { throw StartError(cannotListenOn: address.description, failure) }
+        return open
+    }
+
+    private static func isMissing(_ error: IOError) -> Bool {
+        error.errnoCode == EADDRNOTAVAIL || error.errnoCode == EAFNOSUPPORT
+    }
+
+    private func openUnixSocket(_ path: String, _ group: any EventLoopGroup) async throws(StartError) -> OpenListener {
         do {
-            return try await ServerBootstrap(group: group)
-                .serverChannelOption(.backlog, value: 1024)
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                .serverChannelOption(.maxMessagesPerRead, value: 16)
-                .childChannelOption(.maxMessagesPerRead, value: 1)
-                // A channel keeps its last buffer, so start with a small one for idle connections. It grows with
-                // uploads.
-                .childChannelOption(
-                    .recvAllocator,
-                    value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 65536)
-                )
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture { try pipeline.configure(channel) }
-                }
-                .bind(host: socket.host, port: socket.port)
-                .get()
+            try await UnixSocketFile.removeIfAbandoned(path, group)
+            let channel = try await bootstrap(group).bind(unixDomainSocketPath: path).get()
+            let file = try UnixSocketFile(path, mode: settings.socketMode)
+            return OpenListener(channel, socketFile: file)
         } catch {
-            throw StartError(cannotListenOn: address, error)
+            throw StartError(cannotListenOn: address.description, error)
         }
+    }
+
+    private var scheme: String { address.speaksTLS(hasCertificates: !settings.tls.isEmpty) ? "https" : "http" }
+
+    private func bootstrap(_ group: any EventLoopGroup) -> ServerBootstrap {
+        let pipeline = pipeline
+        let address = address
+        return ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            // A channel keeps its last buffer, so start with a small one for idle connections. It grows with
+            // uploads.
+            .childChannelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 65536)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try pipeline.configure(channel, acceptedAt: address) }
+            }
+    }
+}
+
+extension ChannelOption where Self == ChannelOptions.Types.SocketOption {
+    /// Whether an IPv6 socket leaves IPv4 to others.
+    fileprivate static var ipv6Only: Self {
+        ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
+    }
+}
+
+/// A socket that accepts connections.
+struct OpenListener: Sendable {
+    let channel: any Channel
+    /// Where clients connect, such as `https://127.0.0.1:8443` or `unix:/run/weir.sock`.
+    let name: String
+    /// The port; 0 for a Unix socket.
+    let port: Int
+    private let socketFile: UnixSocketFile?
+
+    init(_ channel: any Channel, scheme: String) {
+        self.channel = channel
+        socketFile = nil
+        port = channel.localAddress?.port ?? 0
+        let host = channel.localAddress?.ipAddress ?? ""
+        name = host.contains(":") ? "\(scheme)://[\(host)]:\(port)" : "\(scheme)://\(host):\(port)"
+    }
+
+    init(_ channel: any Channel, socketFile: UnixSocketFile) {
+        self.channel = channel
+        self.socketFile = socketFile
+        port = 0
+        name = "unix:\(socketFile.path)"
+    }
+
+    /// Stops accepting.
+    func close() async {
+        try? await channel.close()
+        socketFile?.remove()
     }
 }

@@ -13,8 +13,9 @@ final class Exchange {
     private let limited: LimitedRequest
     private var machine = StateMachine<UpstreamConnection>(.init())
     private var client: (any ExchangeClient)?
-    private var peer: PeerAddress?
+    private var peer: Peer?
     private var head: HTTPRequestHead?
+    private var framing = BodyFraming.none
     /// The parts of the body that arrived before they could be forwarded.
     private var heldBody: [ByteBuffer] = []
     private var delay: Scheduled<Void>?
@@ -35,7 +36,7 @@ final class Exchange {
 
     /// Begins with a valid request.
     func begin(
-        _ head: HTTPRequestHead, framing: BodyFraming, from peer: PeerAddress, for client: any ExchangeClient
+        _ head: HTTPRequestHead, framing: BodyFraming, from peer: Peer, for client: any ExchangeClient
     ) {
         enter(head, framing, from: peer, for: client)
         touch()
@@ -50,7 +51,7 @@ final class Exchange {
     ///   - head: the request's head; nil when it couldn't be read.
     ///   - framing: the framing of the rest of the request.
     func reject(
-        _ problem: Problem, _ head: HTTPRequestHead?, framing: BodyFraming, from peer: PeerAddress,
+        _ problem: Problem, _ head: HTTPRequestHead?, framing: BodyFraming, from peer: Peer,
         for client: any ExchangeClient
     ) {
         enter(head, framing, from: peer, for: client)
@@ -59,11 +60,12 @@ final class Exchange {
     }
 
     private func enter(
-        _ head: HTTPRequestHead?, _ framing: BodyFraming, from peer: PeerAddress, for client: any ExchangeClient
+        _ head: HTTPRequestHead?, _ framing: BodyFraming, from peer: Peer, for client: any ExchangeClient
     ) {
         number &+= 1
         policy = loop.policy
         self.head = head
+        self.framing = framing
         self.peer = peer
         self.client = client
         decisionTime = 0
@@ -317,10 +319,10 @@ final class Exchange {
         upstream.flush()
     }
 
-    private func forwardedHead(_ head: HTTPRequestHead, _ peer: PeerAddress) -> HTTPRequestHead {
+    private func forwardedHead(_ head: HTTPRequestHead, _ peer: Peer) -> HTTPRequestHead {
         let target = limited.path?.target ?? head.uri
         return policy.forwardedHeader.head(
-            head, target: target == "*" ? target : loop.upstream.basePath + target, host: limited.path?.authority,
+            head, framing: framing, target: target == "*" ? target : loop.upstream.basePath + target, host: limited.path?.authority,
             upstream: loop.upstream.authority, peer: peer, isTrusted: policy.limiter.isTrusted(peer.address),
             dropsCoding: limited.metersBody)
     }

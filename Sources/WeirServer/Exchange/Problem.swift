@@ -5,6 +5,9 @@ enum Problem: Error, Hashable {
     /// The request is malformed or ambiguous, for the given reason.
     case badRequest(String)
     case headerTooLarge
+    /// A GET or HEAD request has a body, which HTTP gives no meaning (RFC 9110, 9.3.1).
+    case bodyNotAllowed
+    case unknownMethod
     case unsupportedVersion
     /// The method is CONNECT, and this server is not a forward proxy.
     case noForwardProxy
@@ -22,7 +25,7 @@ enum Problem: Error, Hashable {
     var isUpstreamFailure: Bool {
         switch self {
         case .upstreamUnreachable, .upstreamClosed, .upstreamInvalid, .upstreamTimeout: true
-        case .badRequest, .headerTooLarge, .unsupportedVersion, .noForwardProxy, .requestTimeout: false
+        case .badRequest, .headerTooLarge, .bodyNotAllowed, .unknownMethod, .unsupportedVersion, .noForwardProxy, .requestTimeout: false
         }
     }
 
@@ -31,8 +34,10 @@ enum Problem: Error, Hashable {
         case .badRequest(let detail): Self.details(400, "Bad Request", detail)
         case .headerTooLarge:
             Self.details(431, "Request Header Fields Too Large", "The request's header is too large.")
+        case .bodyNotAllowed: Self.details(400, "Bad Request", "A GET or HEAD request must not have a body.")
+        case .unknownMethod: Self.details(501, "Not Implemented", "The request's method is unknown.")
         case .unsupportedVersion:
-            Self.details(505, "HTTP Version Not Supported", "The gateway speaks HTTP/1.1.")
+            Self.details(505, "HTTP Version Not Supported", "The gateway speaks HTTP/2 and HTTP/1.1.")
         case .noForwardProxy:
             Self.details(405, "Method Not Allowed", "CONNECT is not served: this is no forward proxy.")
         case .requestTimeout: Self.details(408, "Request Timeout", "The request was not sent in time.")

@@ -20,8 +20,13 @@ struct LoopMetrics: Sendable {
     /// Requests decided without the store, by the failure's code.
     private(set) var storeFailures: [String: UInt64] = [:]
     private(set) var upstreamFailures: UInt64 = 0
+    private(set) var refusedConnections: UInt64 = 0
+    private(set) var failedHandshakes: UInt64 = 0
+    private(set) var brokenHTTP2Connections: UInt64 = 0
+    private(set) var brokenHTTP2Streams: UInt64 = 0
     private(set) var decisionTime = Histogram()
     var connections = 0
+    var streams = 0
     var delayed = 0
 
     @inline(__always)
@@ -56,6 +61,10 @@ struct LoopMetrics: Sendable {
     mutating func countStoreFailure(_ failure: StoreError) { storeFailures[failure.code.rawValue, default: 0] += 1 }
     mutating func countRejected(_ status: Int) { rejected[status, default: 0] += 1 }
     mutating func countUpstreamFailure() { upstreamFailures += 1 }
+    mutating func countRefusedConnection() { refusedConnections += 1 }
+    mutating func countFailedHandshake() { failedHandshakes += 1 }
+    mutating func countBrokenHTTP2Connection() { brokenHTTP2Connections += 1 }
+    mutating func countBrokenHTTP2Stream() { brokenHTTP2Streams += 1 }
 
     mutating func add(_ other: LoopMetrics) {
         if other.limits.count > limits.count { makeRoom(for: other.limits.count - 1) }
@@ -64,8 +73,13 @@ struct LoopMetrics: Sendable {
         for (code, count) in other.storeFailures { storeFailures[code, default: 0] += count }
         for (status, count) in other.rejected { rejected[status, default: 0] += count }
         upstreamFailures += other.upstreamFailures
+        refusedConnections += other.refusedConnections
+        failedHandshakes += other.failedHandshakes
+        brokenHTTP2Connections += other.brokenHTTP2Connections
+        brokenHTTP2Streams += other.brokenHTTP2Streams
         decisionTime.add(other.decisionTime)
         connections += other.connections
+        streams += other.streams
         delayed += other.delayed
     }
 }

@@ -5,7 +5,8 @@ struct MetricsText {
     private(set) var text = ""
 
     init(
-        _ metrics: LoopMetrics, limits names: [String], store: StoreReport, droppedLogLines: UInt64
+        _ metrics: LoopMetrics, limits names: [String], certificates: [ServerCertificates.Expiry],
+        store: StoreReport, droppedLogLines: UInt64
     ) {
         family("weir_limit_requests_total", "counter", "Requests decided, by limit and outcome.")
         let limits = names.enumerated().sorted { $0.element < $1.element }.map { slot, name in
@@ -28,6 +29,10 @@ struct MetricsText {
         sample("weir_upstream_failures_total", "", metrics.upstreamFailures)
         family("weir_connections", "gauge", "Client connections.")
         sample("weir_connections", "", UInt64(max(0, metrics.connections)))
+        family("weir_http2_streams", "gauge", "Requests in progress on HTTP/2 connections.")
+        sample("weir_http2_streams", "", UInt64(max(0, metrics.streams)))
+        clientFaults(metrics)
+        self.certificates(certificates)
         family("weir_delayed_requests", "gauge", "Requests held by a leaky bucket.")
         sample("weir_delayed_requests", "", UInt64(max(0, metrics.delayed)))
         histogram("weir_decision_seconds", "Time to decide a request.", metrics.decisionTime)
@@ -40,6 +45,31 @@ struct MetricsText {
         family(
             "weir_log_lines_dropped_total", "counter", "Log lines dropped because the log's reader could not keep up.")
         sample("weir_log_lines_dropped_total", "", droppedLogLines)
+    }
+
+    private mutating func clientFaults(_ metrics: LoopMetrics) {
+        family(
+            "weir_connections_refused_total", "counter",
+            "Connections and HTTP/2 streams refused because there were too many, in all or from one address.")
+        sample("weir_connections_refused_total", "", metrics.refusedConnections)
+        family("weir_tls_handshake_failures_total", "counter", "TLS handshakes that failed or took too long.")
+        sample("weir_tls_handshake_failures_total", "", metrics.failedHandshakes)
+        family(
+            "weir_http2_errors_total", "counter",
+            "HTTP/2 connections closed, and streams reset, because the client broke the protocol or flooded.")
+        sample("weir_http2_errors_total", "scope=\"connection\"", metrics.brokenHTTP2Connections)
+        sample("weir_http2_errors_total", "scope=\"stream\"", metrics.brokenHTTP2Streams)
+    }
+
+    private mutating func certificates(_ certificates: [ServerCertificates.Expiry]) {
+        guard !certificates.isEmpty else { return }
+        family("weir_tls_certificate_expiry_timestamp_seconds", "gauge", "When a certificate expires, as a Unix time.")
+        // Two certificates may have one name; only the first to expire matters.
+        let times = Dictionary(certificates.map { ($0.name, $0.time) }, uniquingKeysWith: min)
+        for (name, time) in times.sorted(by: { $0.key < $1.key }) {
+            let name = name.filter { $0 != "\"" && $0 != "\\" && !$0.isNewline }
+            text += "weir_tls_certificate_expiry_timestamp_seconds{name=\"\(name)\"} \(time)\n"
+        }
     }
 
     private mutating func keys(_ store: StoreReport.Memory) {

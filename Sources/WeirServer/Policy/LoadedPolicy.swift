@@ -14,6 +14,8 @@ public struct LoadedPolicy: Sendable {
     public let policy: Policy
     /// Verifies tokens; nil when the policy uses none.
     public let verifier: (any TokenVerifier)?
+    /// The certificates for TLS; nil when the policy names none.
+    public let certificates: ServerCertificates?
     /// Warnings about probable mistakes.
     public let warnings: [Diagnostic]
 
@@ -40,7 +42,22 @@ public struct LoadedPolicy: Sendable {
                 throw failed(error.description)
             }
         }
-        return LoadedPolicy(
-            policy: policy, verifier: verifier, warnings: reading.diagnostics.filter { $0.severity == .warning })
+        var warnings = reading.diagnostics.filter { $0.severity == .warning }
+        func diagnostic(_ severity: Diagnostic.Severity, certificate index: Int, _ message: String) -> Diagnostic {
+            let place = index < reading.certificatePlaces.count ? reading.certificatePlaces[index] : (0, 0)
+            return Diagnostic(severity: severity, file: path, line: place.0, column: place.1, message: message)
+        }
+        var certificates: ServerCertificates?
+        if !policy.server.tls.isEmpty {
+            do {
+                let read = try ServerCertificates(policy.server.tls)
+                let now = Date(timeIntervalSince1970: Double(clock.now()) / 1_000_000)
+                warnings += read.warnings(at: now).map { diagnostic(.warning, certificate: $0.index, $0.message) }
+                certificates = read
+            } catch {
+                throw PolicyError([diagnostic(.error, certificate: error.index, error.message)])
+            }
+        }
+        return LoadedPolicy(policy: policy, verifier: verifier, certificates: certificates, warnings: warnings)
     }
 }

@@ -12,9 +12,10 @@ final class PolicyInForce: Sendable {
 
     private let state: Mutex<State>
 
-    init(_ limiter: RequestLimiter) {
+    init(_ limiter: RequestLimiter, certificates: ServerCertificates? = nil) {
         var slots = LimitSlots()
-        let view = PolicyView(limiter, slots: limiter.limitNames.map { slots.slot(of: $0) })
+        let view = PolicyView(
+            limiter, certificates: certificates, slots: limiter.limitNames.map { slots.slot(of: $0) })
         state = Mutex(State(view: view, slots: slots))
     }
 
@@ -31,11 +32,15 @@ final class PolicyInForce: Sendable {
     }
 
     /// Replaces the policy, for exchanges that begin from now on.
-    func replace(_ limiter: RequestLimiter) {
+    ///
+    /// - Parameter certificates: the certificates for connections that begin from now on; nil to keep those in use.
+    func replace(_ limiter: RequestLimiter, certificates: ServerCertificates? = nil) {
         limiter.store.limitsDidChange()
         // Notify under the lock, so that two policies reach every listener in the same order.
         state.withLock { state in
-            state.view = PolicyView(limiter, slots: limiter.limitNames.map { state.slots.slot(of: $0) })
+            state.view = PolicyView(
+                limiter, certificates: certificates ?? state.view.certificates,
+                slots: limiter.limitNames.map { state.slots.slot(of: $0) })
             for listener in state.listeners { listener(state.view) }
         }
     }

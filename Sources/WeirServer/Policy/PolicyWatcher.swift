@@ -48,11 +48,13 @@ public struct PolicyWatcher: Service {
         }
     }
 
-    /// Each file's modification time and length.
+    /// Each file's modification time and length. Links are followed, because certificates are often replaced by
+    /// changing a link.
     private func marks(_ files: [String]) -> [String: String] {
         var marks: [String: String] = [:]
         for file in files {
-            let attributes = try? FileManager.default.attributesOfItem(atPath: file)
+            let target = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
+            let attributes = try? FileManager.default.attributesOfItem(atPath: target)
             let date = (attributes?[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
             marks[file] = "\(date) \(attributes?[.size] ?? 0) \(attributes?[.systemFileNumber] ?? 0)"
         }
@@ -72,7 +74,7 @@ public struct PolicyWatcher: Service {
             if loaded.policy.server.needsRestart(after: old.policy.server) {
                 logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
             }
-            server.replace(new)
+            server.replace(new, certificates: loaded.certificates)
             logger.notice(
                 "policy reloaded", metadata: ["cause": "\(cause)", "limits": "\(loaded.policy.limits.count)"])
         } catch let error {
@@ -89,6 +91,8 @@ extension ServerSettings {
         // These are read from the policy in force, so they need no restart.
         same.onStoreFailure = old.onStoreFailure
         same.instances = old.instances
+        // The files may be different ones, but not appear or disappear: that would change what listeners speak.
+        if same.tls.isEmpty == old.tls.isEmpty { same.tls = old.tls }
         return same != old
     }
 }

@@ -27,21 +27,21 @@ struct ForwardedHeader: Sendable {
 
     /// - Parameters:
     ///   - head: the head as received.
+    ///   - framing: how the body is framed.
     ///   - target: the target to request from the upstream.
     ///   - host: the authority of an absolute target, which overrides the Host header.
     ///   - upstream: the upstream's own authority, for a request that names no host.
-    ///   - peer: the sender's address.
+    ///   - peer: the sender.
     ///   - isTrusted: whether the sender is a trusted proxy.
     ///   - dropsCoding: whether the response must be uncompressed, because a cost is in it.
     func head(
-        _ head: HTTPRequestHead, target: String, host: String?, upstream: String, peer: PeerAddress, isTrusted: Bool,
-        dropsCoding: Bool
+        _ head: HTTPRequestHead, framing: BodyFraming, target: String, host: String?, upstream: String, peer: Peer,
+        isTrusted: Bool, dropsCoding: Bool
     ) -> HTTPRequestHead {
         let rules = isTrusted ? always : fromUntrusted
         var fields: [(String, String)] = []
         fields.reserveCapacity(head.headers.count + 4)
         var named: [Substring] = []
-        var isChunked = false
         var hasProto = false
         var hasHost = false
         var forwarded: [String] = []
@@ -49,8 +49,6 @@ struct ForwardedHeader: Sendable {
             if rules.contains(name) {
                 if name.isEqualIgnoringCase("connection") {
                     named += value.split { $0 == "," || $0 == " " || $0 == "\t" }
-                } else if name.isEqualIgnoringCase("transfer-encoding") {
-                    isChunked = true
                 } else if isTrusted, name.isEqualIgnoringCase(addressHeader.rawValue) {
                     forwarded.append(value)
                 }
@@ -72,17 +70,21 @@ struct ForwardedHeader: Sendable {
         if !fields.contains(where: { $0.0.isEqualIgnoringCase("host") }) { fields.append(("Host", host ?? upstream)) }
         if !named.isEmpty { drop(named, from: &fields) }
         // Weir's own fields are added last, so that no client can drop them by naming them in Connection.
-        switch addressHeader {
-        case .xForwardedFor:
-            fields.append(("X-Forwarded-For", (forwarded + [peer.text]).joined(separator: ", ")))
-        case .forwarded:
-            let element = peer.address.isIPv4 ? "for=\(peer.text)" : "for=\"[\(peer.text)]\""
-            fields.append(("Forwarded", (forwarded + [element]).joined(separator: ", ")))
+        if let hop = hop(peer) { forwarded.append(hop) }
+        if !forwarded.isEmpty {
+            let name = addressHeader == .xForwardedFor ? "X-Forwarded-For" : "Forwarded"
+            fields.append((name, forwarded.joined(separator: ", ")))
         }
-        if !hasProto { fields.append(("X-Forwarded-Proto", "http")) }
+        if !hasProto { fields.append(("X-Forwarded-Proto", peer.scheme)) }
         if !hasHost, let host = host ?? head.headers.first(name: "host") { fields.append(("X-Forwarded-Host", host)) }
-        if isChunked { fields.append(("Transfer-Encoding", "chunked")) }
+        if framing == .chunked { fields.append(("Transfer-Encoding", "chunked")) }
         return HTTPRequestHead(version: .http1_1, method: head.method, uri: target, headers: HTTPHeaders(fields))
+    }
+
+    /// The peer as an element of the address header.
+    private func hop(_ peer: Peer) -> String? {
+        guard let text = peer.text, addressHeader == .forwarded else { return peer.text }
+        return peer.address.isIPv4 ? "for=\(text)" : "for=\"[\(text)]\""
     }
 
     /// Drops the fields that Connection names, except those that frame or route the request.

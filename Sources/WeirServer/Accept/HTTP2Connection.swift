@@ -1,0 +1,278 @@
+import NIOCore
+import NIOHPACK
+import NIOHTTP2
+import WeirHTTP
+
+/// A client's HTTP/2 connection: it hands each stream's request to an ``Exchange`` and shares the connection between
+/// them.
+///
+/// NIO's `NIOHTTP2Handler` in front of it reads and writes frames, checks their order, and keeps to the client's
+/// flow-control windows.
+final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2FrameDelegate {
+    typealias InboundIn = HTTP2Frame
+    typealias OutboundIn = Never
+    typealias OutboundOut = HTTP2Frame
+
+    let loop: ServerLoop
+    let peer: Peer
+    private var context: ChannelHandlerContext?
+    private var streams: [HTTP2StreamID: HTTP2Stream] = [:]
+    /// The streams whose exchanges got data since the last flush to the upstream.
+    private var fed: [HTTP2Stream] = []
+    /// The highest stream that the client has opened.
+    private var lastStream = HTTP2StreamID.rootStream
+    /// The loop's tick by which a connection without streams must have a new one.
+    private var deadline: Int
+    private var isReading = false
+    private var holdsRead = false
+    private var willFlush = false
+    private var drainPhase = DrainPhase.none
+    /// Whether NIO has told the client that it broke the protocol.
+    private var isBroken = false
+    private var updates = WindowUpdateBudget()
+    /// The connection's flow-control window as the client sees it, and the received bytes that no exchange has taken.
+    private var window = 65_535
+    private var heldBytes = 0
+
+    private enum DrainPhase {
+        case none
+        /// The client was told that this connection will end; requests that it has sent meanwhile are still served.
+        case announced
+        /// The client was told which request is the last.
+        case final
+    }
+
+    /// The data that one stream may send before its exchange takes it, and that all streams of a connection may.
+    static let streamWindow = 256 * 1024
+    static let connectionWindow = 1024 * 1024
+    /// The most PING, SETTINGS and PRIORITY frames in 30 s.
+    static let mostControlFrames = 600
+
+    init(_ loop: ServerLoop, peer: Peer) {
+        self.loop = loop
+        self.peer = peer
+        deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
+    }
+
+    // MARK: Accept
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        loop.add(self)
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isBroken else { return }
+        isReading = true
+        let frame = unwrapInboundIn(data)
+        switch frame.payload {
+        case .headers(let headers):
+            if let stream = streams[frame.streamID] {
+                // Trailers are dropped, because an upstream that merges them into the header would trust them.
+                stream.requestEnded()
+            } else {
+                open(frame.streamID, headers)
+            }
+        case .data(let data): received(data, on: frame.streamID)
+        case .windowUpdate:
+            if !updates.spend() { endForFlood() }
+        case .ping(HTTP2Connection.drainPing, ack: true): sendFinalGoAway()
+        case .goAway, .ping, .settings, .priority, .rstStream, .pushPromise, .alternativeService, .origin: break
+        }
+    }
+
+    private func open(_ id: HTTP2StreamID, _ headers: HTTP2Frame.FramePayload.Headers) {
+        lastStream = max(lastStream, id)
+        deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
+        // A stream is a request in progress, like a connection of its own.
+        let isTrusted = loop.policy.limiter.isTrusted(peer.address)
+        guard streams.count < loop.settings.maxConcurrentStreams,
+            loop.connectionLimits.admit(peer.address, isTrusted: isTrusted)
+        else {
+            loop.metrics.countRefusedConnection()
+            write(.rstStream(.refusedStream), on: id)
+            return
+        }
+        let stream = HTTP2Stream(id, on: self)
+        streams[id] = stream
+        stream.begin(headers.headers, endsStream: headers.endStream)
+    }
+
+    private func received(_ data: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
+        guard let stream = streams[id], case .byteBuffer(let bytes) = data.data else { return }
+        heldBytes += bytes.readableBytes
+        if stream.received(bytes, padding: data.paddingBytes.map { $0 + 1 } ?? 0) { fed.append(stream) }
+        if data.endStream { stream.requestEnded() }
+    }
+
+    // MARK: Read, as fast as the client takes answers
+
+    func read(context: ChannelHandlerContext) {
+        if context.channel.isWritable { context.read() } else { holdsRead = true }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        isReading = false
+        for stream in fed { stream.flushRequest() }
+        fed.removeAll(keepingCapacity: true)
+        giveBackWindow()
+        flushNow()
+        context.fireChannelReadComplete()
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            for stream in Array(streams.values) { stream.connectionIsWritable() }
+            if holdsRead {
+                holdsRead = false
+                context.read()
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    /// Notes that a stream's data was taken or discarded.
+    func tookData(_ count: Int) {
+        heldBytes -= count
+        if !isReading { giveBackWindow() }
+    }
+
+    /// Lets the client send more, as far as nothing waits to be taken. Data on streams that have ended counts, too.
+    private func giveBackWindow() {
+        let missing = Self.connectionWindow - window - heldBytes
+        guard missing >= Self.connectionWindow / 2 else { return }
+        write(.windowUpdate(windowSizeIncrement: missing), on: .rootStream)
+        flush()
+    }
+
+    // MARK: Events
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case let event as NIOHTTP2WindowUpdatedEvent:
+            if event.streamID == .rootStream, let size = event.inboundWindowSize { window = size }
+        case let event as StreamClosedEvent: closed(event.streamID)
+        default: break
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func closed(_ id: HTTP2StreamID) {
+        guard let stream = streams.removeValue(forKey: id) else { return }
+        loop.connectionLimits.leave(peer.address)
+        stream.closed()
+        guard streams.isEmpty else { return }
+        deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
+        if drainPhase == .final { closeWhenFlushed() }
+    }
+
+    func wroteFrame(_ frame: HTTP2Frame) {
+        if case .goAway(_, let code, _) = frame.payload, code != .noError { isBroken = true }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if isBroken {
+            loop.metrics.countBrokenHTTP2Connection()
+            closeWhenFlushed()
+        } else if error is any NIOHTTP2Error {
+            // It ends one stream only, and NIO has reset that stream.
+            loop.metrics.countBrokenHTTP2Stream()
+        } else {
+            closeNow()
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        ended()
+        context.fireChannelInactive()
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        ended()
+        self.context = nil
+    }
+
+    private func ended() {
+        loop.remove(self)
+        for id in Array(streams.keys) { closed(id) }
+    }
+
+    var streamCount: Int { streams.count }
+
+    // MARK: Write
+
+    var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    func write(_ payload: HTTP2Frame.FramePayload, on id: HTTP2StreamID, promise: EventLoopPromise<Void>? = nil) {
+        guard let context else {
+            promise?.fail(ChannelError.alreadyClosed)
+            return
+        }
+        if case .data = payload { updates.sentPiece() }
+        context.write(wrapOutboundOut(HTTP2Frame(streamID: id, payload: payload)), promise: promise)
+    }
+
+    func makePromise() -> EventLoopPromise<Void> { loop.eventLoop.makePromise() }
+
+    /// Flushes soon: what several exchanges write while the loop works off its events is sent together.
+    func flush() {
+        guard !willFlush, !isReading, let context else { return }
+        willFlush = true
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute { connection.value.flushNow() }
+    }
+
+    private func flushNow() {
+        willFlush = false
+        context?.flush()
+    }
+
+    // MARK: End
+
+    /// Closes a connection whose client makes work without asking for anything.
+    private func endForFlood() {
+        guard !isBroken else { return }
+        write(.goAway(lastStreamID: lastStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
+        isBroken = true
+        loop.metrics.countBrokenHTTP2Connection()
+        closeWhenFlushed()
+    }
+
+    private static let drainPing = HTTP2PingData(withInteger: 0x7765_6972)
+
+    /// Serves no more requests than the client has sent by the time it learns of it (RFC 9113, 6.8).
+    func drain() {
+        guard drainPhase == .none else { return }
+        drainPhase = .announced
+        write(.goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        // Its acknowledgement says that the client has read this, so that no request can be under way.
+        write(.ping(Self.drainPing, ack: false), on: .rootStream)
+        flush()
+    }
+
+    private func sendFinalGoAway() {
+        guard drainPhase == .announced else { return }
+        drainPhase = .final
+        write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        if streams.isEmpty { closeWhenFlushed() } else { flush() }
+    }
+
+    private func closeWhenFlushed() {
+        context?.flush()
+        closeNow()
+    }
+
+    func closeNow() { context?.close(promise: nil) }
+
+    func endIfOverdue(at tick: Int) {
+        updates.tick()
+        // A client that doesn't acknowledge the announcement within a tick gets no more time.
+        if drainPhase == .announced { sendFinalGoAway() }
+        for stream in Array(streams.values) { stream.endIfOverdue(at: tick) }
+        guard streams.isEmpty, deadline <= tick else { return }
+        if !isBroken {
+            write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        }
+        closeWhenFlushed()
+    }
+}

@@ -1,0 +1,327 @@
+import DequeModule
+import NIOCore
+import NIOHPACK
+import NIOHTTP1
+import NIOHTTP2
+import Weir
+import WeirHTTP
+
+/// One stream of an HTTP/2 connection: one request and its response.
+final class HTTP2Stream {
+    private enum Phase {
+        /// The request must have no body, and its end has yet to prove that it has none.
+        case awaitingEnd(HTTPRequestHead)
+        case serving(Exchange)
+        /// The response is written; the rest of the request is discarded.
+        case discarding(Int)
+        /// Everything is written, but the client may not have taken all of it yet.
+        case finishing
+        case closed
+    }
+
+    let id: HTTP2StreamID
+    private let connection: HTTP2Connection
+    private var phase = Phase.finishing
+    private var isHead = false
+    private var framing = BodyFraming.none
+    /// The loop's tick by which something must happen, unless an exchange has a deadline of its own.
+    private var deadline = Int.max
+
+    /// Parts of the body that the exchange can't take yet.
+    private var inbox = Deque<ByteBuffer>()
+    private var requestHasEnded = false
+    private var isFeeding = false
+    private var window = InboundWindow(size: HTTP2Connection.streamWindow)
+
+    /// The parts of the response that wait to be written, to make few frames.
+    private var head: HPACKHeaders?
+    private var body: ByteBuffer?
+    /// The bytes written that the client's window or connection has not taken yet.
+    private var unsent = 0
+    private var responseHasEnded = false
+
+    /// The unsent bytes at which the exchange must pause.
+    private static let mostUnsent = 64 * 1024
+    /// The longest body, in bytes, that is copied to make one frame of several parts.
+    private static let mostCopied = 16 * 1024
+    /// The most bytes of an unwanted body to read before the stream is reset.
+    private static let mostDiscarded = 1 << 20
+
+    init(_ id: HTTP2StreamID, on connection: HTTP2Connection) {
+        self.id = id
+        self.connection = connection
+    }
+
+    private var loop: ServerLoop { connection.loop }
+
+    private func touch(_ timeout: Timestamp) { deadline = loop.tick + ServerLoop.ticks(timeout) }
+
+    // MARK: The request
+
+    func begin(_ fields: HPACKHeaders, endsStream: Bool) {
+        requestHasEnded = endsStream
+        do {
+            let request = try HTTP2Request(fields, endsStream: endsStream, maxSize: loop.settings.maxHeaderSize)
+            if let framing = request.framing {
+                serve(request.head, framing)
+            } else {
+                phase = .awaitingEnd(request.head)
+                touch(loop.settings.headerTimeout)
+            }
+        } catch {
+            reject(error, nil)
+        }
+    }
+
+    private func serve(_ head: HTTPRequestHead, _ framing: BodyFraming) {
+        isHead = head.method == .HEAD
+        self.framing = framing
+        let exchange = loop.takeExchange()
+        phase = .serving(exchange)
+        exchange.begin(head, framing: framing, from: connection.peer, for: self)
+    }
+
+    private func reject(_ problem: Problem, _ head: HTTPRequestHead?) {
+        isHead = head?.method == .HEAD
+        let exchange = loop.takeExchange()
+        phase = .serving(exchange)
+        exchange.reject(problem, head, framing: .none, from: connection.peer, for: self)
+    }
+
+    /// Handles a part of the body.
+    ///
+    /// - Parameter padding: the bytes of padding, which count for flow control.
+    /// - Returns: whether the exchange has taken something that has to be flushed.
+    func received(_ bytes: ByteBuffer, padding: Int) -> Bool {
+        let count = bytes.readableBytes
+        if padding > 0 { giveBack(padding) }
+        switch phase {
+        case .awaitingEnd(let head):
+            discard(count)
+            if count > 0 { reject(.bodyNotAllowed, head) }
+        case .serving:
+            if count > 0 { inbox.append(bytes) }
+            feed()
+            return true
+        case .discarding(let before):
+            discard(count)
+            phase = .discarding(before + count)
+            touch(loop.settings.idleTimeout)
+            if before + count > Self.mostDiscarded { reset(.noError) }
+        case .finishing, .closed: discard(count)
+        }
+        return false
+    }
+
+    func requestEnded() {
+        requestHasEnded = true
+        switch phase {
+        case .awaitingEnd(let head): serve(head, .none)
+        case .serving: feed()
+        case .discarding: phase = .finishing
+        case .finishing, .closed: break
+        }
+    }
+
+    /// Hands waiting parts to the exchange as far as it takes them. A step that ends at once returns here instead of
+    /// calling deeper.
+    private func feed() {
+        guard !isFeeding else { return }
+        isFeeding = true
+        defer { isFeeding = false }
+        while case .serving(let exchange) = phase, exchange.mayRead, let bytes = inbox.popFirst() {
+            discard(bytes.readableBytes)
+            exchange.received(bytes)
+        }
+        if case .serving(let exchange) = phase, requestHasEnded, inbox.isEmpty, exchange.takesBody {
+            exchange.requestEnded()
+        }
+    }
+
+    func flushRequest() {
+        if case .serving(let exchange) = phase { exchange.flushRequest() }
+    }
+
+    /// Notes that bytes have left the inbox, or never entered it.
+    private func discard(_ count: Int) {
+        guard count > 0 else { return }
+        connection.tookData(count)
+        giveBack(count)
+    }
+
+    private func giveBack(_ count: Int) {
+        guard let increment = window.take(count), !requestHasEnded, !isClosed else { return }
+        connection.write(.windowUpdate(windowSizeIncrement: increment), on: id)
+        connection.flush()
+    }
+
+    // MARK: The response
+
+    private var isClosed: Bool { if case .closed = phase { true } else { false } }
+
+    private func writeHead(endsStream: Bool) {
+        guard let head else { return }
+        self.head = nil
+        connection.write(.headers(.init(headers: head, endStream: endsStream)), on: id)
+    }
+
+    /// Writes the parts that wait.
+    private func writeBody(endsStream: Bool) {
+        guard let body = body ?? (endsStream ? ByteBuffer() : nil) else { return }
+        self.body = nil
+        let count = body.readableBytes
+        var promise: EventLoopPromise<Void>?
+        // The last part has nobody to pause, unless the stream must be reset after it.
+        if !endsStream || !requestHasEnded {
+            promise = connection.makePromise()
+            unsent += count
+            let stream = NIOLoopBound(self, eventLoop: loop.eventLoop)
+            promise?.futureResult.whenComplete { _ in stream.value.sent(count) }
+        }
+        connection.write(.data(.init(data: .byteBuffer(body), endStream: endsStream)), on: id, promise: promise)
+    }
+
+    private func sent(_ count: Int) {
+        let wasFull = unsent >= Self.mostUnsent
+        unsent -= count
+        if responseHasEnded {
+            resetUnlessWorthDiscarding()
+        } else if wasFull, isWritable {
+            connectionIsWritable()
+        }
+    }
+
+    func connectionIsWritable() {
+        if case .serving(let exchange) = phase, isWritable { exchange.clientIsWritable() }
+    }
+
+    // MARK: End
+
+    private func reset(_ code: HTTP2ErrorCode) {
+        guard !isClosed else { return }
+        connection.write(.rstStream(code), on: id)
+        connection.flush()
+    }
+
+    /// The stream has closed: frees what the request holds.
+    func closed() {
+        let before = phase
+        phase = .closed
+        let waiting = inbox.reduce(0) { $0 + $1.readableBytes }
+        inbox = []
+        if waiting > 0 { connection.tookData(waiting) }
+        if case .serving(let exchange) = before { exchange.clientLeft() }
+    }
+
+    /// Ends the stream if it has passed its deadline.
+    func endIfOverdue(at tick: Int) {
+        switch phase {
+        case .serving(let exchange): if exchange.deadline <= tick { exchange.deadlinePassed() }
+        case .awaitingEnd(let head): if deadline <= tick { reject(.requestTimeout, head) }
+        case .discarding: if deadline <= tick { reset(.noError) }
+        case .finishing: if deadline <= tick { reset(.cancel) }
+        case .closed: break
+        }
+    }
+}
+
+// MARK: The exchange's client
+
+extension HTTP2Stream: ExchangeClient {
+    var isWritable: Bool { !isClosed && unsent < Self.mostUnsent && connection.isWritable }
+
+    func sendContinue() {
+        guard case .serving = phase, !requestHasEnded, inbox.isEmpty else { return }
+        connection.write(.headers(.init(headers: [":status": "100"])), on: id)
+        connection.flush()
+    }
+
+    func readBody() { feed() }
+
+    func send(_ answer: Answer) {
+        guard !isClosed else { return }
+        responseHasEnded = true
+        var fields = HPACKHeaders()
+        fields.reserveCapacity(answer.fields.count + 2)
+        fields.add(name: ":status", value: String(answer.status))
+        for (name, value) in answer.fields { fields.add(name: name.lowercased(), value: value) }
+        fields.add(name: "content-length", value: String(answer.body.utf8.count))
+        head = fields
+        let hasBody = !isHead && !answer.body.isEmpty
+        writeHead(endsStream: !hasBody)
+        if hasBody {
+            body = ByteBuffer(string: answer.body)
+            writeBody(endsStream: true)
+        }
+        connection.flush()
+    }
+
+    func startResponse(_ header: ResponseHeader) {
+        guard !isClosed else { return }
+        var fields = HPACKHeaders()
+        fields.reserveCapacity(header.fields.count + 1)
+        fields.add(name: ":status", value: String(header.status.code))
+        for (name, value) in header.fields { fields.add(name: name.lowercased(), value: value) }
+        head = fields
+    }
+
+    func sendResponse(_ bytes: ByteBuffer) {
+        guard !isClosed else { return }
+        writeHead(endsStream: false)
+        if let waiting = body, waiting.readableBytes + bytes.readableBytes <= Self.mostCopied {
+            var bytes = bytes
+            body?.writeBuffer(&bytes)
+            return
+        }
+        writeBody(endsStream: false)
+        body = bytes
+    }
+
+    func endResponse(_ trailers: HTTPHeaders?) {
+        guard !isClosed else { return }
+        responseHasEnded = true
+        if let trailers, !trailers.isEmpty {
+            writeHead(endsStream: false)
+            writeBody(endsStream: false)
+            var fields = HPACKHeaders()
+            for (name, value) in trailers { fields.add(name: name.lowercased(), value: value) }
+            connection.write(.headers(.init(headers: fields, endStream: true)), on: id)
+        } else if head != nil, body == nil {
+            writeHead(endsStream: true)
+        } else {
+            writeBody(endsStream: true)
+        }
+    }
+
+    func flush() {
+        guard !isClosed else { return }
+        if !responseHasEnded {
+            writeHead(endsStream: false)
+            writeBody(endsStream: false)
+        }
+        connection.flush()
+    }
+
+    func abort() {
+        phase = isClosed ? .closed : .finishing
+        reset(.internalError)
+    }
+
+    func exchangeEnded(requestEnded: Bool) {
+        guard case .serving = phase else { return }
+        touch(loop.settings.idleTimeout)
+        phase = requestHasEnded ? .finishing : .discarding(0)
+        let waiting = inbox.reduce(0) { $0 + $1.readableBytes }
+        inbox = []
+        discard(waiting)
+        resetUnlessWorthDiscarding()
+    }
+
+    /// Asks the client to stop sending a long body that nobody wants, once it has the whole response (RFC 9113, 8.1).
+    private func resetUnlessWorthDiscarding() {
+        guard unsent == 0, !requestHasEnded, case .length(let length) = framing, length > Self.mostDiscarded else {
+            return
+        }
+        reset(.noError)
+    }
+}
