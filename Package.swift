@@ -156,11 +156,17 @@ let package = Package(
             name: "TestSupport",
             dependencies: [
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "WeirTests", dependencies: ["Weir", "WeirTesting"], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["WeirCLI", "TestSupport"], exclude: ["Upstreams"],
+            name: "EndToEndTests", dependencies: ["WeirCLI", "TestSupport"], exclude: ["Clients", "Upstreams"],
             swiftSettings: strict),
         .testTarget(
             name: "WeirJWTTests",
@@ -199,6 +205,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: strict),
         .testTarget(name: "WeirHTTPTests", dependencies: ["WeirHTTP", "WeirTesting"], swiftSettings: strict),

@@ -31,7 +31,8 @@ struct Init: ParsableCommand {
         """
         # The limits that Weir enforces. Check this file with `weir validate`. docs/policy.md explains every key.
 
-        listen: 127.0.0.1:8080           # where clients connect
+        listen: 127.0.0.1:8080           # where clients connect; "*:8080" for all interfaces
+        # tls: {certificate: cert.pem, key: key.pem}
         upstream: \(upstream)  # the API behind Weir
         admin: 127.0.0.1:9090            # health, readiness and metrics; keep it on loopback
 

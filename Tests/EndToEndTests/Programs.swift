@@ -30,7 +30,7 @@ struct SampleAPI {
     }
 }
 
-/// `weir serve` before an upstream.
+/// `weir serve` in front of an upstream.
 struct Weir {
     let port: Int
     let admin: Int
@@ -44,11 +44,16 @@ struct Weir {
     /// - Parameters:
     ///   - upstream: the port of the API.
     ///   - policy: all of the policy but where it listens.
-    init(_ folder: Folder, upstream: Int, _ policy: String, environment: [String: String] = [:]) async throws {
+    ///   - addresses: further addresses to listen on.
+    init(
+        _ folder: Folder, upstream: Int, _ policy: String, alsoListen addresses: [String] = [],
+        environment: [String: String] = [:]
+    ) async throws {
         port = try freePort()
         admin = try freePort()
         self.folder = folder
-        serverLines = "listen: 127.0.0.1:\(port)\nadmin: 127.0.0.1:\(admin)\nupstream: http://127.0.0.1:\(upstream)\n"
+        let listen = (["127.0.0.1:\(port)"] + addresses).map { "\"\($0)\"" }.joined(separator: ", ")
+        serverLines = "listen: [\(listen)]\nadmin: 127.0.0.1:\(admin)\nupstream: http://127.0.0.1:\(upstream)\n"
         policyPath = try folder.write(serverLines + policy, "weir.yaml")
         program = try Program(Weir.binary, ["serve", "--config", policyPath], in: folder, environment: environment)
         let port = port

@@ -98,6 +98,14 @@ public struct RawResponse: Sendable {
         body = parts.count > 1 ? String(parts[1]) : ""
     }
 
+    /// A response that was read apart already.
+    public init(status: Int, headers: [(name: String, value: String)], body: String) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+        text = ""
+    }
+
     public subscript(name: String) -> String? { headers.first { $0.name == name.lowercased() }?.value }
 
     /// The body of an answer of the sample API, which is JSON.

@@ -377,31 +377,47 @@ extension InApp {
                 clock: rule.holds ? StandingClock(manual: clock) : clock)
         }
 
-        /// What the calls of a case are answered by the middleware, or by the gateway.
-        private func answers(_ rule: Case, behindGateway: Bool, answersLate: Bool) async throws -> [[String]] {
+        /// The ways to an app's limits.
+        private enum Way: String, CaseIterable {
+            case middleware, http1, http2, http2OverTLS
+
+            func exchange(_ port: Int, _ call: Call) async throws -> RawResponse {
+                switch self {
+                case .middleware, .http1:
+                    try await exchangeApart(port, call.method, call.path, headers: call.headers, body: call.body)
+                case .http2, .http2OverTLS:
+                    try await exchangeOverHTTP2(
+                        port, call.method, call.path, headers: call.headers, body: call.body,
+                        usesTLS: self == .http2OverTLS)
+                }
+            }
+        }
+
+        /// What the calls of a case are answered in one way.
+        private func answers(_ rule: Case, _ way: Way, answersLate: Bool) async throws -> [[String]] {
             let folder = try Folder()
             let clock = ManualClock(at: 1_790_000_000_000_000)
             let limiter = try await limiter(rule, folder, clock, answersLate: answersLate)
             let router = Router(context: ClientContext.self)
-            if !behindGateway { router.add(middleware: RateLimitMiddleware(limiter)) }
+            if way == .middleware { router.add(middleware: RateLimitMiddleware(limiter)) }
             addRoutes(router)
             var seen: [[String]] = []
             func call(_ port: Int) async throws {
                 let begin = ContinuousClock.now
                 for call in rule.calls {
                     clock.advance(by: call.after)
-                    let answer = try await exchangeApart(
-                        port, call.method, call.path, headers: call.headers, body: call.body)
-                    seen.append(self.seen(answer, call))
+                    seen.append(self.seen(try await way.exchange(port, call), call))
                 }
                 // The second and the third have their slots after 50 and 100 ms, and none is released before.
                 if rule.holds { #expect(ContinuousClock.now - begin >= .milliseconds(150)) }
             }
             try await withServer(router.buildResponder()) { port in
-                if behindGateway {
-                    try await withGateway(limiter, upstream: port) { try await call($0) }
-                } else {
-                    try await call(port)
+                switch way {
+                case .middleware: try await call(port)
+                case .http1, .http2: try await withGateway(limiter, upstream: port) { try await call($0) }
+                case .http2OverTLS:
+                    let certificate = try await TestCertificate(folder, "server", names: ["localhost"])
+                    try await withGateway(limiter, upstream: port, certificate) { try await call($0) }
                 }
             }
             return seen
@@ -409,16 +425,16 @@ extension InApp {
 
         @Test("answer alike, whether the store does at once or later", arguments: cases)
         func alike(_ rule: Case) async throws {
-            let middleware = try await answers(rule, behindGateway: false, answersLate: false)
+            let middleware = try await answers(rule, .middleware, answersLate: false)
             if let statuses = rule.statuses { #expect(middleware.map(\.[0]) == statuses.map(String.init)) }
-            let others = [
-                "the gateway": try await answers(rule, behindGateway: true, answersLate: false),
-                "the middleware, late": try await answers(rule, behindGateway: false, answersLate: true),
-                "the gateway, late": try await answers(rule, behindGateway: true, answersLate: true),
-            ]
-            for (name, other) in others {
-                for (index, call) in rule.calls.enumerated() {
-                    #expect(other[index] == middleware[index], "\(name), \(index): \(call)")
+            for way in Way.allCases {
+                for answersLate in [false, true] where way != .middleware || answersLate {
+                    let other = try await answers(rule, way, answersLate: answersLate)
+                    for (index, call) in rule.calls.enumerated() {
+                        #expect(
+                            other[index] == middleware[index], "\(way)\(answersLate ? ", late" : ""), \(index): \(call)"
+                        )
+                    }
                 }
             }
         }

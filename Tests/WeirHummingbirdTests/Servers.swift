@@ -20,16 +20,25 @@ func withServer<Responder: HTTPResponder>(
     }
 }
 
-/// A gateway of this process before an upstream, while `body` runs. It gets the port.
-func withGateway(_ limiter: RequestLimiter, upstream: Int, _ body: (Int) async throws -> Void) async throws {
+/// A gateway of this process in front of an upstream, while `body` runs. It gets the port.
+func withGateway(
+    _ limiter: RequestLimiter, upstream: Int, _ certificate: TestCertificate? = nil,
+    _ body: (Int) async throws -> Void
+) async throws {
     var settings = limiter.policy.server
     settings.listen = [ListenAddress("127.0.0.1:0")].compactMap(\.self)
     settings.upstream = "http://127.0.0.1:\(upstream)"
     settings.threads = 1
+    var certificates: ServerCertificates?
+    if let certificate {
+        settings.tls = [CertificateFiles(certificate: certificate.certificate, key: certificate.key)]
+        certificates = try ServerCertificates(settings.tls)
+    }
     let gateway = settings
+    let proofs = certificates
     try await withService(body) { listening in
         try Server(
-            settings: gateway, limiter: limiter, logger: quiet, log: LineWriter(descriptor: 2),
+            settings: gateway, limiter: limiter, certificates: proofs, logger: quiet, log: LineWriter(descriptor: 2),
             onListening: { listening($0.first?.port ?? 0) })
     }
 }

@@ -24,7 +24,8 @@ struct HeaderTests {
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: HTTPHeaders(headers))
         let peer = try peer ?? Peer(#require(IPAddress("192.0.2.1")))
         return ForwardedHeader(limiter).head(
-            head, framing: framing, target: "/", host: nil, upstream: "up:80", peer: peer, isTrusted: isTrusted, dropsCoding: dropsCoding
+            head, framing: framing, target: "/", host: nil, upstream: "up:80", peer: peer, isTrusted: isTrusted,
+            dropsCoding: dropsCoding
         ).headers.map { "\($0.name): \($0.value)" }
     }
 

@@ -6,7 +6,8 @@ extension PolicyReader {
         if let node = top["listen"] { server.listen = listeners(node) ?? server.listen }
         if let node = top["tls"] { server.tls = document.list(node).compactMap { certificateFiles($0) } }
         if server.tls.isEmpty, let address = server.listen.first(where: \.needsCertificate) {
-            top.error("'\(address)' needs a certificate; set 'tls' to {certificate: cert.pem, key: key.pem}", at: "listen")
+            top.error(
+                "'\(address)' needs a certificate; set 'tls' to {certificate: cert.pem, key: key.pem}", at: "listen")
         }
         if let node = top["admin"] {
             if let text = document.text(node, "'admin'"), text == "off" || text == "false" {

@@ -76,7 +76,9 @@ final class PolicyReader {
         return document.list(node).compactMap { item in
             guard let text = document.text(item, what) else { return nil }
             if let range = AddressRange(text) { return range }
-            document.error("'\(text)' is not an address or a range such as 10.0.0.0/8 or 2001:db8::/32, nor 'unix', for Unix sockets", at: item.place)
+            document.error(
+                "'\(text)' is not an address or a range such as 10.0.0.0/8 or 2001:db8::/32, nor 'unix', for Unix sockets",
+                at: item.place)
             return nil
         }
     }

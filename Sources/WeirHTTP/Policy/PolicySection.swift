@@ -16,7 +16,8 @@ package struct PolicySection: Sendable {
     static let policy = PolicySection(
         "policy", "the policy",
         [
-            "listen", "tls", "upstream", "admin", "threads", "store", "on_store_failure", "instances", "trusted_proxies",
+            "listen", "tls", "upstream", "admin", "threads", "store", "on_store_failure", "instances",
+            "trusted_proxies",
             "address_header",
             "paths", "body_limit", "gateway", "log", "headers", "client", "tiers", "access", "exempt", "bypass",
             "limits",

@@ -29,6 +29,8 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     private var drainPhase = DrainPhase.none
     /// Whether NIO has told the client that it broke the protocol.
     private var isBroken = false
+    /// Whether our side is closed, or will be once everything is sent. The client has until the deadline to read it.
+    private var isClosing = false
     private var updates = WindowUpdateBudget()
     /// The connection's flow-control window as the client sees it, and the received bytes that no exchange has taken.
     private var window = 65_535
@@ -45,6 +47,8 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     /// The data that one stream may send before its exchange takes it, and that all streams of a connection may.
     static let streamWindow = 256 * 1024
     static let connectionWindow = 1024 * 1024
+    /// The ticks that a client has to read what was sent last.
+    private static let lingerTicks = 4
     /// The most PING, SETTINGS and PRIORITY frames in 30 s.
     static let mostControlFrames = 600
 
@@ -62,7 +66,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !isBroken else { return }
+        guard !isClosing else { return }
         isReading = true
         let frame = unwrapInboundIn(data)
         switch frame.payload {
@@ -141,6 +145,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     private func giveBackWindow() {
         let missing = Self.connectionWindow - window - heldBytes
         guard missing >= Self.connectionWindow / 2 else { return }
+        window += missing
         write(.windowUpdate(windowSizeIncrement: missing), on: .rootStream)
         flush()
     }
@@ -163,17 +168,22 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         stream.closed()
         guard streams.isEmpty else { return }
         deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
-        if drainPhase == .final { closeWhenFlushed() }
+        if drainPhase == .final { closeGently() }
     }
 
     func wroteFrame(_ frame: HTTP2Frame) {
-        if case .goAway(_, let code, _) = frame.payload, code != .noError { isBroken = true }
+        switch frame.payload {
+        case .goAway(_, let code, _): if code != .noError { isBroken = true }
+        case .data(let data): updates.sent(data.data.readableBytes)
+        default: break
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if isClosing { return }
         if isBroken {
             loop.metrics.countBrokenHTTP2Connection()
-            closeWhenFlushed()
+            closeGently()
         } else if error is any NIOHTTP2Error {
             // It ends one stream only, and NIO has reset that stream.
             loop.metrics.countBrokenHTTP2Stream()
@@ -208,7 +218,6 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
             promise?.fail(ChannelError.alreadyClosed)
             return
         }
-        if case .data = payload { updates.sentPiece() }
         context.write(wrapOutboundOut(HTTP2Frame(streamID: id, payload: payload)), promise: promise)
     }
 
@@ -231,11 +240,9 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
 
     /// Closes a connection whose client makes work without asking for anything.
     private func endForFlood() {
-        guard !isBroken else { return }
         write(.goAway(lastStreamID: lastStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
-        isBroken = true
         loop.metrics.countBrokenHTTP2Connection()
-        closeWhenFlushed()
+        closeGently()
     }
 
     private static let drainPing = HTTP2PingData(withInteger: 0x7765_6972)
@@ -254,25 +261,35 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         guard drainPhase == .announced else { return }
         drainPhase = .final
         write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
-        if streams.isEmpty { closeWhenFlushed() } else { flush() }
+        if streams.isEmpty { closeGently() } else { flush() }
     }
 
-    private func closeWhenFlushed() {
-        context?.flush()
-        closeNow()
+    /// Closes our side once everything is sent, then gives the client a moment to read it.
+    private func closeGently() {
+        guard !isClosing, let context else { return }
+        isClosing = true
+        deadline = loop.tick + (isBroken ? 1 : Self.lingerTicks)
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+        // NIO may be in the middle of a flush, and closes the output after earlier writes are sent.
+        context.eventLoop.execute {
+            connection.value.flushNow()
+            connection.value.context?.close(mode: .output, promise: nil)
+        }
     }
 
     func closeNow() { context?.close(promise: nil) }
 
     func endIfOverdue(at tick: Int) {
+        if isClosing {
+            if deadline <= tick { closeNow() }
+            return
+        }
         updates.tick()
         // A client that doesn't acknowledge the announcement within a tick gets no more time.
         if drainPhase == .announced { sendFinalGoAway() }
         for stream in Array(streams.values) { stream.endIfOverdue(at: tick) }
         guard streams.isEmpty, deadline <= tick else { return }
-        if !isBroken {
-            write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
-        }
-        closeWhenFlushed()
+        write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        closeGently()
     }
 }

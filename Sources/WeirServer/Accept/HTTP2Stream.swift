@@ -294,11 +294,11 @@ extension HTTP2Stream: ExchangeClient {
     }
 
     func flush() {
-        guard !isClosed else { return }
-        if !responseHasEnded {
+        if !isClosed, !responseHasEnded {
             writeHead(endsStream: false)
             writeBody(endsStream: false)
         }
+        // The end of a response may have closed the stream already.
         connection.flush()
     }
 

@@ -72,8 +72,8 @@ struct Listener {
         do {
             try await UnixSocketFile.removeIfAbandoned(path, group)
             let channel = try await bootstrap(group).bind(unixDomainSocketPath: path).get()
-            let file = try UnixSocketFile(path, mode: settings.socketMode)
-            return OpenListener(channel, socketFile: file)
+            try UnixSocketFile.setMode(path, settings.socketMode)
+            return OpenListener(channel, path: path)
         } catch {
             throw StartError(cannotListenOn: address.description, error)
         }
@@ -115,26 +115,20 @@ struct OpenListener: Sendable {
     let name: String
     /// The port; 0 for a Unix socket.
     let port: Int
-    private let socketFile: UnixSocketFile?
 
     init(_ channel: any Channel, scheme: String) {
         self.channel = channel
-        socketFile = nil
         port = channel.localAddress?.port ?? 0
         let host = channel.localAddress?.ipAddress ?? ""
         name = host.contains(":") ? "\(scheme)://[\(host)]:\(port)" : "\(scheme)://\(host):\(port)"
     }
 
-    init(_ channel: any Channel, socketFile: UnixSocketFile) {
+    init(_ channel: any Channel, path: String) {
         self.channel = channel
-        self.socketFile = socketFile
         port = 0
-        name = "unix:\(socketFile.path)"
+        name = "unix:\(path)"
     }
 
-    /// Stops accepting.
-    func close() async {
-        try? await channel.close()
-        socketFile?.remove()
-    }
+    /// Stops accepting, and removes a Unix socket's file.
+    func close() async { try? await channel.close() }
 }

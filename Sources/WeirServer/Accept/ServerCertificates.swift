@@ -1,7 +1,7 @@
 import Foundation
 import NIOSSL
 import SwiftASN1
-import WeirHTTP
+package import WeirHTTP
 import X509
 
 /// The certificates with which the server proves its names, read and checked.
@@ -30,7 +30,7 @@ public struct ServerCertificates: Sendable {
     /// Reads the files.
     ///
     /// - Throws: ``CertificateError`` for the first certificate that can't be used.
-    init(_ files: [CertificateFiles]) throws(CertificateError) {
+    package init(_ files: [CertificateFiles]) throws(CertificateError) {
         var entries: [Entry] = []
         for (index, files) in files.enumerated() { entries.append(try Self.read(files, index: index)) }
         self.entries = entries
@@ -122,7 +122,9 @@ public struct ServerCertificates: Sendable {
     // MARK: Expiry
 
     var expiries: [Expiry] {
-        entries.map { Expiry(name: $0.names.first ?? $0.files.certificate, time: Int($0.expires.timeIntervalSince1970)) }
+        entries.map {
+            Expiry(name: $0.names.first ?? $0.files.certificate, time: Int($0.expires.timeIntervalSince1970))
+        }
     }
 
     /// A warning about a certificate's validity.
@@ -155,7 +157,7 @@ public struct ServerCertificates: Sendable {
 }
 
 /// A certificate that can't be used.
-struct CertificateError: Error {
+package struct CertificateError: Error {
     /// Its place in the policy's list.
     let index: Int
     /// A sentence for the user, which names the file.

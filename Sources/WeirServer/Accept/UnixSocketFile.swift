@@ -9,29 +9,11 @@ import NIOPosix
     import Darwin
 #endif
 
-/// The file of a Unix socket that this process listens on.
-struct UnixSocketFile: Sendable {
-    let path: String
-    /// Identifies the file, which may have been replaced by the time it is removed.
-    private let identity: Identity
-
-    private struct Identity: Equatable {
-        let device: UInt64
-        let inode: UInt64
-    }
-
-    /// - Parameter mode: who may connect.
-    init(_ path: String, mode: Int) throws {
-        self.path = path
-        guard chmod(path, mode_t(mode)) == 0, let identity = Self.identity(of: path) else {
-            throw IOError(errnoCode: errno, reason: "chmod")
-        }
-        self.identity = identity
-    }
-
-    /// Removes the file, unless a different process has put its own there.
-    func remove() {
-        if Self.identity(of: path) == identity { unlink(path) }
+/// The file of a Unix socket that this process listens on. NIO removes it when the socket is closed.
+enum UnixSocketFile {
+    /// Sets who may connect. Until then, the process's umask says so, which usually allows its own user only.
+    static func setMode(_ path: String, _ mode: Int) throws {
+        guard chmod(path, mode_t(mode)) == 0 else { throw IOError(errnoCode: errno, reason: "chmod") }
     }
 
     /// Removes a socket that a process left behind when it was killed.
@@ -48,11 +30,5 @@ struct UnixSocketFile: Sendable {
             throw IOError(errnoCode: EADDRINUSE, reason: "another process listens there")
         }
         unlink(path)
-    }
-
-    private static func identity(of path: String) -> Identity? {
-        var info = stat()
-        guard lstat(path, &info) == 0 else { return nil }
-        return Identity(device: UInt64(truncatingIfNeeded: info.st_dev), inode: UInt64(info.st_ino))
     }
 }

@@ -322,7 +322,8 @@ final class Exchange {
     private func forwardedHead(_ head: HTTPRequestHead, _ peer: Peer) -> HTTPRequestHead {
         let target = limited.path?.target ?? head.uri
         return policy.forwardedHeader.head(
-            head, framing: framing, target: target == "*" ? target : loop.upstream.basePath + target, host: limited.path?.authority,
+            head, framing: framing, target: target == "*" ? target : loop.upstream.basePath + target,
+            host: limited.path?.authority,
             upstream: loop.upstream.authority, peer: peer, isTrusted: policy.limiter.isTrusted(peer.address),
             dropsCoding: limited.metersBody)
     }

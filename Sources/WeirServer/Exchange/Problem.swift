@@ -25,7 +25,9 @@ enum Problem: Error, Hashable {
     var isUpstreamFailure: Bool {
         switch self {
         case .upstreamUnreachable, .upstreamClosed, .upstreamInvalid, .upstreamTimeout: true
-        case .badRequest, .headerTooLarge, .bodyNotAllowed, .unknownMethod, .unsupportedVersion, .noForwardProxy, .requestTimeout: false
+        case .badRequest, .headerTooLarge, .bodyNotAllowed, .unknownMethod, .unsupportedVersion, .noForwardProxy,
+            .requestTimeout:
+            false
         }
     }
 

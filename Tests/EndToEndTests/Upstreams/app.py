@@ -78,3 +78,26 @@ async def get_state():
 @app.get("/usage/{tokens}")
 async def usage(tokens: int):
     return JSONResponse({"usage": {"total_tokens": tokens}})
+
+
+@app.get("/big/{length}")
+async def big(length: int):
+    async def stream():
+        for start in range(0, length, 10_000):
+            yield b"x" * min(10_000, length - start)
+
+    return StreamingResponse(stream())
+
+
+@app.get("/broken")
+async def broken():
+    async def stream():
+        yield b"begun"
+        raise RuntimeError("broken off")
+
+    return StreamingResponse(stream(), headers={"Content-Length": "1000"})
+
+
+@app.get("/status/{status}")
+async def status(status: int):
+    return Response(status_code=status)
