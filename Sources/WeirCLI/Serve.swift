@@ -109,6 +109,7 @@ struct GatewayServer {
         if let path {
             services.append(PolicyWatcher(server: server, path: path, environment: environment, logger: logger))
         }
+        if certificates != nil { services.append(CertificateWatcher(server: server, logger: logger)) }
         if let upstream = settings.upstream.flatMap({ Upstream($0) }) {
             services.append(ReadinessWatcher(server: server, upstream: upstream, logger: logger))
         }

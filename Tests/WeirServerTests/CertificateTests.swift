@@ -1,7 +1,10 @@
 import Foundation
+import Logging
+import ServiceLifecycle
 import TestSupport
 import Testing
 import WeirHTTP
+import WeirTesting
 
 @testable import WeirServer
 
@@ -47,6 +50,37 @@ extension Serving {
             #expect(warning(-1.5)?.hasSuffix("in 1 day") == true)
             #expect(warning(1)?.hasSuffix("expired on 2030-04-11") == true)
             #expect(warning(-101)?.hasSuffix("is not valid before 2030-01-01") == true)
+        }
+
+        @Test("one that ends soon is warned of once a day while the server runs")
+        func reminder() async throws {
+            let folder = try Folder()
+            let made = try await TestCertificate(folder, "a", names: ["a.example"], days: 9)
+            let path = try folder.write("", "log")
+            let descriptor = try #require(FileHandle(forWritingAtPath: path))
+            let log = LineWriter(descriptor: descriptor.fileDescriptor)
+            let logger = Logger(label: "test") { JSONLogHandler(label: $0, writer: log) }
+            var settings = ServerSettings()
+            settings.upstream = "http://127.0.0.1:1"
+            let server = try Server(
+                settings: settings, limiter: RequestLimiter(policy: .text("limits: [{name: a, rate: 1/second}]")),
+                certificates: ServerCertificates([files(made)]), logger: quiet, log: log)
+            let clock = ManualClock(at: Int64(Date().timeIntervalSince1970 * 1_000_000))
+            let group = ServiceGroup(
+                services: [CertificateWatcher(server: server, clock: clock, logger: logger)], logger: quiet)
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await group.run() }
+                for day in 1...2 {
+                    try await until("the watcher waits") { clock.waiting == 1 }
+                    clock.advance(by: 86_400_000_000)
+                    try await until("the warning is written") {
+                        try String(contentsOfFile: path, encoding: .utf8).components(separatedBy: "a.pem' expires on ")
+                            .count == day + 1
+                    }
+                }
+                await group.triggerGracefulShutdown()
+                try await tasks.waitForAll()
+            }
         }
 
         @Test("files that can't be used are named, with the mend")

@@ -121,4 +121,25 @@ struct ObserveTests {
         let due = [4000, 2000, 1999, 1999, 1500, 499, 500, 500, 1, 1].map { memory.isDue(connections: $0) }
         #expect(due == [false, false, false, true, false, false, true, false, false, false])
     }
+
+    @Test("a log that is non-blocking gets every line whole, and one that is gone is counted")
+    func awkwardDescriptors() throws {
+        let pipe = Pipe()
+        let end = pipe.fileHandleForWriting.fileDescriptor
+        #expect(fcntl(end, F_SETFL, O_NONBLOCK) == 0)
+        let log = LineWriter(descriptor: end)
+        let line = Array((String(repeating: "a", count: 999) + "\n").utf8)
+        // More than a pipe holds.
+        for _ in 0..<200 { log.write(line) }
+        var read = 0
+        while read < 200_000 {
+            read += pipe.fileHandleForReading.availableData.count
+        }
+        #expect(read == 200_000 && log.dropped == 0)
+
+        let closed = LineWriter(descriptor: -1)
+        closed.write(line + line)
+        closed.flush()
+        #expect(closed.dropped == 2)
+    }
 }

@@ -50,7 +50,16 @@ public final class LineWriter: Sendable {
             var rest = bytes[...]
             while !rest.isEmpty {
                 let written = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-                if written > 0 { rest = rest.dropFirst(written) } else if errno != EINTR { break }
+                if written > 0 {
+                    rest = rest.dropFirst(written)
+                } else if errno == EAGAIN {
+                    // Somebody has made the descriptor non-blocking, such as a shell that shares it.
+                    usleep(Self.rest)
+                } else if errno != EINTR {
+                    let lost = rest.count { $0 == UInt8(ascii: "\n") }
+                    state.withLock { $0.dropped += UInt64(lost) }
+                    break
+                }
             }
             usleep(Self.rest)
         }
