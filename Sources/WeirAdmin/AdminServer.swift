@@ -12,25 +12,28 @@ public import WeirServer
 public struct AdminServer: Service {
     private let server: WeirServer.Server
     private let address: SocketText
+    private let hosts: [String]
     private let logger: Logger
     private let onListening: @Sendable (_ port: Int) -> Void
 
     /// - Parameters:
     ///   - address: the address to listen on.
+    ///   - hosts: further names by which it may be addressed, in lower case.
     ///   - onListening: called with the port once connections are accepted.
     public init(
-        server: WeirServer.Server, address: SocketText, logger: Logger,
+        server: WeirServer.Server, address: SocketText, hosts: [String] = [], logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }
     ) {
         self.server = server
         self.address = address
+        self.hosts = hosts
         self.logger = logger
         self.onListening = onListening
     }
 
     public func run() async throws {
         let router = Router(options: .autoGenerateHeadEndpoints)
-        router.add(middleware: SameOriginMiddleware(host: address.host))
+        router.add(middleware: SameOriginMiddleware(hosts: ["localhost", address.host.lowercased()] + hosts))
         let server = server
         router.get("health") { _, _ in "ok\n" }
         router.get("ready") { _, _ -> Response in

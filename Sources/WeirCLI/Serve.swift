@@ -103,7 +103,7 @@ struct GatewayServer {
         if let admin {
             services.append(
                 AdminServer(
-                    server: server, address: admin, logger: logger,
+                    server: server, address: admin, hosts: settings.adminHosts, logger: logger,
                     onListening: { listening.admin(host: admin.host, port: $0) }))
         }
         if let path {

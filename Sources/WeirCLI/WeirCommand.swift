@@ -2,6 +2,13 @@ import ArgumentParser
 import Foundation
 
 @main
+enum Main {
+    static func main() async {
+        StandardStreams.openMissing()
+        await WeirCommand.main()
+    }
+}
+
 struct WeirCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "weir",

@@ -143,7 +143,8 @@ public struct KeySetVerifier: TokenVerifier {
     /// The value of a claim, if it is of a usable type.
     private enum Claim: Decodable {
         case text(String)
-        case number(Double)
+        /// A number, and its digits if it is whole.
+        case number(Double, digits: String?)
         case texts([String])
         case other
 
@@ -151,8 +152,13 @@ public struct KeySetVerifier: TokenVerifier {
             let value = try decoder.singleValueContainer()
             if let text = try? value.decode(String.self) {
                 self = .text(text)
+            } else if let whole = try? value.decode(Int64.self) {
+                self = .number(Double(whole), digits: String(whole))
             } else if let number = try? value.decode(Double.self) {
-                self = .number(number)
+                // A Double has no more than 16 digits, and two users may differ in the seventeenth.
+                let decimal = try? value.decode(Decimal.self)
+                let text = decimal.map { "\($0)" }
+                self = .number(number, digits: text?.allSatisfy(\.isNumber) == true ? text : nil)
             } else if let texts = try? value.decode([String].self) {
                 self = .texts(texts)
             } else {
@@ -163,7 +169,7 @@ public struct KeySetVerifier: TokenVerifier {
         var text: String? {
             switch self {
             case .text(let text): text
-            case .number(let number): Int64(exactly: number).map(String.init)
+            case .number(_, let digits): digits
             case .texts, .other: nil
             }
         }
@@ -172,9 +178,9 @@ public struct KeySetVerifier: TokenVerifier {
     /// Whether the token's times, issuer and audience are valid now (RFC 7519, 4.1).
     private func isInForce(_ claims: [String: Claim]) -> Bool {
         let now = Double(clock.now()) / 1_000_000
-        guard case .number(let expiry)? = claims["exp"], now < expiry else { return false }
+        guard case .number(let expiry, _)? = claims["exp"], now < expiry else { return false }
         if let begin = claims["nbf"] {
-            guard case .number(let begin) = begin, begin <= now else { return false }
+            guard case .number(let begin, _) = begin, begin <= now else { return false }
         }
         if let issuer {
             guard case .text(issuer)? = claims["iss"] else { return false }

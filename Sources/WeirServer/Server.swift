@@ -57,15 +57,23 @@ public final class Server: Service {
         self.log = log
         self.onListening = onListening
         let policy = PolicyInForce(limiter, certificates: certificates)
-        let limits = ConnectionLimits(most: settings.maxConnections, mostForAddress: settings.maxConnectionsPerAddress)
+        let descriptors = DescriptorLimit.raise()
+        let most = min(settings.maxConnections, DescriptorLimit.mostConnections(with: descriptors))
+        if most < settings.maxConnections {
+            logger.warning(
+                "at most \(most) connections are served, not \(settings.maxConnections): the process may open \(descriptors) files; raise 'ulimit -n'"
+            )
+        }
+        let limits = ConnectionLimits(most: most, mostForAddress: settings.maxConnectionsPerAddress)
         let places = DelayPlaces(most: settings.maxDelayed)
         let denials = DenialLog(log)
+        let failures = FailureLog(log)
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
         loops = group.makeIterator().map { loop in
             NIOLoopBoundBox.makeBoxSendingValue(
                 ServerLoop(
                     loop, settings: settings, upstream: upstream, policy: policy.view,
-                    denials: denials, connectionLimits: limits, places: places),
+                    denials: denials, failures: failures, connectionLimits: limits, places: places),
                 eventLoop: loop)
         }
         self.policy = policy
@@ -109,7 +117,8 @@ public final class Server: Service {
         var listeners: [OpenListener] = []
         do {
             for address in settings.listen {
-                listeners += try await Listener(address, pipeline: pipeline, settings: settings).open(on: group)
+                listeners += try await Listener(address, pipeline: pipeline, settings: settings, logger: logger)
+                    .open(on: group)
             }
         } catch {
             for listener in listeners { await listener.close() }

@@ -9,6 +9,7 @@ final class ServerLoop {
     let upstream: Upstream
     let pool: ConnectionPool
     let denials: DenialLog
+    let failures: FailureLog
     let connectionLimits: ConnectionLimits
     /// The places for requests that a leaky bucket delays.
     let places: DelayPlaces
@@ -18,6 +19,8 @@ final class ServerLoop {
     /// The number of sweeps. Deadlines are measured in ticks, so that requests need not read a clock for them.
     private(set) var tick = 0
     private(set) var isDraining = false
+    /// The present time for `Date`, to about a second.
+    private(set) var date = ServerLoop.presentDate
     private var connections: [ObjectIdentifier: any ClientConnection] = [:]
     /// Exchanges that are free for a new request.
     private var spare: [Exchange] = []
@@ -28,22 +31,27 @@ final class ServerLoop {
 
     init(
         _ eventLoop: any EventLoop, settings: ServerSettings, upstream: Upstream, policy: PolicyView,
-        denials: DenialLog, connectionLimits: ConnectionLimits, places: DelayPlaces
+        denials: DenialLog, failures: FailureLog, connectionLimits: ConnectionLimits, places: DelayPlaces
     ) {
         self.eventLoop = eventLoop
         self.settings = settings
         self.upstream = upstream
         self.policy = policy
         self.denials = denials
+        self.failures = failures
         self.connectionLimits = connectionLimits
         self.places = places
-        pool = ConnectionPool(upstream, eventLoop: eventLoop, connectTimeout: .microseconds(settings.connectTimeout))
+        pool = ConnectionPool(
+            upstream, eventLoop: eventLoop, connectTimeout: .microseconds(settings.connectTimeout),
+            longestLife: Self.ticks(settings.maxConnectionAge))
     }
 
     /// A timeout in ticks, at least one.
     static func ticks(_ microseconds: Timestamp) -> Int {
         Int(clamping: (microseconds + 499_999) / 500_000 + 1)
     }
+
+    private static var presentDate: String { TimeText.httpDate(of: SystemClock().now()) }
 
     /// Uses the policy for exchanges that begin from now on.
     func use(_ policy: PolicyView) {
@@ -73,6 +81,7 @@ final class ServerLoop {
     /// Ends everything that has passed its deadline.
     func sweep() {
         tick += 1
+        date = Self.presentDate
         pool.sweep(tick: tick)
         for connection in Array(connections.values) { connection.endIfOverdue(at: tick) }
         if memory.isDue(connections: connections.count) { MemoryRelease.start() }

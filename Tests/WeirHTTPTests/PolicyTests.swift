@@ -111,6 +111,9 @@ struct PolicyTests {
             ("exempt: [{}]", "would exempt everything"),
             ("client: [{header: X-A, address: {}}]", "exactly one of"),
             ("client: [{header: 'X A'}]", "not a header's name"),
+            ("client: [{header: Authorization}]", "write 'bearer: {known: …}'"),
+            ("client: [{bearer: {file: a}}]", "unknown key 'file' in 'bearer'"),
+            ("client: [{bearer: {}, header: X-A}]", "exactly one of"),
             ("trusted_proxies: [10.0.0.0/33]", "not an address or a range"),
             ("listen: []", "an empty list"),
             ("listen: [127.0.0.1]", "an address and a port such as"),
@@ -122,6 +125,11 @@ struct PolicyTests {
             ("tls: [a.pem]", "'tls' must be a mapping"),
             ("tls: {certificate: a.pem, keys: b.pem}", "did you mean 'key'?"),
             ("gateway: {socket_mode: 9}", "in octal"),
+            ("admin: {hosts: ['a:9090']}", "is not a host name; leave the port away"),
+            ("admin: {listen: here}", "'admin' must be an address and a port"),
+            ("cors: {credentials: true}", "'cors' needs 'origins'"),
+            ("cors: {origins: ['*']}", "'*' is not an origin such as"),
+            ("cors: {origins: [https://a.example/x]}", "is not an origin such as"),
             ("gateway: {max_concurrent_streams: 0}", "1 to 10000"),
             ("a: &x 1\nb: *x", "anchors and aliases"),
             ("listen: 1\nlisten: 2", "given twice"),
@@ -153,7 +161,7 @@ struct PolicyTests {
             listen: 127.0.0.1:8080
             tls: {certificate: c.pem, key: k.pem}
             upstream: http://127.0.0.1:8000
-            admin: off
+            admin: {listen: 127.0.0.1:9090, hosts: [weir.internal]}
             threads: 2
             store: {memory: {capacity: 5}}
             on_store_failure: local
@@ -163,13 +171,15 @@ struct PolicyTests {
             paths: strict
             body_limit: 1000
             gateway: {header_timeout: 1s, idle_timeout: 1s, connect_timeout: 1s, response_timeout: 1s,
-              drain_timeout: 1s, max_header_size: 9000, max_connections: 9, max_connections_per_address: 9,
+              max_connection_age: 1s, drain_timeout: 1s, max_header_size: 9000, max_connections: 9, max_connections_per_address: 9,
               max_concurrent_streams: 9, max_delayed: 9, socket_mode: 0600}
             log: {denials_per_second: 5}
             headers: {ratelimit: true, x_ratelimit: true, retry_after: true, problem: true, reset: unix,
               names: {ratelimit: A, ratelimit_policy: B, limit: C, remaining: D, reset: E}}
+            cors: {origins: [https://app.example.com], credentials: true}
             client:
               - {header: X-A, from: trusted_proxies, known: {file: keys.txt, redis_hash: 'k:{client}', field: f}}
+              - {bearer: {known: {file: keys.txt}}}
               - {jwt: {claim: sub, keys: k.json, issuer: i, audience: a}}
               - {address: {ipv6_prefix: 64}}
             tiers:

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Weir
 import WeirTesting
@@ -22,8 +23,19 @@ struct Bench {
     let limiter: RequestLimiter
     let request: LimitedRequest
 
-    init(_ yaml: String, environment: [String: String] = [:], verifier: (any TokenVerifier)? = nil) throws {
-        let reading = Policy.read(yaml, file: "weir.yaml", environment: environment)
+    /// - Parameter files: the files that the policy names, and their texts.
+    init(
+        _ yaml: String, environment: [String: String] = [:], verifier: (any TokenVerifier)? = nil,
+        files: [String: String] = [:]
+    ) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "weir-\(UUID().uuidString)")
+        if !files.isEmpty { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) }
+        defer { if !files.isEmpty { try? FileManager.default.removeItem(at: folder) } }
+        for (name, text) in files {
+            try text.write(to: folder.appending(path: name), atomically: true, encoding: .utf8)
+        }
+        let file = files.isEmpty ? "weir.yaml" : folder.appending(path: "weir.yaml").path
+        let reading = Policy.read(yaml, file: file, environment: environment)
         let policy = try #require(reading.policy, "\(reading.diagnostics)")
         limiter = try RequestLimiter(policy: policy, store: MemoryStore(clock: clock), verifier: verifier, clock: clock)
         request = LimitedRequest(limiter)
@@ -65,6 +77,10 @@ struct IdentityTests {
             ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             ("10.0.0.1", [], "10.0.0.1"),
             ("10.0.0.1", [""], "10.0.0.1"),
+            ("10.0.0.1", ["198.51.100.7,"], "198.51.100.7"),
+            ("10.0.0.1", ["198.51.100.7, ,"], "198.51.100.7"),
+            ("10.0.0.1", ["198.51.100.7", ""], "198.51.100.7"),
+            ("10.0.0.1", [",, ,"], "10.0.0.1"),
             ("192.0.2.5", ["198.51.100.7"], "192.0.2.5"),
             ("10.0.0.1", ["::ffff:198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1"),
@@ -87,6 +103,7 @@ struct IdentityTests {
             (["for=6.6.6.6;x=\", for=198.51.100.7"], "198.51.100.7"),
             (["for=6.6.6.6;x=\"", "for=\"198.51.100.7\""], "198.51.100.7"),
             (["for=1.1.1.1;for=2.2.2.2"], "10.0.0.1"),
+            (["for=198.51.100.7, ,", ""], "198.51.100.7"),
         ])
     func forwarded(_ lines: [String], _ expected: String) throws {
         let finder = ClientAddress(trusted: [AddressRange("10.0.0.0/8")!], header: .forwarded)
@@ -104,6 +121,28 @@ struct IdentityTests {
         #expect(bench.status("/", from: "192.0.2.1") == 429)
         #expect(bench.status("/", from: "::ffff:192.0.2.2") == 200, "mapped addresses are not one bucket")
         #expect(bench.status("/", from: "64:ff9b::1") == 200)
+    }
+
+    @Test("a bearer's key is one client, whatever the scheme's case and the blanks, and a bare scheme is nobody")
+    func bearer() throws {
+        let bench = try Bench(
+            """
+            client: [{bearer: {known: {file: keys.txt}}}]
+            tiers: {source: {file: keys.txt}, default: free}
+            limits: [{name: a, rate: {free: 1/minute, pro: 3/minute}}]
+            """, files: ["keys.txt": "k1 pro\nk2 pro\n"])
+        func status(_ value: String...) -> Int {
+            bench.status("/", from: "192.0.2.1", headers: value.map { ("Authorization", $0) })
+        }
+        #expect(status("Bearer k1") == 200)
+        #expect(status("bearer  k1") == 200)
+        #expect(status("BEARER k1 ") == 200)
+        #expect(status("Bearer k1") == 429)
+        #expect(status("Bearer k2") == 200)
+        // The rest are nobody, and share the address's budget.
+        #expect(status("Bearer unknown") == 200)
+        for value in ["Bearer", "Bearer ", "k1", "Basic k1"] { #expect(status(value) == 429, "\(value)") }
+        #expect(status("Bearer k2", "Bearer k2") == 429, "two name nobody")
     }
 
     @Test("a header from anyone but a trusted proxy buys nothing, nor does one given twice, empty or oversized")

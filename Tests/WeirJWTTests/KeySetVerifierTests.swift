@@ -96,6 +96,28 @@ struct KeySetVerifierTests {
         #expect(verifier.verify(try await keys.sign(Claims(), kid: "one")) == nil)
     }
 
+    @Test("a claim that is a number is kept by its digits")
+    func numbers() async throws {
+        struct Numbers: JWTPayload {
+            var exp = 1_790_000_100
+            var first = 281_674_916_028_284_930
+            var second = 281_674_916_028_284_931
+            var largest = UInt64.max
+            var negative = -5
+            var fraction = 1.5
+
+            func verify(using algorithm: some JWTAlgorithm) {}
+        }
+        let keys = JWTKeyCollection()
+        await keys.add(hmac: HMACKey(from: secret), digestAlgorithm: .sha256, kid: "s")
+        let token = try #require(try await verifier().verify(try await keys.sign(Numbers(), kid: "s")))
+        #expect(token.claim("first") == "281674916028284930")
+        #expect(token.claim("second") == "281674916028284931")
+        #expect(token.claim("largest") == "18446744073709551615")
+        #expect(token.claim("negative") == "-5")
+        #expect(token.claim("fraction") == nil)
+    }
+
     @Test("times, issuer and audience must hold, and a token must expire")
     func claims() async throws {
         let plain = try await verifier()

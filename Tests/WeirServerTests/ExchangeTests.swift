@@ -14,6 +14,7 @@ struct ExchangeTests {
         let isWritable = true
 
         func sendContinue() {}
+        func sendInterim(_ head: ResponseHeader) {}
         func readBody() {}
         func send(_ answer: Answer) { exchange?.clientLeft() }
         func startResponse(_ head: ResponseHeader) {}
@@ -30,6 +31,7 @@ struct ExchangeTests {
             EmbeddedEventLoop(), settings: ServerSettings(),
             upstream: try #require(Upstream("http://127.0.0.1:1")),
             policy: PolicyInForce(limiter).view, denials: DenialLog(LineWriter(descriptor: 2)),
+            failures: FailureLog(LineWriter(descriptor: 2)),
             connectionLimits: ConnectionLimits(most: 9, mostForAddress: 9), places: DelayPlaces(most: 9))
     }
 

@@ -51,6 +51,29 @@ struct HeaderTests {
             ])
     }
 
+    @Test("empty addresses aren't passed on, a Unix socket adds none, and TLS is told")
+    func emptyAddresses() throws {
+        #expect(
+            try forwarded(
+                [("Host", "a"), ("X-Forwarded-For", ""), ("X-Forwarded-For", ", 198.51.100.7, ,")], isTrusted: true)
+                == [
+                    "Host: a", "X-Forwarded-For: 198.51.100.7, 192.0.2.1", "X-Forwarded-Proto: http",
+                    "X-Forwarded-Host: a",
+                ])
+        #expect(
+            try forwarded(
+                [("Host", "a"), ("X-Forwarded-For", "198.51.100.7")], isTrusted: true, peer: Peer(.unixSocket))
+                == ["Host: a", "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Proto: http", "X-Forwarded-Host: a"])
+        #expect(
+            try forwarded([("Host", "a")], peer: Peer(.unixSocket))
+                == ["Host: a", "X-Forwarded-Proto: http", "X-Forwarded-Host: a"])
+        let secure = Peer(try #require(IPAddress("2001:db8::1")), isSecure: true)
+        #expect(
+            try forwarded(
+                [("Host", "a")], policy: "address_header: Forwarded\nlimits: [{name: a, rate: 1/s}]", peer: secure)
+                == ["Host: a", "Forwarded: for=\"[2001:db8::1]\"", "X-Forwarded-Proto: https", "X-Forwarded-Host: a"])
+    }
+
     @Test("what concerns one connection stays there, and Connection drops no framing and none of ours")
     func hopByHop() throws {
         let fields = try forwarded([

@@ -22,7 +22,7 @@ extension Serving {
             let address = try #require(ListenAddress(text))
             let pipeline = ClientPipeline(
                 loops: [], limits: ConnectionLimits(most: 9, mostForAddress: 9), settings: settings)
-            return try await Listener(address, pipeline: pipeline, settings: settings).open(on: group)
+            return try await Listener(address, pipeline: pipeline, settings: settings, logger: quiet).open(on: group)
         }
 
         private func close(_ listeners: [OpenListener]) async {

@@ -142,4 +142,21 @@ struct ObserveTests {
         closed.flush()
         #expect(closed.dropped == 2)
     }
+
+    @Test("a date is written as HTTP wants it")
+    func dates() {
+        #expect(TimeText.httpDate(of: 0) == "Thu, 01 Jan 1970 00:00:00 GMT")
+        #expect(TimeText.httpDate(of: 784_111_777_000_000) == "Sun, 06 Nov 1994 08:49:37 GMT")
+        #expect(TimeText.httpDate(of: 951_782_400_000_000) == "Tue, 29 Feb 2000 00:00:00 GMT")
+        #expect(TimeText.httpDate(of: -1) == "Wed, 31 Dec 1969 23:59:59 GMT")
+    }
+
+    @Test("a second has a hundred lines of failures, and the next line says how many there were more")
+    func failures() {
+        let log = FailureLog(LineWriter(descriptor: -1))
+        for _ in 0..<100 { #expect(log.admit(at: 1) == 0) }
+        for _ in 0..<7 { #expect(log.admit(at: 1) == nil) }
+        #expect(log.admit(at: 2) == 7)
+        #expect(log.admit(at: 2) == 0)
+    }
 }

@@ -14,8 +14,9 @@ struct PoolTests {
 
     init() throws {
         let pool = ConnectionPool(
-            try #require(Upstream("http://127.0.0.1:1")), eventLoop: EmbeddedEventLoop(), connectTimeout: .seconds(1))
-        let connections = (0..<3).map { _ in UpstreamConnection(pool) }
+            try #require(Upstream("http://127.0.0.1:1")), eventLoop: EmbeddedEventLoop(), connectTimeout: .seconds(1),
+            longestLife: 100)
+        let connections = (0..<3).map { _ in UpstreamConnection(pool, expiry: 10) }
         channels = try connections.map { connection in
             let channel = EmbeddedChannel(handler: connection)
             try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
@@ -40,6 +41,21 @@ struct PoolTests {
         connections[0].end(isReusable: false)
         #expect(pool.takeResting() == nil)
         #expect(!channels[0].isActive)
+    }
+
+    @Test("one that has reached its age carries no further exchange")
+    func age() {
+        connections[0].end(isReusable: true)
+        pool.sweep(tick: 9)
+        #expect(pool.takeResting() == nil)
+        pool.sweep(tick: 9)
+        connections[1].end(isReusable: true)
+        #expect(channels[1].isActive)
+        pool.sweep(tick: 10)
+        #expect(!channels[1].isActive)
+        connections[2].end(isReusable: true)
+        #expect(!channels[2].isActive)
+        #expect(pool.takeResting() == nil)
     }
 
     @Test("one that rests too long is closed, the oldest first")

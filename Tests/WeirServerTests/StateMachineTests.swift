@@ -124,6 +124,40 @@ struct StateMachineTests {
         #expect(machine.upstreamFailed("new", isReused: true) == .fail(.upstreamClosed, nil))
     }
 
+    @Test("interim answers are passed on until there are too many")
+    func interim() {
+        var machine = machine()
+        #expect(machine.passed() == .connect(isNew: false))
+        #expect(machine.connected("u") == .forward("u"))
+        #expect(machine.interimHead(status: 100, size: 1, from: "u") == .nothing)
+        #expect(machine.interimHead(status: 103, size: 1, from: "other") == .nothing)
+        for _ in 0..<99 { #expect(machine.interimHead(status: 103, size: 1, from: "u") == .sendInterim) }
+        #expect(machine.interimHead(status: 103, size: 1, from: "u") == .fail(.upstreamInterim, "u"))
+        var large = self.machine()
+        #expect(large.passed() == .connect(isNew: false))
+        #expect(large.connected("u") == .forward("u"))
+        #expect(large.interimHead(status: 102, size: 65_536, from: "u") == .sendInterim)
+        #expect(large.interimHead(status: 102, size: 1, from: "u") == .fail(.upstreamInterim, "u"))
+        var upgrade = self.machine()
+        #expect(upgrade.passed() == .connect(isNew: false))
+        #expect(upgrade.connected("u") == .forward("u"))
+        #expect(upgrade.interimHead(status: 101, size: 1, from: "u") == .fail(.upstreamInvalid, "u"))
+        var late = self.machine()
+        #expect(late.passed() == .connect(isNew: false))
+        #expect(late.connected("u") == .forward("u"))
+        #expect(late.responseHead(status: 200, from: "u") == .startResponse)
+        #expect(late.interimHead(status: 103, size: 1, from: "u") == .nothing)
+    }
+
+    @Test("an answer that can't be read is not asked for again")
+    func malformed() {
+        var machine = machine()
+        #expect(machine.passed() == .connect(isNew: false))
+        #expect(machine.connected("u") == .forward("u"))
+        #expect(
+            machine.upstreamFailed("u", isReused: true, because: .upstreamMalformed) == .fail(.upstreamMalformed, nil))
+    }
+
     @Test("a request that changes something, has a body or was sent on a new connection is not sent again")
     func repeatsNot() {
         var post = machine(isSafeToRepeat: false)

@@ -24,6 +24,10 @@ extension LimitedRequest {
     public func writeCrossOriginHeaders(to add: (String, String) -> Void) {
         guard let origin else { return }
         let settings = limiter.policy.headers
+        if let allowed = limiter.policy.crossOrigin {
+            guard allowed.origins.contains(origin.lowercased()) else { return add("Vary", "Origin") }
+            if allowed.credentials { add("Access-Control-Allow-Credentials", "true") }
+        }
         add("Access-Control-Allow-Origin", origin)
         add("Vary", "Origin")
         add(

@@ -19,7 +19,8 @@ struct ClientAddress {
         var lines: [String] = []
         request.forEachValue(of: header.rawValue) { lines.append($0) }
         var last = peer
-        for hop in hops(lines.joined(separator: ",")).reversed() {
+        // Empty elements count for nothing (RFC 9110, 5.6.1).
+        for hop in hops(lines.joined(separator: ",")).reversed() where hop?.isEmpty != true {
             guard let hop, let address = IPAddress(forwarded: hop) else { return last }
             last = address
             if !isTrusted(address) { return address }
@@ -34,7 +35,9 @@ struct ClientAddress {
         case .xForwardedFor:
             return value.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingSpaces() }
         case .forwarded:
-            return value.split(separator: ",", omittingEmptySubsequences: false).map { Self.forwardedFor($0) }
+            return value.split(separator: ",", omittingEmptySubsequences: false).map {
+                $0.trimmingSpaces().isEmpty ? "" : Self.forwardedFor($0)
+            }
         }
     }
 

@@ -112,6 +112,7 @@ struct ClientIdentifier: Sendable {
         with answer: LookupAnswer? = nil, pending: inout Lookup?
     ) {
         var prefix = AddressRange.defaultPrefix
+        func answered(_ index: Int) -> LookupAnswer? { index == start ? answer : nil }
         search: for (index, source) in sources.enumerated() where index >= start {
             switch source {
             case .header(let header, let fromTrustedProxies, let known):
@@ -120,16 +121,19 @@ struct ClientIdentifier: Sendable {
                 else {
                     continue
                 }
-                switch known {
-                case .file(let directory): if directory.entry(value) == nil { continue }
-                case .hash(let hash):
-                    let found =
-                        index == start && answer != nil
-                        ? answer : look(up: value, in: hash, of: identity, for: .source(index), pending: &pending)
-                    guard let found else { return }
-                    if !found.isKnown { continue }
-                case nil: break
+                guard let isKnown = self.isKnown(value, known, of: identity, source: index, answered(index), &pending)
+                else { return }
+                if !isKnown { continue }
+                identity.source = index + 1
+                identity.client = value
+                return
+            case .bearer(let known):
+                guard let value = bearerToken(request), !value.isEmpty, value.utf8.count <= Self.longestValue else {
+                    continue
                 }
+                guard let isKnown = self.isKnown(value, known, of: identity, source: index, answered(index), &pending)
+                else { return }
+                if !isKnown { continue }
                 identity.source = index + 1
                 identity.client = value
                 return
@@ -147,6 +151,21 @@ struct ClientIdentifier: Sendable {
             }
         }
         identity.maskedAddress = identity.address.masked(ipv6Prefix: prefix)
+    }
+
+    /// Whether a client is known; nil if the answer must be awaited.
+    ///
+    /// - Parameter answer: the answer that was awaited, if it was.
+    private func isKnown(
+        _ client: String, _ known: KnownClients?, of identity: Identity, source: Int, _ answer: LookupAnswer?,
+        _ pending: inout Lookup?
+    ) -> Bool? {
+        switch known {
+        case .file(let directory): directory.entry(client) != nil
+        case .hash(let hash):
+            (answer ?? look(up: client, in: hash, of: identity, for: .source(source), pending: &pending))?.isKnown
+        case nil: true
+        }
     }
 
     private func tier(
@@ -182,7 +201,12 @@ extension Policy {
     /// Whether the policy looks up clients or tiers in Redis hashes.
     package var usesLookups: Bool {
         if case .hash? = tiers?.source { return true }
-        return client.contains { if case .header(_, _, .hash?) = $0 { true } else { false } }
+        return client.contains { source in
+            switch source {
+            case .header(_, _, .hash?), .bearer(.hash?): true
+            default: false
+            }
+        }
     }
 
     /// Whether the policy uses claims of tokens.

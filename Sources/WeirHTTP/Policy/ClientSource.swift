@@ -4,6 +4,8 @@ public import Weir
 public enum ClientSource: Sendable {
     /// A header's value. If `fromTrustedProxies` is true, the header is ignored unless a trusted proxy sent it.
     case header(String, fromTrustedProxies: Bool, known: KnownClients?)
+    /// The token of `Authorization: Bearer` as it is, such as an API key (RFC 6750, 2.1).
+    case bearer(known: KnownClients?)
     /// A claim of a verified token.
     case jwt(claim: String)
     /// The client's address, with the prefix length, in bits, that groups IPv6 addresses.

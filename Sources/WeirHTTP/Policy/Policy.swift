@@ -6,6 +6,8 @@ public struct Policy: Sendable {
     public var log = LogSettings()
     /// The headers and bodies that clients get.
     public var headers = HeaderSettings()
+    /// Which pages of other origins may read Weir's own answers; nil for all, without credentials.
+    public var crossOrigin: CrossOriginSettings?
     /// Proxies whose forwarding headers are trusted.
     public var trustedProxies: [AddressRange] = []
     /// The header that trusted proxies put the client's address in.

@@ -143,6 +143,11 @@ struct PolicyLint {
                         "anyone can send any '\(name)', so each new value buys a fresh budget; add 'known', 'from: trusted_proxies', or a limit with 'key: [address]'",
                         at: places.client[index])
                 }
+            case .bearer(nil)
+            where policy.limits.contains(where: { $0.key.contains(.client) && !hasAddressLimit(for: $0) }):
+                document.warning(
+                    "anyone can send any 'Authorization: Bearer', so each new value buys a fresh budget; add 'known', or a limit with 'key: [address]'",
+                    at: places.client[index])
             case .header(let name, true, _) where policy.trustedProxies.isEmpty:
                 document.warning(
                     "'\(name)' is accepted only from trusted proxies, but the policy has no 'trusted_proxies', so it is never used",

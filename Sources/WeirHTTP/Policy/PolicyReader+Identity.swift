@@ -14,20 +14,24 @@ extension PolicyReader {
 
     private func clientSource(_ node: Node) -> ClientSource? {
         guard let source = document.mapping(node, .clientSource) else { return nil }
-        let kinds = ["header", "jwt", "address"].filter { source[$0] != nil }
+        let kinds = ["header", "bearer", "jwt", "address"].filter { source[$0] != nil }
         guard kinds.count == 1 else {
-            source.error("a client source needs exactly one of 'header', 'jwt' and 'address'")
+            source.error("a client source needs exactly one of 'header', 'bearer', 'jwt' and 'address'")
             return nil
         }
         if let header = source["header"] {
             guard let name = fieldName(header, "'header'") else { return nil }
-            let trusted = source.choice("from", ["trusted_proxies": true]) ?? false
-            var known: KnownClients?
-            if let lookup = source.mapping("known", .lookup) {
-                guard let clients = knownClients(lookup) else { return nil }
-                known = clients
+            if name.lowercased() == "authorization" {
+                source.error(
+                    "'Authorization' has a scheme in front of the key; write 'bearer: {known: …}' for keys after 'Bearer', or 'jwt' for tokens",
+                    at: "header")
+                return nil
             }
-            return .header(name, fromTrustedProxies: trusted, known: known)
+            let trusted = source.choice("from", ["trusted_proxies": true]) ?? false
+            return known(of: source).map { .header(name, fromTrustedProxies: trusted, known: $0) }
+        }
+        if let bearer = source.mapping("bearer", .bearer) {
+            return known(of: bearer).map { .bearer(known: $0) }
         }
         for key in ["from", "known"] where source[key] != nil {
             source.error("'\(key)' is for a 'header' source only", at: key)
@@ -36,6 +40,14 @@ extension PolicyReader {
             return tokenClaim(jwt).map { .jwt(claim: $0) }
         }
         return source["address"].map { .address(ipv6Prefix: ipv6Prefix($0) ?? AddressRange.defaultPrefix) }
+    }
+
+    /// The clients that `known` lists; nil inside if there is no `known`, nil outside if it is faulty.
+    private func known(of source: PolicyMapping) -> KnownClients?? {
+        guard let lookup = source.mapping("known", .lookup) else {
+            return source["known"] == nil ? .some(nil) : nil
+        }
+        return knownClients(lookup).map { .some($0) }
     }
 
     /// The prefix in `{ipv6_prefix: 64}`; nil when there is none, as in `address: {}`.

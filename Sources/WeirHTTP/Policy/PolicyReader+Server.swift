@@ -9,13 +9,7 @@ extension PolicyReader {
             top.error(
                 "'\(address)' needs a certificate; set 'tls' to {certificate: cert.pem, key: key.pem}", at: "listen")
         }
-        if let node = top["admin"] {
-            if let text = document.text(node, "'admin'"), text == "off" || text == "false" {
-                server.admin = nil
-            } else {
-                server.admin = hostAndPort(node, "'admin'") ?? server.admin
-            }
-        }
+        if let node = top["admin"] { readAdmin(node, &server) }
         if let node = top["upstream"], let text = document.text(node, "'upstream'") {
             if Upstream(text) == nil {
                 document.error("'upstream' must be a URL such as http://127.0.0.1:8000, not '\(text)'", at: node.place)
@@ -29,6 +23,27 @@ extension PolicyReader {
         if let gateway = top.mapping("gateway", .gateway) { readGateway(gateway, &server) }
     }
 
+    private func readAdmin(_ node: Node, _ server: inout ServerSettings) {
+        var address = node
+        if case .mapping = node {
+            guard let admin = document.mapping(node, .admin) else { return }
+            for host in admin.texts("hosts") ?? [] {
+                if SocketText(host, defaultPort: 80)?.host == host {
+                    server.adminHosts.append(host.lowercased())
+                } else {
+                    admin.error("'\(host)' is not a host name; leave the port away", at: "hosts")
+                }
+            }
+            guard let listen = admin["listen"] else { return }
+            address = listen
+        }
+        if let text = document.text(address, "'admin'"), text == "off" || text == "false" {
+            server.admin = nil
+        } else {
+            server.admin = hostAndPort(address, "'admin'") ?? server.admin
+        }
+    }
+
     static var failureModes: KeyValuePairs<String, StoreFailureMode> {
         ["allow": .allow, "deny": .deny, "local": .local]
     }
@@ -39,6 +54,7 @@ extension PolicyReader {
         server.idleTimeout = gateway.duration("idle_timeout", in: times) ?? server.idleTimeout
         server.connectTimeout = gateway.duration("connect_timeout", in: times) ?? server.connectTimeout
         server.responseTimeout = gateway.duration("response_timeout", in: times) ?? server.responseTimeout
+        server.maxConnectionAge = gateway.duration("max_connection_age", in: times) ?? server.maxConnectionAge
         server.drainTimeout = gateway.duration("drain_timeout", in: times) ?? server.drainTimeout
         let counts: ClosedRange<Int64> = 1...10_000_000
         func count(_ key: String, _ value: inout Int) {
@@ -127,6 +143,24 @@ extension PolicyReader {
             return nil
         }
         return .shared(url: text)
+    }
+
+    func readCrossOrigin(_ cors: PolicyMapping) -> CrossOriginSettings {
+        var settings = CrossOriginSettings()
+        for origin in cors.texts("origins") ?? [] {
+            let isOrigin = ["http://", "https://"].contains { scheme in
+                origin.hasPrefix(scheme) && !origin.dropFirst(scheme.count).isEmpty
+                    && !origin.dropFirst(scheme.count).contains { "/ *,".contains($0) }
+            }
+            if isOrigin {
+                settings.origins.append(origin.lowercased())
+            } else {
+                cors.error("'\(origin)' is not an origin such as https://app.example.com", at: "origins")
+            }
+        }
+        if settings.origins.isEmpty { cors.error("'cors' needs 'origins', a list such as [https://app.example.com]") }
+        settings.credentials = cors.boolean("credentials") ?? false
+        return settings
     }
 
     func readHeaders(_ headers: PolicyMapping, _ settings: inout HeaderSettings) {

@@ -32,6 +32,7 @@ final class PolicyReader {
             policy.log.denialsPerSecond =
                 log.integer("denials_per_second", in: 0...1_000_000).map(Int.init) ?? policy.log.denialsPerSecond
         }
+        policy.crossOrigin = top.mapping("cors", .cors).map { readCrossOrigin($0) }
         if let headers = top.mapping("headers", .headers) { readHeaders(headers, &policy.headers) }
         policy.trustedProxies = addresses(top["trusted_proxies"], "'trusted_proxies'")
         if let header = top.choice(

@@ -19,7 +19,7 @@ package struct PolicySection: Sendable {
             "listen", "tls", "upstream", "admin", "threads", "store", "on_store_failure", "instances",
             "trusted_proxies",
             "address_header",
-            "paths", "body_limit", "gateway", "log", "headers", "client", "tiers", "access", "exempt", "bypass",
+            "paths", "body_limit", "gateway", "log", "headers", "cors", "client", "tiers", "access", "exempt", "bypass",
             "limits",
         ])
     static let store = PolicySection("store", "'store'", ["memory"])
@@ -27,10 +27,13 @@ package struct PolicySection: Sendable {
     static let gateway = PolicySection(
         "gateway", "'gateway'",
         [
-            "header_timeout", "idle_timeout", "connect_timeout", "response_timeout", "drain_timeout",
+            "header_timeout", "idle_timeout", "connect_timeout", "response_timeout", "max_connection_age",
+            "drain_timeout",
             "max_header_size", "max_connections", "max_connections_per_address", "max_concurrent_streams",
             "max_delayed", "socket_mode",
         ])
+    static let admin = PolicySection("admin", "'admin'", ["listen", "hosts"])
+    static let cors = PolicySection("cors", "'cors'", ["origins", "credentials"])
     static let tls = PolicySection("tls", "'tls'", ["certificate", "key"])
     static let log = PolicySection("log", "'log'", ["denials_per_second"])
     static let headers = PolicySection(
@@ -38,7 +41,8 @@ package struct PolicySection: Sendable {
     static let headerNames = PolicySection(
         "headerNames", "'names'", ["ratelimit", "ratelimit_policy", "limit", "remaining", "reset"])
     static let clientSource = PolicySection(
-        "clientSource", "a client source", ["header", "from", "known", "jwt", "address"])
+        "clientSource", "a client source", ["header", "from", "known", "bearer", "jwt", "address"])
+    static let bearer = PolicySection("bearer", "'bearer'", ["known"])
     static let jwt = PolicySection("jwt", "'jwt'", ["claim", "keys", "issuer", "audience"])
     static let address = PolicySection("address", "'address'", ["ipv6_prefix"])
     static let lookup = PolicySection("lookup", "a lookup", ["file", "redis_hash", "field"])
@@ -63,7 +67,8 @@ package struct PolicySection: Sendable {
     static let until = PolicySection("until", "'until'", ["path"])
 
     package static let all = [
-        policy, tls, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup, tiers,
+        policy, admin, cors, tls, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup,
+        bearer, tiers,
         tierSource,
         access, match, bypass, secret, limit, keyDimension, cost, response, warmUp, until,
     ]

@@ -12,6 +12,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var upstream: String?
     /// The address and port of the admin server; nil for none.
     public var admin: String? = "127.0.0.1:9090"
+    /// Further host names by which the admin server may be addressed.
+    public var adminHosts: [String] = []
     /// The number of event loops; nil for one per core.
     public var threads: Int?
     /// The store that counts.
@@ -28,6 +30,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var connectTimeout: Timestamp = 5_000_000
     /// The time for the upstream to respond, 1 ms to 24 h; 60 s by default.
     public var responseTimeout: Timestamp = 60_000_000
+    /// The time after which a connection to the upstream carries no further request, 1 ms to 24 h; 60 s by default.
+    public var maxConnectionAge: Timestamp = 60_000_000
     /// The time for requests in progress to finish at shutdown, 1 ms to 24 h; 30 s by default.
     public var drainTimeout: Timestamp = 30_000_000
     /// The largest request header in bytes, 1 to 10^7.

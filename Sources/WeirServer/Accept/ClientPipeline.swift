@@ -1,5 +1,4 @@
 import NIOCore
-import NIOHTTP1
 import NIOHTTP2
 import NIOSSL
 import NIOTLS
@@ -66,14 +65,10 @@ struct ClientPipeline: Sendable {
 
     /// - Parameter headDeadline: the loop's tick by which the first request's head must have arrived.
     func addHTTP1(to channel: any Channel, _ loop: ServerLoop, _ peer: Peer, headDeadline: Int) throws {
-        var decoding = NIOHTTPDecoderLimitConfiguration()
-        decoding.maxHeaderFieldSize = settings.maxHeaderSize
-        decoding.maxHeaderListSize = settings.maxHeaderSize
-        decoding.maxHeaderFieldCount = HTTP2Request.mostFields
-        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoding)
+        let decoder = RequestDecoder(maxHeaderSize: settings.maxHeaderSize)
         try channel.pipeline.syncOperations.addHandlers(
             ByteToMessageHandler(decoder, maximumBufferSize: settings.maxHeaderSize + 65536),
-            HTTP1Connection(loop, peer: peer, headDeadline: headDeadline))
+            HTTP1Connection(loop, peer: peer, decoder: decoder, headDeadline: headDeadline))
     }
 
     func addHTTP2(to channel: any Channel, _ loop: ServerLoop, _ peer: Peer) throws {

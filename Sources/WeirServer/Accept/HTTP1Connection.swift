@@ -30,6 +30,7 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
 
     private let loop: ServerLoop
     private let peer: Peer
+    private let decoder: RequestDecoder
     private var context: ChannelHandlerContext?
     private var phase = Phase.idle(headStarted: false)
     /// The loop's tick by which something must happen, unless an exchange has a deadline of its own.
@@ -50,9 +51,10 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
     private static let lingerTicks = (silent: 4, sending: 60)
 
     /// - Parameter headDeadline: the loop's tick by which the first request's head must have arrived.
-    init(_ loop: ServerLoop, peer: Peer, headDeadline: Int) {
+    init(_ loop: ServerLoop, peer: Peer, decoder: RequestDecoder, headDeadline: Int) {
         self.loop = loop
         self.peer = peer
+        self.decoder = decoder
         deadline = headDeadline
     }
 
@@ -74,6 +76,7 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
         }
         if isDead { return }
         let part = unwrapInboundIn(data)
+        if case .head = part { decoder.headArrived() }
         sawPart = true
         if inbox.isEmpty, !isProcessing {
             // In most cases nothing waits, and the part can be taken directly.
@@ -252,7 +255,7 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
     private func touch() { deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let error = error as? HTTPParserError else {
+        guard error is HTTPParserError || error is RequestDecoder.LineError else {
             closeNow()
             return
         }
@@ -325,6 +328,13 @@ extension HTTP1Connection: ExchangeClient {
     func sendContinue() {
         guard case .serving(_, let request) = phase, !request.isHTTP10, inbox.isEmpty, let context else { return }
         output.addContinue(context.channel.allocator)
+        flush()
+    }
+
+    func sendInterim(_ head: ResponseHeader) {
+        // HTTP/1.0 has none (RFC 9110, 15.2).
+        guard case .serving(_, let request) = phase, !request.isHTTP10, let context else { return }
+        output.add(head, isChunked: false, connection: nil, context.channel.allocator)
         flush()
     }
 

@@ -236,6 +236,12 @@ extension HTTP2Stream: ExchangeClient {
         connection.flush()
     }
 
+    func sendInterim(_ header: ResponseHeader) {
+        guard !isClosed, !responseHasEnded else { return }
+        connection.write(.headers(.init(headers: Self.fields(of: header))), on: id)
+        connection.flush()
+    }
+
     func readBody() { feed() }
 
     func send(_ answer: Answer) {
@@ -258,11 +264,15 @@ extension HTTP2Stream: ExchangeClient {
 
     func startResponse(_ header: ResponseHeader) {
         guard !isClosed else { return }
+        head = Self.fields(of: header)
+    }
+
+    private static func fields(of header: ResponseHeader) -> HPACKHeaders {
         var fields = HPACKHeaders()
         fields.reserveCapacity(header.fields.count + 1)
         fields.add(name: ":status", value: String(header.status.code))
         for (name, value) in header.fields { fields.add(name: name.lowercased(), value: value) }
-        head = fields
+        return fields
     }
 
     func sendResponse(_ bytes: ByteBuffer) {

@@ -1,17 +1,29 @@
+import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import WeirHTTP
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
 
 /// Opens one of the addresses that clients connect to.
 struct Listener {
     let address: ListenAddress
     let pipeline: ClientPipeline
     let settings: ServerSettings
+    private let complaint: AcceptComplaint
 
-    init(_ address: ListenAddress, pipeline: ClientPipeline, settings: ServerSettings) {
+    init(_ address: ListenAddress, pipeline: ClientPipeline, settings: ServerSettings, logger: Logger) {
         self.address = address
         self.pipeline = pipeline
         self.settings = settings
+        complaint = AcceptComplaint(address: address.description, logger: logger)
     }
 
     /// Starts accepting connections.
@@ -84,7 +96,17 @@ struct Listener {
     private func bootstrap(_ group: any EventLoopGroup) -> ServerBootstrap {
         let pipeline = pipeline
         let address = address
+        let complaint = complaint
         return ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let backoff = AcceptBackoffHandler(shouldForwardIOErrorCaught: false) { error in
+                        complaint.say(error)
+                        return .milliseconds(100)
+                    }
+                    try channel.pipeline.syncOperations.addHandler(backoff)
+                }
+            }
             .serverChannelOption(.backlog, value: 1024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.maxMessagesPerRead, value: 16)
@@ -98,6 +120,30 @@ struct Listener {
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try pipeline.configure(channel, acceptedAt: address) }
             }
+    }
+}
+
+/// Says why connections can't be accepted, once a minute.
+final class AcceptComplaint: Sendable {
+    private let address: String
+    private let logger: Logger
+    private let next = Mutex(NIODeadline.uptimeNanoseconds(0))
+
+    init(address: String, logger: Logger) {
+        self.address = address
+        self.logger = logger
+    }
+
+    func say(_ error: IOError) {
+        let now = NIODeadline.now()
+        let isDue = next.withLock { next in
+            guard now >= next else { return false }
+            next = now + .minutes(1)
+            return true
+        }
+        guard isDue else { return }
+        let reason = String(cString: strerror(error.errnoCode))
+        logger.error("connections to \(address) can't be accepted: \(reason)")
     }
 }
 

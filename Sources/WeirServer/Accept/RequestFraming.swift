@@ -52,10 +52,12 @@ enum RequestFraming {
     }
 
     /// The answer to a request that the parser rejected.
-    static func problem(_ error: HTTPParserError) -> Problem {
+    static func problem(_ error: any Error) -> Problem {
         switch error {
-        case .headerOverflow: .headerTooLarge
-        case .invalidVersion: .unsupportedVersion
+        case RequestDecoder.LineError.unknownMethod: .unknownMethod
+        case RequestDecoder.LineError.targetTooLong: .targetTooLong
+        case HTTPParserError.headerOverflow: .headerTooLarge
+        case HTTPParserError.invalidVersion: .unsupportedVersion
         default: .badRequest("The request is not sound HTTP/1.1.")
         }
     }

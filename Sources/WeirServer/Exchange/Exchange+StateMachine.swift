@@ -39,6 +39,8 @@ extension Exchange {
             case forward(Upstream)
             case sendBody(Upstream)
             case endRequest(Upstream)
+            /// Pass on an interim answer, such as 103 Early Hints.
+            case sendInterim
             case startResponse
             case sendResponse
             /// End the response. The upstream's connection is reused if the request is complete, too.
@@ -73,6 +75,8 @@ extension Exchange {
         private var phase = Phase.deciding
         /// Whether the whole request was received.
         private(set) var requestEnded: Bool
+        private var interimHeads = 0
+        private var interimBytes = 0
         /// Whether a store or a lookup has yet to answer, even if the request has ended.
         private(set) var hasOpenQuestion = false
 
@@ -204,28 +208,52 @@ extension Exchange {
             return .forward(upstream)
         }
 
-        /// The upstream closed the connection early.
+        /// The upstream closed the connection early, or sent what can't be read.
         ///
-        /// - Parameter isReused: whether its connection carried an earlier request. The upstream may then have closed
-        ///   it before this request arrived.
-        mutating func upstreamFailed(_ failed: Upstream, isReused: Bool) -> Action {
+        /// - Parameters:
+        ///   - isReused: whether its connection carried an earlier request. The upstream may then have closed it before
+        ///     this request arrived.
+        ///   - problem: what to tell the client.
+        mutating func upstreamFailed(
+            _ failed: Upstream, isReused: Bool, because problem: Problem = .upstreamClosed
+        ) -> Action {
             guard case .forwarding(failed, let isSecond, let responseStarted) = phase else { return .nothing }
             if responseStarted {
                 phase = .done
                 return .abort(nil)
             }
             // The upstream almost certainly did not act on it, so send it again, once.
-            if isReused, !isSecond, requestEnded, request.isSafeToRepeat {
+            if problem == .upstreamClosed, isReused, !isSecond, requestEnded, request.isSafeToRepeat {
                 phase = .connecting(isSecond: true)
                 return .connect(isNew: true)
             }
             phase = .done
-            return .fail(.upstreamClosed, nil)
+            return .fail(problem, nil)
         }
+
+        /// An interim answer (RFC 9110, 15.2).
+        ///
+        /// - Parameter size: the bytes of its header.
+        mutating func interimHead(status: Int, size: Int, from upstream: Upstream) -> Action {
+            guard case .forwarding(upstream, _, false) = phase else { return .nothing }
+            // An Upgrade is never forwarded, so 101 is no valid answer.
+            if status == 101 { return stop(.upstreamInvalid) }
+            interimHeads += 1
+            // A head is smaller than the parser's limit, so the sum can't overflow.
+            interimBytes += size
+            if interimHeads > Self.mostInterimHeads || interimBytes > Self.mostInterimBytes {
+                return stop(.upstreamInterim)
+            }
+            // Weir answers Expect itself.
+            return status == 100 ? .nothing : .sendInterim
+        }
+
+        static var mostInterimHeads: Int { 100 }
+        static var mostInterimBytes: Int { 65_536 }
 
         mutating func responseHead(status: Int, from upstream: Upstream) -> Action {
             guard case .forwarding(upstream, let isSecond, false) = phase else { return .nothing }
-            // An Upgrade is never forwarded, so 101 is no valid answer. Other numbers are not statuses.
+            // Other numbers are not statuses.
             guard (200...599).contains(status) else { return stop(.upstreamInvalid) }
             phase = .forwarding(upstream, isSecond: isSecond, responseStarted: true)
             return .startResponse

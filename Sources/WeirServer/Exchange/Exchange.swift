@@ -151,6 +151,13 @@ final class Exchange {
         }
     }
 
+    private func logFailure(_ details: ProblemDetails) {
+        guard let head else { return }
+        loop.failures.log(
+            details, method: head.method.rawValue, path: limited.path?.path ?? "",
+            upstream: loop.upstream.authority, at: policy.limiter.now)
+    }
+
     private func delayEnded() {
         // A task that is due can't be cancelled any more.
         guard delay != nil else { return }
@@ -212,9 +219,7 @@ final class Exchange {
     func received(_ part: HTTPClientResponsePart, from upstream: UpstreamConnection) {
         touch(loop.settings.responseTimeout)
         switch part {
-        case .head(let head):
-            let action = machine.responseHead(status: Int(head.status.code), from: upstream)
-            if case .startResponse = action { startResponse(head) } else { run(action) }
+        case .head(let head): receivedHead(head, from: upstream)
         case .body(let bytes):
             guard case .sendResponse = machine.responseBody(from: upstream) else { return }
             if limited.metersBody { bytes.withUnsafeReadableBytes { limited.responseBody($0) } }
@@ -230,8 +235,28 @@ final class Exchange {
         }
     }
 
-    func upstreamFailed(_ upstream: UpstreamConnection) {
-        run(machine.upstreamFailed(upstream, isReused: upstream.isReused))
+    private func receivedHead(_ head: HTTPResponseHead, from upstream: UpstreamConnection) {
+        let status = Int(head.status.code)
+        if (100..<200).contains(status) {
+            let size = head.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+            let action = machine.interimHead(status: status, size: size, from: upstream)
+            if case .sendInterim = action { sendInterim(head) } else { run(action) }
+        } else if head.hasForeignCoding {
+            run(machine.upstreamFailed(upstream, isReused: upstream.isReused, because: .upstreamCoding))
+            upstream.close()
+        } else {
+            let action = machine.responseHead(status: status, from: upstream)
+            if case .startResponse = action { startResponse(head) } else { run(action) }
+        }
+    }
+
+    private func sendInterim(_ head: HTTPResponseHead) {
+        guard let method = self.head?.method else { return }
+        client?.sendInterim(ResponseHeader(head, to: method, dropping: policy.limitHeaders))
+    }
+
+    func upstreamFailed(_ upstream: UpstreamConnection, because problem: Problem) {
+        run(machine.upstreamFailed(upstream, isReused: upstream.isReused, because: problem))
     }
 
     func upstreamIsWritable() { client?.readBody() }
@@ -260,8 +285,8 @@ final class Exchange {
             limited.finish(isComplete: false)
             _ = letGo()
         case .close(let upstream): upstream.close()
-        case .nothing, .keep, .wait, .resume, .abandon, .startDelay, .answer, .sendBody, .startResponse, .sendResponse,
-            .endResponse:
+        case .nothing, .keep, .wait, .resume, .abandon, .startDelay, .answer, .sendBody, .sendInterim, .startResponse,
+            .sendResponse, .endResponse:
             // The caller of the machine carries these out, because they need the event's data.
             break
         }
@@ -337,6 +362,7 @@ final class Exchange {
         }
         var header = ResponseHeader(head, to: method, dropping: limited.isLimited ? policy.limitHeaders : nil)
         limited.writeHeaders { (name: String, value) in header.add(name, value) }
+        if !header.hasDate { header.add("Date", loop.date) }
         loop.metrics.count(status: Int(head.status.code))
         client?.startResponse(header)
     }
@@ -344,7 +370,10 @@ final class Exchange {
     /// Answers with a problem, and releases the upstream.
     private func fail(_ problem: Problem, _ upstream: UpstreamConnection?) {
         upstream?.end(isReusable: false)
-        if problem.isUpstreamFailure { loop.metrics.countUpstreamFailure() }
+        if problem.isUpstreamFailure {
+            loop.metrics.countUpstreamFailure()
+            logFailure(problem.details)
+        }
         send(limited.answer(problem.details))
     }
 
@@ -354,6 +383,8 @@ final class Exchange {
         if answer.status != 429 { loop.metrics.countRejected(answer.status) }
         loop.metrics.count(status: answer.status)
         limited.finish(isComplete: false)
+        var answer = answer
+        answer.fields.append(("Date", loop.date))
         client?.send(answer)
         finish()
     }
@@ -387,5 +418,18 @@ final class Exchange {
 
     private func touch(_ timeout: Timestamp? = nil) {
         deadline = loop.tick + ServerLoop.ticks(timeout ?? loop.settings.idleTimeout)
+    }
+}
+
+extension HTTPResponseHead {
+    /// Whether the body has a transfer coding other than `chunked` alone, which only the upstream's next hop may take
+    /// off.
+    fileprivate var hasForeignCoding: Bool {
+        var codings = 0
+        for (name, value) in headers where name.isEqualIgnoringCase("transfer-encoding") {
+            codings += 1
+            if codings > 1 || !value.trimmingBlanks().isEqualIgnoringCase("chunked") { return true }
+        }
+        return false
     }
 }

@@ -13,6 +13,9 @@ protocol ExchangeClient: AnyObject {
     /// Starts or resumes reading the body: the exchange can take parts.
     func readBody()
 
+    /// Passes on an interim answer, such as 103 Early Hints.
+    func sendInterim(_ head: ResponseHeader)
+
     /// Sends Weir's own answer, complete.
     func send(_ answer: Answer)
 

@@ -5,6 +5,7 @@ enum Problem: Error, Hashable {
     /// The request is malformed or ambiguous, for the given reason.
     case badRequest(String)
     case headerTooLarge
+    case targetTooLong
     /// A GET or HEAD request has a body, which HTTP gives no meaning (RFC 9110, 9.3.1).
     case bodyNotAllowed
     case unknownMethod
@@ -18,14 +19,25 @@ enum Problem: Error, Hashable {
     case upstreamClosed
     /// The upstream's answer has no valid status.
     case upstreamInvalid
+    /// The upstream's answer isn't HTTP/1.1.
+    case upstreamMalformed
+    /// The upstream's answer has a transfer coding other than `chunked`, which this server can't take off.
+    case upstreamCoding
+    /// The upstream's answer has a header that is too large.
+    case upstreamHeaderTooLarge
+    /// The upstream sent too many interim answers.
+    case upstreamInterim
     /// The upstream didn't answer in time.
     case upstreamTimeout
 
     /// Whether the upstream caused it.
     var isUpstreamFailure: Bool {
         switch self {
-        case .upstreamUnreachable, .upstreamClosed, .upstreamInvalid, .upstreamTimeout: true
-        case .badRequest, .headerTooLarge, .bodyNotAllowed, .unknownMethod, .unsupportedVersion, .noForwardProxy,
+        case .upstreamUnreachable, .upstreamClosed, .upstreamInvalid, .upstreamMalformed, .upstreamCoding,
+            .upstreamHeaderTooLarge, .upstreamInterim, .upstreamTimeout:
+            true
+        case .badRequest, .headerTooLarge, .targetTooLong, .bodyNotAllowed, .unknownMethod, .unsupportedVersion,
+            .noForwardProxy,
             .requestTimeout:
             false
         }
@@ -36,6 +48,7 @@ enum Problem: Error, Hashable {
         case .badRequest(let detail): Self.details(400, "Bad Request", detail)
         case .headerTooLarge:
             Self.details(431, "Request Header Fields Too Large", "The request's header is too large.")
+        case .targetTooLong: Self.details(414, "URI Too Long", "The request's target is too long.")
         case .bodyNotAllowed: Self.details(400, "Bad Request", "A GET or HEAD request must not have a body.")
         case .unknownMethod: Self.details(501, "Not Implemented", "The request's method is unknown.")
         case .unsupportedVersion:
@@ -47,6 +60,15 @@ enum Problem: Error, Hashable {
         case .upstreamClosed:
             Self.details(502, "Bad Gateway", "The upstream closed the connection without an answer.")
         case .upstreamInvalid: Self.details(502, "Bad Gateway", "The upstream's answer has no valid status.")
+        case .upstreamMalformed: Self.details(502, "Bad Gateway", "The upstream's answer is not sound HTTP/1.1.")
+        case .upstreamCoding:
+            Self.details(502, "Bad Gateway", "The upstream's answer has a transfer coding other than 'chunked'.")
+        case .upstreamHeaderTooLarge:
+            Self.details(
+                502, "Bad Gateway",
+                "The upstream's answer has a header of more than \(UpstreamConnection.mostFields) fields, or one that is too large."
+            )
+        case .upstreamInterim: Self.details(502, "Bad Gateway", "The upstream sent too many interim answers.")
         case .upstreamTimeout: Self.details(504, "Gateway Timeout", "The upstream did not answer in time.")
         }
     }

@@ -12,6 +12,25 @@ enum TimeText {
             + "\(padded(seconds / 60 % 60, 2)):\(padded(seconds % 60, 2)).\(padded(milliseconds % 1000, 3))Z"
     }
 
+    /// The instant as HTTP writes it: `Fri, 27 Nov 2026 12:30:00 GMT` (RFC 9110, 5.6.7).
+    ///
+    /// - Parameter time: microseconds since the Unix epoch.
+    static func httpDate(of time: Timestamp) -> String {
+        let (days, rest) = time.quotientAndRemainder(flooringBy: 86_400_000_000)
+        let (year, month, day) = civil(days)
+        let seconds = rest / 1_000_000
+        // The epoch was a Thursday.
+        let weekday = weekdays[Int((days + 4).quotientAndRemainder(flooringBy: 7).remainder)]
+        return
+            "\(weekday), \(padded(day, 2)) \(months[Int(month) - 1]) \(padded(year, 4)) \(padded(seconds / 3600, 2)):"
+            + "\(padded(seconds / 60 % 60, 2)):\(padded(seconds % 60, 2)) GMT"
+    }
+
+    private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
     /// Converts days since the epoch to a date (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", 2013).
     private static func civil(_ days: Int64) -> (year: Int64, month: Int64, day: Int64) {
         let (era, dayOfEra) = (days + 719_468).quotientAndRemainder(flooringBy: 146_097)

@@ -9,17 +9,23 @@ final class ConnectionPool {
     private let eventLoop: any EventLoop
     private let upstream: Upstream
     private let connectTimeout: TimeAmount
+    private let longestLife: Int
     private var resting: [UpstreamConnection] = []
 
     /// The longest idle time, in ticks: half the time after which servers such as uvicorn close an idle connection. A
     /// connection idle for longer may be closed already.
     private static let longestRest = 8
     private static let mostResting = 512
+    /// The largest header of an answer, in bytes.
+    private static let mostHeaderBytes = 1 << 20
 
-    init(_ upstream: Upstream, eventLoop: any EventLoop, connectTimeout: TimeAmount) {
+    /// - Parameter longestLife: the ticks after which a connection carries no further exchange. The upstream's name may
+    ///   have a new address by then.
+    init(_ upstream: Upstream, eventLoop: any EventLoop, connectTimeout: TimeAmount, longestLife: Int) {
         self.upstream = upstream
         self.eventLoop = eventLoop
         self.connectTimeout = connectTimeout
+        self.longestLife = longestLife
     }
 
     /// Takes an idle connection, the one used last first.
@@ -35,7 +41,8 @@ final class ConnectionPool {
             .connectTimeout(connectTimeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    try Self.configure(channel, UpstreamConnection(pool.value))
+                    let pool = pool.value
+                    try Self.configure(channel, UpstreamConnection(pool, expiry: pool.tick + pool.longestLife))
                 }
             }
         let channel: EventLoopFuture<any Channel>
@@ -59,14 +66,18 @@ final class ConnectionPool {
     private static func configure(_ channel: any Channel, _ connection: UpstreamConnection) throws {
         var encoding = HTTPRequestEncoder.Configuration()
         encoding.automaticallySetFramingHeaders = false
+        var decoding = NIOHTTPDecoderLimitConfiguration()
+        decoding.maxHeaderFieldSize = mostHeaderBytes
+        decoding.maxHeaderListSize = mostHeaderBytes
+        decoding.maxHeaderFieldCount = UpstreamConnection.mostFields
+        let decoder = HTTPResponseDecoder(
+            leftOverBytesStrategy: .dropBytes, informationalResponseStrategy: .forward, limitConfiguration: decoding)
         try channel.pipeline.syncOperations.addHandlers(
-            HTTPRequestEncoder(configuration: encoding),
-            ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .dropBytes)),
-            connection)
+            HTTPRequestEncoder(configuration: encoding), ByteToMessageHandler(decoder), connection)
     }
 
     func rest(_ connection: UpstreamConnection) {
-        guard resting.count < Self.mostResting else {
+        guard resting.count < Self.mostResting, tick < connection.expiry else {
             connection.close()
             return
         }
@@ -89,6 +100,8 @@ final class ConnectionPool {
             resting.removeFirst()
             first.close()
         }
+        for connection in resting where tick >= connection.expiry { connection.close() }
+        resting.removeAll { tick >= $0.expiry }
     }
 
     func closeAll() {

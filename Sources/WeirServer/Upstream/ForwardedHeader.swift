@@ -50,7 +50,7 @@ struct ForwardedHeader: Sendable {
                 if name.isEqualIgnoringCase("connection") {
                     named += value.split { $0 == "," || $0 == " " || $0 == "\t" }
                 } else if isTrusted, name.isEqualIgnoringCase(addressHeader.rawValue) {
-                    forwarded.append(value)
+                    forwarded += value.split(separator: ",").map { String($0).trimmingBlanks() }.filter { !$0.isEmpty }
                 }
                 continue
             }

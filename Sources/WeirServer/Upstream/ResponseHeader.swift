@@ -9,6 +9,7 @@ struct ResponseHeader {
     let hasBody: Bool
     /// Whether the fields give the body's length.
     private(set) var hasLength = false
+    private(set) var hasDate = false
 
     private static let hopByHop = HeaderSet(HeaderSet.hopByHop)
 
@@ -18,7 +19,8 @@ struct ResponseHeader {
     ///   - dropping: Weir's own headers, which the upstream's would contradict; nil when the response has none.
     init(_ head: HTTPResponseHead, to method: HTTPMethod, dropping own: HeaderSet?) {
         status = head.status
-        hasBody = method != .HEAD && head.status != .noContent && head.status != .notModified
+        let isInterim = head.status.code < 200
+        hasBody = method != .HEAD && head.status != .noContent && head.status != .notModified && !isInterim
         fields.reserveCapacity(head.headers.count + 8)
         var named: [Substring] = []
         for (name, value) in head.headers {
@@ -30,10 +32,11 @@ struct ResponseHeader {
             }
             if let own, own.contains(name) { continue }
             if name.isEqualIgnoringCase("content-length") {
-                // A 204 has no length (RFC 9110, 8.6): a lax client would wait for that many bytes.
-                if head.status == .noContent { continue }
+                // An interim answer or a 204 has no length (RFC 9110, 8.6): a lax client would wait for that many bytes.
+                if head.status == .noContent || isInterim { continue }
                 hasLength = true
             }
+            if name.utf8.count == 4, name.isEqualIgnoringCase("date") { hasDate = true }
             fields.append((name, value))
         }
         if !named.isEmpty { drop(named) }

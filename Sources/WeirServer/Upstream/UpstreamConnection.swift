@@ -19,9 +19,15 @@ final class UpstreamConnection: ChannelDuplexHandler {
     private var holdsRead = false
     /// The loop's tick at which it became idle.
     var restingSince = 0
+    /// The loop's tick from which it carries no further exchange.
+    let expiry: Int
 
-    init(_ pool: ConnectionPool) {
+    /// The most fields in the header of an upstream's answer.
+    static let mostFields = 1000
+
+    init(_ pool: ConnectionPool, expiry: Int) {
         self.pool = pool
+        self.expiry = expiry
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -98,21 +104,26 @@ final class UpstreamConnection: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(context)
+        switch error as? HTTPParserError {
+        case .headerOverflow?: fail(because: .upstreamHeaderTooLarge)
+        // The parser's word for a connection that ends in the middle of an answer.
+        case .invalidEOFState?, nil: fail(because: .upstreamClosed)
+        default: fail(because: .upstreamMalformed)
+        }
         context.close(promise: nil)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        fail(context)
+        fail(because: .upstreamClosed)
     }
 
-    private func fail(_ context: ChannelHandlerContext) {
+    private func fail(because problem: Problem) {
         // Remember this, because an end after an error is not the response's real end.
         hasFailed = true
         pool.forget(self)
         guard let exchange else { return }
         self.exchange = nil
-        exchange.upstreamFailed(self)
+        exchange.upstreamFailed(self, because: problem)
     }
 }
 
