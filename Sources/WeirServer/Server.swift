@@ -60,7 +60,7 @@ public final class Server: Service {
         let descriptors = DescriptorLimit.raise()
         let most = min(settings.maxConnections, DescriptorLimit.mostConnections(with: descriptors))
         if most < settings.maxConnections {
-            logger.warning(
+            logger.notice(
                 "at most \(most) connections are served, not \(settings.maxConnections): the process may open \(descriptors) files; raise 'ulimit -n'"
             )
         }

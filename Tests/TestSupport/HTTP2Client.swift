@@ -12,9 +12,11 @@ public func exchangeOverHTTP2(
     _ port: Int, _ method: String, _ path: String, headers: [String: String] = [:], body: String? = nil,
     usesTLS: Bool = false
 ) async throws -> RawResponse {
-    let group = MultiThreadedEventLoopGroup.singleton
-    let channel = try await ClientBootstrap(group: group)
+    let loop = MultiThreadedEventLoopGroup.singleton.any()
+    let streams = loop.makePromise(of: NIOHTTP2Handler.StreamMultiplexer.self)
+    let channel = try await ClientBootstrap(group: loop)
         .channelInitializer { channel in
+            // All handlers must be there before the first bytes arrive: over TLS, the server speaks first.
             channel.eventLoop.makeCompletedFuture {
                 if usesTLS {
                     var configuration = TLSConfiguration.makeClientConfiguration()
@@ -24,14 +26,19 @@ public func exchangeOverHTTP2(
                         NIOSSLClientHandler(
                             context: NIOSSLContext(configuration: configuration), serverHostname: "localhost"))
                 }
+                streams.succeed(
+                    try channel.pipeline.syncOperations.configureHTTP2Pipeline(
+                        mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
+                    ) { $0.close() })
             }
         }
-        .connect(host: "127.0.0.1", port: port).get()
-    let multiplexer = try await channel.eventLoop.flatSubmit {
-        channel.configureHTTP2Pipeline(
-            mode: .client, connectionConfiguration: .init(), streamConfiguration: .init()
-        ) { $0.close() }
-    }.get()
+        .connect(host: "127.0.0.1", port: port)
+        .flatMapErrorThrowing { error in
+            streams.fail(error)
+            throw error
+        }
+        .get()
+    let multiplexer = try await streams.futureResult.get()
     let answer = channel.eventLoop.makePromise(of: RawResponse.self)
     multiplexer.createStreamChannel { stream in
         stream.eventLoop.makeCompletedFuture {

@@ -242,7 +242,11 @@ extension HTTP2Stream: ExchangeClient {
         connection.flush()
     }
 
-    func readBody() { feed() }
+    func readBody() {
+        feed()
+        // Nothing else may come that would flush this.
+        flushRequest()
+    }
 
     func send(_ answer: Answer) {
         guard !isClosed else { return }
