@@ -32,7 +32,7 @@ struct ResponseHeader {
             }
             if let own, own.contains(name) { continue }
             if name.isEqualIgnoringCase("content-length") {
-                // An interim answer or a 204 has no length (RFC 9110, 8.6): a lax client would wait for that many bytes.
+                // An interim answer or a 204 has no length (RFC 9110, 8.6): a lax client would wait for it.
                 if head.status == .noContent || isInterim { continue }
                 hasLength = true
             }
