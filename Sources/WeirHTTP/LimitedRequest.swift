@@ -246,7 +246,20 @@ extension LimitedRequest {
     ///
     /// - Parameter isComplete: whether the whole response was seen. A response that broke off pays at least the
     ///   reserve. If its cost can't be known, it pays the policy's `default`.
-    public func finish(isComplete: Bool) { charged.finish(isComplete: isComplete, on: limiter) }
+    public func finish(isComplete: Bool) { finish(isComplete: isComplete, reachedUpstream: true) { _, _ in } }
+
+    /// As ``finish(isComplete:)``, for a server.
+    ///
+    /// - Parameters:
+    ///   - reachedUpstream: whether the request was sent on. One that never was costs nothing.
+    ///   - unknown: called with each limit whose cost the response should have said and did not, and the reason.
+    package func finish(
+        isComplete: Bool, reachedUpstream: Bool, unknown: (_ rule: Int, _ reason: String) -> Void
+    ) {
+        charged.finish(isComplete: isComplete, reachedUpstream: reachedUpstream, on: limiter) {
+            unknown($0, $1.rawValue)
+        }
+    }
 
     /// Refunds everything charged, here and in the enclosing request. It is for a request that passed but was then
     /// denied by a different limit, or that Weir itself could not serve.

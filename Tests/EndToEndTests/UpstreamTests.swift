@@ -138,6 +138,35 @@ extension EndToEnd {
             #expect(try weir.get("/x").status == 200)
         }
 
+        @Test("what fails, or never reaches the upstream, costs nothing; an unknown cost is counted and logged")
+        func failures() async throws {
+            let api = try await SampleAPI(folder)
+            let policy =
+                "limits: [{name: t, rate: 1000/hour, algorithm: fixed-window, cost: {response: tokens, reserve: 100, default: 400}}]"
+            let weir = try await Weir(folder, upstream: api.port, policy)
+            /// The units left after the request's reserve.
+            func remaining(_ path: String, _ status: Int) throws -> Int? {
+                let answer = try weir.get(path)
+                #expect(answer.status == status, "\(path)")
+                return answer["X-RateLimit-Remaining"].flatMap { Int($0) }
+            }
+            for status in [422, 429, 500, 503] { #expect(try remaining("/status/\(status)", status) == 900) }
+            #expect(try remaining("/usage/10", 200) == 900)
+            #expect(try remaining("/health", 200) == 890)
+            #expect(try remaining("/usage/0", 200) == 490, "the default")
+            #expect(try weir.metrics().contains("weir_cost_unknown_total{limit=\"t\",reason=\"absent\"} 1"))
+            let program = weir.program
+            try await until("the unknown cost is logged") {
+                program.log.contains("\"logger\":\"weir.costs\"") && program.log.contains("\"reason\":\"absent\"")
+            }
+            let away = try await Weir(try Folder(), upstream: try freePort(), policy)
+            for _ in 0..<3 {
+                let answer = try away.get("/x")
+                #expect(answer.status == 502)
+                #expect(answer["X-RateLimit-Remaining"] == "900")
+            }
+        }
+
         /// The sockets that a program has open, without the one it listens on.
         private func connections(of program: Program) throws -> Int {
             let files = "/proc/\(program.identifier)/fd"

@@ -125,6 +125,18 @@ struct PolicyTests {
             ("tls: [a.pem]", "'tls' must be a mapping"),
             ("tls: {certificate: a.pem, keys: b.pem}", "did you mean 'key'?"),
             ("gateway: {socket_mode: 9}", "in octal"),
+            ("limits: [{name: a, rate: 9/s, cost: {response: token}}]", "did you mean 'tokens'?"),
+            ("limits: [{name: a, rate: 9/s, cost: {response: {sum: []}}}]", "'sum' needs a list of parts"),
+            ("limits: [{name: a, rate: 9/s, cost: {response: {sum: [{weight: 1}]}}}]", "needs 'json'"),
+            (
+                "limits: [{name: a, rate: 9/s, cost: {response: {sum: [{json: /n, weight: 1e3}]}}}]",
+                "at most six decimals"
+            ),
+            ("limits: [{name: a, rate: 9/s, cost: {response: {sum: [{json: /n, weight: -1}]}}}]", "always 0"),
+            ("limits: [{name: a, rate: 9/s, cost: {response: {json: []}}}]", "empty list of JSON pointers"),
+            ("limits: [{name: a, rate: 9/s, cost: {response: {json: [/a, b]}}}]", "'b' is not a JSON pointer"),
+            ("limits: [{name: a, rate: 9/s, cost: {response: {json: /a}, errors: no}}]", "must be one of free, charge"),
+            ("limits: [{name: a, rate: 9/s, cost: {json: /n, json_items: /m}}]", "exactly one of"),
             ("admin: {hosts: ['a:9090']}", "is not a host name; leave the port away"),
             ("admin: {listen: here}", "'admin' must be an address and a port"),
             ("cors: {credentials: true}", "'cors' needs 'origins'"),
@@ -204,7 +216,9 @@ struct PolicyTests {
               - {name: c, rate: 9/minute, algorithm: leaky-bucket, max_wait: 1s, cost: {query: q}}
               - {name: d, algorithm: concurrency, limit: 3, cost: {json_length: /n}}
               - {name: e, rate: 9/minute, cost: {response: {status: {401: 1}, default: 0}, reserve: 1}}
-              - {name: f, rate: 9/minute, cost: {response: {header: X-C}}}
+              - {name: f, rate: 9/minute, cost: {response: {header: X-C}, errors: charge}}
+              - {name: h, rate: 9/minute, cost: {response: {sum: [{json: /n, weight: 0.5}]}, default: 1}}
+              - {name: i, rate: 9/minute, cost: {json_items: /n}}
               - {name: g, rate: 9/minute, cost: {response: {json: /n}},
                  warm_up: {factor: 0.5, until: {path: /ready}}}
             """)

@@ -55,19 +55,33 @@ enum CostReading: Equatable {
         self.init(number: trimmed)
     }
 
-    /// Reads the value at a pointer in a JSON document.
-    ///
-    /// - Parameter asLength: whether the cost is the number of elements, members or characters there, not the value.
-    init(json pointer: JSONPointer, in bytes: UnsafeRawBufferPointer, asLength: Bool) {
-        guard let finding = try? JSONProbe.find(pointer, in: bytes) else {
-            self = .unreadable
-            return
-        }
-        switch finding {
-        case .absent, .null: self = .absent
-        case .number(let text): self = asLength ? .unreadable : CostReading(number: text)
-        case .length(let count): self = asLength ? .units(count) : .unreadable
-        case .boolean: self = .unreadable
+    /// Reads a cost from a request's body.
+    static func read(_ cost: CostRule.RequestCost, in body: RequestBody) -> CostReading {
+        switch cost {
+        case .header, .query: return .absent
+        case .jsonLength(let pointer):
+            return body.reading(pointer) { finding in
+                if case .length(let count, _) = finding { .units(count) } else { .unreadable }
+            }
+        case .jsonItems(let pointer):
+            return body.reading(pointer) { finding in
+                if case .length(let count, isList: true) = finding { .units(count) } else { .units(1) }
+            }
+        case .json(let pointers):
+            var largest = CostReading.absent
+            for pointer in pointers {
+                let found = body.reading(pointer) { finding in
+                    if case .number(let text) = finding { CostReading(number: text) } else { .unreadable }
+                }
+                switch (largest, found) {
+                // The app may use the one that can't be read.
+                case (_, .unreadable): return .unreadable
+                case (.units(let before), .units(let units)): largest = .units(max(before, units))
+                case (_, .units): largest = found
+                case (_, .absent): break
+                }
+            }
+            return largest
         }
     }
 
@@ -93,8 +107,7 @@ enum CostReading: Equatable {
             }
             if values.isEmpty { return .absent }
             return values.count == 1 ? CostReading(text: values[0]) : .unreadable
-        case .json(let pointer): return body.reading(pointer, asLength: false)
-        case .jsonLength(let pointer): return body.reading(pointer, asLength: true)
+        case .json, .jsonLength, .jsonItems: return read(cost, in: body)
         }
     }
 

@@ -10,7 +10,7 @@ struct JSONProbe {
         /// A number, as written.
         case number(String)
         /// The number of elements of an array, members of an object or characters of a string.
-        case length(Int64)
+        case length(Int64, isList: Bool)
         case boolean
     }
 
@@ -64,13 +64,13 @@ struct JSONProbe {
         switch next {
         case UInt8(ascii: "{"):
             let count = try object(matched: isTarget ? nil : matched, depth: depth)
-            if isTarget { finding = .length(count) }
+            if isTarget { finding = .length(count, isList: false) }
         case UInt8(ascii: "["):
             let count = try array(matched: isTarget ? nil : matched, depth: depth)
-            if isTarget { finding = .length(count) }
+            if isTarget { finding = .length(count, isList: true) }
         case UInt8(ascii: "\""):
             let count = try string().count
-            if isTarget { finding = .length(count) }
+            if isTarget { finding = .length(count, isList: false) }
         case UInt8(ascii: "t"):
             try word("true")
             if isTarget { finding = .boolean }

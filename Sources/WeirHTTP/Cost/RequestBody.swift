@@ -7,13 +7,22 @@ public enum RequestBody: Sendable {
     /// The whole body.
     case bytes([UInt8])
 
-    func reading(_ pointer: JSONPointer, asLength: Bool) -> CostReading {
+    /// Reads the value at a pointer.
+    ///
+    /// - Parameter body: turns a value that is there, and isn't null, into a cost.
+    func reading(_ pointer: JSONPointer, _ body: (JSONProbe.Finding) -> CostReading) -> CostReading {
         switch self {
-        case .none: .absent
-        case .unreadable: .unreadable
+        case .none: return .absent
+        case .unreadable: return .unreadable
         case .bytes(let bytes):
-            bytes.isEmpty
-                ? .absent : bytes.withUnsafeBytes { CostReading(json: pointer, in: $0, asLength: asLength) }
+            if bytes.isEmpty { return .absent }
+            guard let finding = try? bytes.withUnsafeBytes({ try JSONProbe.find(pointer, in: $0) }) else {
+                return .unreadable
+            }
+            switch finding {
+            case .absent, .null: return .absent
+            case .number, .length, .boolean: return body(finding)
+            }
         }
     }
 }

@@ -1,82 +1,188 @@
-/// Reads the cost of a response as the response passes by. Keeps at most `body_limit` bytes of it.
+import Weir
+
+/// Reads the cost of a response as the response passes by, whatever its length. It keeps none of it.
 struct ResponseMeter {
     private let cost: CostRule.ResponseCost
-    private let bodyLimit: Int
     private var reading = CostReading.absent
-    private var kept: [UInt8] = []
+    private var status = 0
     private var mode = Mode.ignoring
+    private var scanner: JSONScanner?
+    private var events = EventReader()
+    /// The last number found at each pointer, and whether what was found can't be relied on.
+    private var values: [Int64?] = []
+    private var isSpoiled = false
+    private var eventCount: Int64 = 0
+    private var isCompressed = false
 
-    private enum Mode { case ignoring, wholeBody, events }
+    private enum Mode { case ignoring, document, events, lines }
 
-    init(_ cost: CostRule.ResponseCost, bodyLimit: Int) {
+    /// Why a response doesn't say its cost.
+    enum Unknown: String, CaseIterable {
+        /// It isn't there.
+        case absent
+        /// It is no number, is there twice, or the document is malformed.
+        case unreadable
+        /// The body is compressed.
+        case compressed
+        /// The response broke off before it.
+        case incomplete
+    }
+
+    /// What a response cost.
+    enum Result: Equatable {
+        case known(Int64)
+        /// The response didn't say it. `atLeast` is what was seen of it.
+        case unknown(Unknown, atLeast: Int64)
+        /// It failed, and said nothing of a cost.
+        case failed
+    }
+
+    init(_ cost: CostRule.ResponseCost) {
         self.cost = cost
-        self.bodyLimit = bodyLimit
+        if case .body(let body) = cost { values = Array(repeating: nil, count: body.pointers.count) }
     }
 
     /// Reads the response's head.
     ///
     /// - Parameter header: returns all values of the header of a name.
     mutating func head(status: Int, header: (String) -> [String]) {
+        self.status = status
         switch cost {
         case .status(let costs): if let units = costs[status] { reading = .units(units) }
         case .header(let name):
             let values = header(name)
             if values.count == 1 { reading = CostReading(text: values[0]) }
-        case .json:
+            if values.count > 1 { reading = .unreadable }
+        case .body(let body):
             let coding = header("Content-Encoding")
-            guard coding.isEmpty || coding == ["identity"] else { return }
-            let type = header("Content-Type").first?.lowercased() ?? ""
-            mode = type.hasPrefix("text/event-stream") ? .events : .wholeBody
+            guard coding.isEmpty || coding == ["identity"] else { return isCompressed = true }
+            scanner = JSONScanner(body.pointers)
+            let type = header("Content-Type").first?.lowercased().prefix { $0 != ";" }.trimmingSpaces() ?? ""
+            switch type {
+            case "text/event-stream": mode = .events
+            case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
+                "application/json-seq":
+                mode = .lines
+            default: mode = .document
+            }
         }
     }
 
     /// Ends with an error, whose status isn't known here. A cost by status is the highest one configured.
     mutating func failed() {
         if case .status(let costs) = cost, let most = costs.values.max() { reading = .units(most) }
+        status = 500
     }
+
+    // MARK: The body
 
     /// Reads the next part of the response's body.
     mutating func body(_ bytes: UnsafeRawBufferPointer) {
         switch mode {
         case .ignoring: break
-        case .wholeBody:
-            guard kept.count + bytes.count <= bodyLimit else {
-                mode = .ignoring
-                kept = []
-                return
+        case .document: scanner?.read(bytes)
+        case .events: readEvents(bytes)
+        case .lines: readLines(bytes)
+        }
+    }
+
+    private mutating func readEvents(_ bytes: UnsafeRawBufferPointer) {
+        guard var scanner else { return }
+        self.scanner = nil
+        var events = events
+        var meter = self
+        events.read(bytes) { finding in
+            switch finding {
+            case .data(let data): scanner.read(data)
+            case .newline: withUnsafeBytes(of: UInt8(0x0A)) { scanner.read($0) }
+            case .end:
+                meter.eventCount &+= 1
+                meter.take(&scanner, mustBeWhole: false)
             }
-            kept += bytes
-        case .events:
-            for byte in bytes {
-                if byte == 0x0A || byte == 0x0D {
-                    endLine()
-                } else if kept.count < bodyLimit {
-                    kept.append(byte)
-                }
+        }
+        self = meter
+        self.events = events
+        self.scanner = scanner
+    }
+
+    private mutating func readLines(_ bytes: UnsafeRawBufferPointer) {
+        guard var scanner else { return }
+        self.scanner = nil
+        var start = 0
+        // A record separator begins a line of a JSON text sequence (RFC 7464).
+        for index in bytes.indices where bytes[index] == 0x0A || bytes[index] == 0x1E {
+            scanner.read(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
+            if !scanner.isEmpty { eventCount &+= 1 }
+            take(&scanner, mustBeWhole: false)
+            start = index + 1
+        }
+        scanner.read(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+        self.scanner = scanner
+    }
+
+    /// Takes what a document had, and begins the next one.
+    private mutating func take(_ scanner: inout JSONScanner, mustBeWhole: Bool) {
+        defer { scanner.reset() }
+        guard scanner.finish() else {
+            // An event such as `[DONE]` is no document.
+            if mustBeWhole, !scanner.isEmpty { isSpoiled = true }
+            return
+        }
+        for (index, finding) in scanner.findings.enumerated() {
+            switch finding {
+            case .absent: break
+            case .number(let number): values[index] = number
+            case .unreadable: isSpoiled = true
             }
         }
     }
 
-    /// Reads a line of an event stream (WHATWG HTML, 9.2). The last `data:` line that has the pointer counts.
-    private mutating func endLine() {
-        defer { kept.removeAll(keepingCapacity: true) }
-        guard case .json(let pointer) = cost, kept.starts(with: "data:".utf8) else { return }
-        let found = kept.withUnsafeBytes { line in
-            CostReading(json: pointer, in: UnsafeRawBufferPointer(rebasing: line.dropFirst(5)), asLength: false)
+    // MARK: The end
+
+    /// Ends the response.
+    ///
+    /// - Parameter isComplete: whether all of it came.
+    mutating func end(isComplete: Bool) -> Result {
+        guard case .body(let body) = cost else { return endWithoutBody() }
+        if var scanner {
+            if mode == .events, events.hasData || !scanner.isEmpty { eventCount &+= 1 }
+            take(&scanner, mustBeWhole: mode == .document && isComplete)
+            self.scanner = scanner
         }
-        if case .units = found { reading = found }
+        let found = isSpoiled ? nil : largestShape(of: body)
+        let seen = max(largestShape(of: body) ?? 0, body.countsEvents ? eventCount : 0)
+        if isComplete, let found { return .known(found) }
+        if !isComplete { return .unknown(.incomplete, atLeast: seen) }
+        if status >= 400 { return .failed }
+        return .unknown(isCompressed ? .compressed : isSpoiled ? .unreadable : .absent, atLeast: seen)
     }
 
-    /// Ends the response. Returns its cost, or nil if the cost can't be read from it.
-    mutating func end() -> Int64? {
-        if case .json(let pointer) = cost {
-            switch mode {
-            case .ignoring: break
-            case .wholeBody: reading = kept.withUnsafeBytes { CostReading(json: pointer, in: $0, asLength: false) }
-            case .events: endLine()
+    private func endWithoutBody() -> Result {
+        if case .units(let units) = reading { return .known(units) }
+        // A status that isn't listed costs the default, which is nothing unless the policy says otherwise.
+        if case .status = cost { return .unknown(.absent, atLeast: 0) }
+        if status >= 400 { return .failed }
+        return .unknown(reading == .unreadable ? .unreadable : .absent, atLeast: 0)
+    }
+
+    /// The largest of the shapes of which a part was found; nil if none was.
+    private func largestShape(of body: BodyCost) -> Int64? {
+        var start = 0
+        var largest: Int64?
+        for shape in body.shapes {
+            var sum: Int128 = 0
+            var isFound = false
+            for part in shape {
+                let numbers = values[start..<(start + part.pointers.count)]
+                start += part.pointers.count
+                guard let number = numbers.lazy.compactMap({ $0 }).first else { continue }
+                isFound = true
+                sum += Int128(number) * Int128(part.millionths)
             }
+            guard isFound else { continue }
+            let units = Int64(clamping: max(0, (sum + 999_999) / 1_000_000))
+            largest = max(largest ?? 0, min(units, CostReading.enormous))
         }
-        if case .units(let units) = reading { return units }
-        return nil
+        return largest
     }
 }

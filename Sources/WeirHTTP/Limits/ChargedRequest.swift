@@ -231,10 +231,10 @@ struct ChargedRequest {
 
     private mutating func prepareMeters(on limiter: RequestLimiter, costOverride: Int64?) {
         for (index, charge) in charges.enumerated() {
-            if costOverride == nil, case .response(let cost, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
+            if costOverride == nil, case .response(let cost, _, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
                 if charge.isShadow, !decisions[index].allowed { continue }
-                meters.append((index, ResponseMeter(cost, bodyLimit: limiter.policy.bodyLimit)))
-                if case .json = cost { metersBody = true }
+                meters.append((index, ResponseMeter(cost)))
+                if case .body = cost { metersBody = true }
             } else if charge.numbers.algorithm == .concurrency, decisions[index].receipt != nil {
                 meters.append((index, nil))
             }
@@ -254,20 +254,42 @@ struct ChargedRequest {
     }
 
     /// Charges or refunds what the response showed, and frees permits. Later calls do nothing.
-    mutating func finish(isComplete: Bool, on limiter: RequestLimiter) {
+    ///
+    /// - Parameters:
+    ///   - reachedUpstream: whether the request was sent on. One that never was costs nothing.
+    ///   - unknown: called for each limit whose cost the response should have said and did not.
+    mutating func finish(
+        isComplete: Bool, reachedUpstream: Bool, on limiter: RequestLimiter,
+        unknown: (_ rule: Int, ResponseMeter.Unknown) -> Void
+    ) {
         guard !meters.isEmpty else { return }
         let store = chargedStore(of: limiter)
+        var last: Int?
         for (part, meter) in meters {
             let charge = charges[part]
+            let rule = parts[part].rule
             guard var meter,
-                case .response(_, let reserve, let fallback, let most) = limiter.plans[parts[part].rule].rule.cost
+                case .response(let source, let reserve, let fallback, let most, let chargesErrors) =
+                    limiter.plans[rule].rule.cost
             else {
                 if let receipt = decisions[part].receipt { _ = store.apply(.refund(charge, receipt)) }
                 continue
             }
-            let known = meter.end()
-            var actual = known ?? fallback
-            if !isComplete { actual = max(actual, reserve) }
+            var actual: Int64
+            switch meter.end(isComplete: isComplete) {
+            case _ where !reachedUpstream: actual = 0
+            case .known(let units): actual = units
+            case .failed: actual = chargesErrors ? fallback : 0
+            case .unknown(let reason, let seen):
+                if case .status = source {
+                    actual = fallback
+                    break
+                }
+                actual = max(reserve, fallback, seen)
+                // A limit with several windows is told of once.
+                if last != rule { unknown(rule, reason) }
+                last = rule
+            }
             if let most { actual = min(actual, most) }
             settle(charge, decisions[part].receipt, from: reserve, to: actual, in: store)
         }
@@ -304,7 +326,7 @@ struct ChargedRequest {
         self.decisions = decisions
         guard violatedPolicies(on: limiter).isEmpty else { return }
         prepareMeters(on: limiter, costOverride: costOverride)
-        finish(isComplete: false, on: limiter)
+        finish(isComplete: false, reachedUpstream: false, on: limiter) { _, _ in }
     }
 
     private mutating func forgetMeters() {

@@ -201,13 +201,9 @@ struct PlannedRequest {
         for (index, match) in matched.enumerated() {
             let plan = limiter.plans[match.rule]
             guard plan.needsRequestBody, case .request(let source, _, _) = plan.rule.cost else { continue }
-            let reading: CostReading =
-                switch source {
-                case .json(let pointer): body.reading(pointer, asLength: false)
-                case .jsonLength(let pointer): body.reading(pointer, asLength: true)
-                case .header, .query: .absent
-                }
-            guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
+            guard let cost = cost(of: plan, CostReading.read(source, in: body)) else {
+                return .answered(Self.tooCostly)
+            }
             costs[index] = cost
         }
         return price(charges: &charged)
@@ -218,7 +214,7 @@ struct PlannedRequest {
         if let costOverride { return Cost(units: costOverride, required: costOverride) }
         switch plan.rule.cost {
         case .fixed(let units): return Cost(units: units, required: units)
-        case .response(_, let reserve, _, _): return Cost(units: reserve, required: max(1, reserve))
+        case .response(_, let reserve, _, _, _): return Cost(units: reserve, required: max(1, reserve))
         case .request(_, let fallback, let most):
             let units: Int64
             switch reading {

@@ -158,9 +158,10 @@ extension PolicyReader {
             return document.integer(node, "'cost'", in: 0...Rate.largestCount).map { .fixed($0) }
         }
         guard let mapping = document.mapping(node, .cost) else { return nil }
-        let kinds = ["header", "query", "json_length", "json", "response"].filter { mapping[$0] != nil }
+        let kinds = ["header", "query", "json_length", "json_items", "json", "response"].filter { mapping[$0] != nil }
         guard kinds.count == 1 else {
-            mapping.error("'cost' needs exactly one of 'header', 'query', 'json_length', 'json' and 'response'")
+            mapping.error(
+                "'cost' needs exactly one of 'header', 'query', 'json_length', 'json_items', 'json' and 'response'")
             return nil
         }
         let most = mapping.integer("max", in: 1...Rate.largestCount)
@@ -174,28 +175,77 @@ extension PolicyReader {
         if let header = mapping["header"] { return fieldName(header, "'header'").map { .header($0) } }
         if let query = mapping.text("query") { return .query(query) }
         if let length = mapping["json_length"] { return pointer(length).map { .jsonLength($0) } }
-        return mapping["json"].flatMap(pointer).map { .json($0) }
+        if let items = mapping["json_items"] { return pointer(items).map { .jsonItems($0) } }
+        return mapping["json"].flatMap(pointers).map { .json($0) }
     }
 
     private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?) -> CostRule? {
+        let range: ClosedRange<Int64> = 0...Rate.largestCount
+        let reserve = cost.integer("reserve", in: range) ?? 0
+        let chargesErrors = cost.choice("errors", ["free": false, "charge": true]) ?? false
+        if case .scalar = node {
+            guard document.choice(node, "'response'", ["tokens": true]) != nil else { return nil }
+            let fallback = cost.integer("default", in: range)
+            if fallback == nil { warnOfNoDefault(cost) }
+            return .response(
+                .body(.tokens), reserve: reserve, fallback: fallback ?? 1, max: most, chargesErrors: chargesErrors)
+        }
         guard let mapping = document.mapping(node, .response) else { return nil }
-        let kinds = ["status", "header", "json"].filter { mapping[$0] != nil }
+        let kinds = ["status", "header", "json", "sum"].filter { mapping[$0] != nil }
         guard kinds.count == 1 else {
-            mapping.error("a cost from the response needs exactly one of 'status', 'header' and 'json'")
+            mapping.error("a cost from the response needs exactly one of 'status', 'header', 'json' and 'sum'")
             return nil
         }
-        let reserve = cost.integer("reserve", in: 0...Rate.largestCount) ?? 0
-        let range: ClosedRange<Int64> = 0...Rate.largestCount
-        let fallback =
-            mapping.integer("default", in: range) ?? cost.integer("default", in: range)
-            ?? (mapping["status"] != nil ? 0 : 1)
+        let given = mapping.integer("default", in: range) ?? cost.integer("default", in: range)
+        if given == nil, kinds != ["status"] { warnOfNoDefault(cost) }
         guard let source = responseSource(mapping) else { return nil }
-        return .response(source, reserve: reserve, fallback: fallback, max: most)
+        return .response(
+            source, reserve: reserve, fallback: given ?? (kinds == ["status"] ? 0 : 1), max: most,
+            chargesErrors: chargesErrors)
+    }
+
+    private func warnOfNoDefault(_ cost: PolicyMapping) {
+        cost.warning(
+            "without 'default', a response that doesn't say its cost costs 1; set 'default' to what an ordinary one costs",
+            at: "response")
+    }
+
+    private func bodyCostPart(_ node: Node) -> BodyCost.Part? {
+        guard let mapping = document.mapping(node, .costPart) else { return nil }
+        guard let json = mapping["json"] else {
+            mapping.error("a part of 'sum' needs 'json', a pointer or a list of pointers")
+            return nil
+        }
+        guard let pointers = pointers(json) else { return nil }
+        guard let text = mapping.text("weight") else { return BodyCost.Part(pointers) }
+        guard let millionths = RateText.millionths(text) else {
+            mapping.error(
+                "'weight' must be a number with at most six decimals such as 0.25 or -0.9, not '\(text)'", at: "weight")
+            return nil
+        }
+        return BodyCost.Part(pointers, millionths: millionths)
+    }
+
+    /// A pointer, or a list of them.
+    private func pointers(_ node: Node) -> [JSONPointer]? {
+        let nodes = document.list(node)
+        if nodes.isEmpty { document.error("an empty list of JSON pointers finds nothing", at: node.place) }
+        let pointers = nodes.compactMap { pointer($0) }
+        return pointers.count == nodes.count && !pointers.isEmpty ? pointers : nil
     }
 
     private func responseSource(_ mapping: PolicyMapping) -> CostRule.ResponseCost? {
         if let header = mapping["header"] { return fieldName(header, "'header'").map { .header($0) } }
-        if let json = mapping["json"] { return pointer(json).map { .json($0) } }
+        if let json = mapping["json"] { return pointers(json).map { .body(.number($0)) } }
+        if let sum = mapping["sum"] {
+            let nodes = readList(sum, "'sum'")
+            let parts = nodes.compactMap { bodyCostPart($0) }
+            if nodes.isEmpty {
+                document.error(
+                    "'sum' needs a list of parts such as {json: /usage/output_tokens, weight: 4}", at: sum.place)
+            }
+            return parts.count == nodes.count && !parts.isEmpty ? .body(.sum(parts)) : nil
+        }
         guard case .mapping(let statuses)? = mapping["status"] else {
             mapping.error("'status' must be a mapping of statuses and costs, such as {401: 1, 403: 1}", at: "status")
             return nil

@@ -61,8 +61,9 @@ package struct PolicySection: Sendable {
     static let keyDimension = PolicySection("keyDimension", "a key dimension", ["header", "jwt", "param", "address"])
     static let cost = PolicySection(
         "cost", "'cost'",
-        ["header", "query", "json_length", "json", "response", "default", "max", "reserve"])
-    static let response = PolicySection("response", "'response'", ["status", "header", "json", "default"])
+        ["header", "query", "json_length", "json_items", "json", "response", "default", "max", "reserve", "errors"])
+    static let response = PolicySection("response", "'response'", ["status", "header", "json", "sum", "default"])
+    static let costPart = PolicySection("costPart", "a part of 'sum'", ["json", "weight"])
     static let warmUp = PolicySection("warmUp", "'warm_up'", ["factor", "until", "after"])
     static let until = PolicySection("until", "'until'", ["path"])
 
@@ -70,6 +71,6 @@ package struct PolicySection: Sendable {
         policy, admin, cors, tls, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup,
         bearer, tiers,
         tierSource,
-        access, match, bypass, secret, limit, keyDimension, cost, response, warmUp, until,
+        access, match, bypass, secret, limit, keyDimension, cost, response, costPart, warmUp, until,
     ]
 }

@@ -27,6 +27,21 @@ package enum RateText {
         )
     }
 
+    /// Reads a decimal number, in millionths. Nil unless it has at most six decimals and seven digits before them.
+    static func millionths(_ text: String) -> Int64? {
+        let isNegative = text.hasPrefix("-")
+        let parts = (isNegative ? text.dropFirst() : text[...]).split(
+            separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let whole = parts.first, (1...7).contains(whole.utf8.count),
+            parts.count == 1 || (1...6).contains(parts[1].utf8.count),
+            parts.allSatisfy({ $0.utf8.allSatisfy { (48...57).contains($0) } }), let units = Int64(whole)
+        else { return nil }
+        let decimals = parts.count > 1 ? String(parts[1]) : ""
+        let padded = decimals + String(repeating: "0", count: 6 - decimals.utf8.count)
+        let value = units * 1_000_000 + (Int64(padded) ?? 0)
+        return isNegative ? -value : value
+    }
+
     /// Reads the windows of a rate, separated by `;`. Returns nil for `unlimited`.
     ///
     /// - Throws: ``ValueError`` if a window is malformed, or if two windows have the same period.

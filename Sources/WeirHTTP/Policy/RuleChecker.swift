@@ -111,7 +111,7 @@ enum RuleChecker {
                         RuleProblem(["cost", "default"], "'default' of \(fallback) is above 'max' of \(most)"))
                 }
             }
-        case .response(_, let reserve, let fallback, let most):
+        case .response(let source, let reserve, let fallback, let most, _):
             if rule.algorithm == .leakyBucket || rule.algorithm == .concurrency {
                 let reason =
                     rule.algorithm == .leakyBucket
@@ -120,9 +120,30 @@ enum RuleChecker {
                 problems.append(
                     RuleProblem(["cost", "response"], "\(reason), so its cost can't come from the response"))
             }
+            if case .body(let body) = source { problems += Self.problems(of: body) }
             check(reserve, "'reserve'", at: ["cost", "reserve"])
             check(fallback, "'default'", at: ["cost", "default"], needsRoom: false)
             if let most { check(most, "'max'", from: 1, at: ["cost", "max"]) }
+        }
+        return problems
+    }
+
+    private static func problems(of body: BodyCost) -> [RuleProblem] {
+        var problems: [RuleProblem] = []
+        let path = ["cost", "response"]
+        if body.pointers.isEmpty || body.shapes.contains(where: { $0.contains { $0.pointers.isEmpty } }) {
+            problems.append(RuleProblem(path, "a cost from the response needs a pointer, such as /usage/total_tokens"))
+        }
+        if body.pointers.count > BodyCost.mostPointers {
+            problems.append(
+                RuleProblem(path, "a cost from the response has at most \(BodyCost.mostPointers) pointers"))
+        }
+        let parts = body.shapes.flatMap { $0 }
+        if !parts.isEmpty, parts.allSatisfy({ $0.millionths <= 0 }) {
+            problems.append(RuleProblem(path, "no part of the sum has a weight above 0, so it is always 0"))
+        }
+        if parts.contains(where: { abs($0.millionths) > 1_000_000_000_000 }) {
+            problems.append(RuleProblem(path, "a weight is from -1000000 to 1000000"))
         }
         return problems
     }

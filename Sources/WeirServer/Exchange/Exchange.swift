@@ -16,6 +16,8 @@ final class Exchange {
     private var peer: Peer?
     private var head: HTTPRequestHead?
     private var framing = BodyFraming.none
+    /// Whether the request, or a part of it, was sent to the upstream.
+    private var reachedUpstream = false
     /// The parts of the body that arrived before they could be forwarded.
     private var heldBody: [ByteBuffer] = []
     private var delay: Scheduled<Void>?
@@ -66,6 +68,7 @@ final class Exchange {
         policy = loop.policy
         self.head = head
         self.framing = framing
+        reachedUpstream = false
         self.peer = peer
         self.client = client
         decisionTime = 0
@@ -226,7 +229,7 @@ final class Exchange {
             client?.sendResponse(bytes)
         case .end(let trailers):
             guard case .endResponse(_, let isReusable) = machine.responseEnded(from: upstream) else { return }
-            limited.finish(isComplete: true)
+            settle(isComplete: true)
             client?.endResponse(trailers.map { ResponseHeader.permitted($0, dropping: policy.limitHeaders) })
             // The upstream's connection releases this exchange at its end, so it won't flush for it.
             client?.flush()
@@ -278,11 +281,11 @@ final class Exchange {
         case .fail(let problem, let upstream): fail(problem, upstream)
         case .abort(let upstream):
             upstream?.end(isReusable: false)
-            limited.finish(isComplete: false)
+            settle(isComplete: false)
             letGo()?.abort()
         case .release(let upstream):
             upstream?.end(isReusable: false)
-            limited.finish(isComplete: false)
+            settle(isComplete: false)
             _ = letGo()
         case .close(let upstream): upstream.close()
         case .nothing, .keep, .wait, .resume, .abandon, .startDelay, .answer, .sendBody, .sendInterim, .startResponse,
@@ -324,6 +327,7 @@ final class Exchange {
     private func forward(to upstream: UpstreamConnection) {
         guard let head, let peer else { return }
         touch(loop.settings.responseTimeout)
+        reachedUpstream = true
         upstream.begin(self)
         upstream.write(.head(forwardedHead(head, peer)))
         for bytes in heldBody { upstream.write(.body(.byteBuffer(bytes))) }
@@ -382,7 +386,7 @@ final class Exchange {
         _ = machine.denied()
         if answer.status != 429 { loop.metrics.countRejected(answer.status) }
         loop.metrics.count(status: answer.status)
-        limited.finish(isComplete: false)
+        settle(isComplete: false)
         var answer = answer
         answer.fields.append(("Date", loop.date))
         client?.send(answer)
@@ -390,6 +394,16 @@ final class Exchange {
     }
 
     // MARK: End
+
+    /// Charges what the response cost, and frees permits.
+    private func settle(isComplete: Bool) {
+        limited.finish(isComplete: isComplete, reachedUpstream: reachedUpstream) { rule, reason in
+            loop.metrics.countUnknownCost(rule: rule, reason, policy)
+            loop.failures.logUnknownCost(
+                limit: policy.limiter.limitNames[rule], reason: reason, path: limited.path?.path ?? "",
+                at: policy.limiter.now)
+        }
+    }
 
     /// Ends the exchange.
     private func finish() {

@@ -11,6 +11,11 @@ struct LoopMetrics: Sendable {
         var suppressed: UInt64 = 0
     }
 
+    struct UnknownCost: Hashable, Sendable {
+        let slot: Int
+        let reason: String
+    }
+
     /// Counts by the limits' slots, which stay the same across policies.
     private(set) var limits: [LimitCounts] = []
     /// Responses by status class, with 1xx to 5xx at indices 1 to 5.
@@ -20,6 +25,8 @@ struct LoopMetrics: Sendable {
     /// Requests decided without the store, by the failure's code.
     private(set) var storeFailures: [String: UInt64] = [:]
     private(set) var upstreamFailures: UInt64 = 0
+    /// Responses that should have said their cost and did not, by the limit's slot and the reason.
+    private(set) var unknownCosts: [UnknownCost: UInt64] = [:]
     private(set) var refusedConnections: UInt64 = 0
     private(set) var failedHandshakes: UInt64 = 0
     private(set) var brokenHTTP2Connections: UInt64 = 0
@@ -48,6 +55,10 @@ struct LoopMetrics: Sendable {
         limits[slot].suppressed += 1
     }
 
+    mutating func countUnknownCost(rule: Int, _ reason: String, _ policy: PolicyView) {
+        unknownCosts[UnknownCost(slot: policy.slots[rule], reason: reason), default: 0] += 1
+    }
+
     private mutating func makeRoom(for slot: Int) {
         limits += Array(repeating: LimitCounts(), count: slot + 1 - limits.count)
     }
@@ -73,6 +84,7 @@ struct LoopMetrics: Sendable {
         for (code, count) in other.storeFailures { storeFailures[code, default: 0] += count }
         for (status, count) in other.rejected { rejected[status, default: 0] += count }
         upstreamFailures += other.upstreamFailures
+        for (cost, count) in other.unknownCosts { unknownCosts[cost, default: 0] += count }
         refusedConnections += other.refusedConnections
         failedHandshakes += other.failedHandshakes
         brokenHTTP2Connections += other.brokenHTTP2Connections

@@ -17,6 +17,7 @@ struct MetricsText {
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"denied\"", counts.denied)
             sample("weir_limit_requests_total", "limit=\"\(name)\",outcome=\"shadow_denied\"", counts.shadowDenied)
         }
+        unknownCosts(metrics, names)
         family("weir_responses_total", "counter", "Responses sent to clients, by status class.")
         for status in 1...5 { sample("weir_responses_total", "class=\"\(status)xx\"", metrics.responses[status]) }
         family(
@@ -45,6 +46,18 @@ struct MetricsText {
         family(
             "weir_log_lines_dropped_total", "counter", "Log lines dropped because the log's reader could not keep up.")
         sample("weir_log_lines_dropped_total", "", droppedLogLines)
+    }
+
+    private mutating func unknownCosts(_ metrics: LoopMetrics, _ names: [String]) {
+        family(
+            "weir_cost_unknown_total", "counter",
+            "Responses that should have said their cost and did not, by limit and reason.")
+        let costs = metrics.unknownCosts.compactMap { cost, count in
+            cost.slot < names.count ? (names[cost.slot], cost.reason, count) : nil
+        }
+        for (name, reason, count) in costs.sorted(by: { ($0.0, $0.1) < ($1.0, $1.1) }) {
+            sample("weir_cost_unknown_total", "limit=\"\(name)\",reason=\"\(reason)\"", count)
+        }
     }
 
     private mutating func clientFaults(_ metrics: LoopMetrics) {

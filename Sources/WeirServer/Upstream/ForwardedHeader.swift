@@ -10,6 +10,8 @@ struct ForwardedHeader: Sendable {
     private let underscored: HeaderSet
     private let addressHeader: AddressHeader
 
+    /// The headers by which a client could get a response whose cost can't be read: compressed, or a part of it.
+    private static let spoilers = HeaderSet(["accept-encoding", "range", "if-range"])
     private static let methodOverrides = ["x-http-method-override", "x-http-method", "x-method-override"]
 
     init(_ limiter: RequestLimiter) {
@@ -33,7 +35,7 @@ struct ForwardedHeader: Sendable {
     ///   - upstream: the upstream's own authority, for a request that names no host.
     ///   - peer: the sender.
     ///   - isTrusted: whether the sender is a trusted proxy.
-    ///   - dropsCoding: whether the response must be uncompressed, because a cost is in it.
+    ///   - dropsCoding: whether the response must be whole and uncompressed, because a cost is in it.
     func head(
         _ head: HTTPRequestHead, framing: BodyFraming, target: String, host: String?, upstream: String, peer: Peer,
         isTrusted: Bool, dropsCoding: Bool
@@ -59,7 +61,7 @@ struct ForwardedHeader: Sendable {
                 fields.append((name, host))
                 continue
             }
-            if dropsCoding, name.isEqualIgnoringCase("accept-encoding") { continue }
+            if dropsCoding, Self.spoilers.contains(name) { continue }
             if isTrusted {
                 if name.isEqualIgnoringCase("x-forwarded-proto") { hasProto = true }
                 if name.isEqualIgnoringCase("x-forwarded-host") { hasHost = true }
