@@ -4,7 +4,7 @@
 Each comparison alternates its sides, so that a machine that slows down slows both, and takes the median of N rounds.
 A peer whose program is missing is named, not skipped silently.
 
-Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [deny] [idle] [tls] [flood] [shared] [app]
+Usage: run.py [--rounds N] [--seconds S] [engine] [gateway] [deny] [idle] [tls] [flood] [costs] [shared] [app]
        run.py check   builds each program and runs it for a moment; fails if a decision or the middleware allocates too
                       much
 """
@@ -497,9 +497,9 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|deny|idle|tls|flood|shared|app|check")
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|deny|idle|tls|flood|costs|shared|app|check")
     options = arguments.parse_args()
-    options.parts = options.parts or ["engine", "gateway", "deny", "idle", "tls", "flood", "shared", "app"]
+    options.parts = options.parts or ["engine", "gateway", "deny", "idle", "tls", "flood", "costs", "shared", "app"]
     if set(options.parts) & {"engine", "deny", "shared", "app", "check"}:
         build()
     if "check" in options.parts:
@@ -519,6 +519,9 @@ def main():
     if "flood" in options.parts:
         from tls import flood
         flood(options.rounds, options.seconds)
+    if "costs" in options.parts:
+        from costs import costs
+        costs(options.rounds, options.seconds)
     if "shared" in options.parts:
         shared(options.rounds, options.seconds)
     if "app" in options.parts:

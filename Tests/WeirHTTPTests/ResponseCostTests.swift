@@ -16,7 +16,7 @@ struct ResponseCostTests {
         let bytes = Array(text.utf8)
         var results: [ResponseMeter.Result] = []
         for length in [1, 2, 7, 64, max(1, bytes.count)] {
-            var meter = ResponseMeter(.body(cost))
+            var meter = ResponseMeter(.body(cost), JSONPointerTree(cost.pointers))
             meter.head(status: status) { name in
                 switch name {
                 case "Content-Type": [type]
@@ -71,7 +71,7 @@ struct ResponseCostTests {
     func long() {
         let vector = (0..<200_000).map { "0.\($0)" }.joined(separator: ",")
         let text = "{\"data\":[{\"embedding\":[\(vector)],\"x\":[\"]\"]}],\"usage\":{\"total_tokens\":500}}"
-        var meter = ResponseMeter(.body(total))
+        var meter = ResponseMeter(.body(total), JSONPointerTree(total.pointers))
         meter.head(status: 200) { _ in [] }
         for start in stride(from: 0, to: text.utf8.count, by: 4096) {
             Array(Array(text.utf8)[start..<min(text.utf8.count, start + 4096)]).withUnsafeBytes { meter.body($0) }
@@ -107,7 +107,7 @@ struct ResponseCostTests {
         for _ in 0..<20_000 {
             let text = "{\"a\":[\(value(1)),{\"b\":\(value(2)),\"c\":\(value(2))}],\"b\":\(value(1))}"
             let bytes = Array(text.utf8)
-            var scanner = JSONScanner([pointer])
+            var scanner = JSONScanner(JSONPointerTree([pointer]))
             for byte in bytes { withUnsafeBytes(of: byte) { scanner.read($0) } }
             let isWhole = scanner.finish()
             #expect(isWhole, "\(text)")
@@ -130,7 +130,7 @@ struct ResponseCostTests {
         for _ in 0..<3000 {
             let bytes = (0..<60).map { _ in alphabet.randomElement(using: &random) ?? 0 }
             for type in ["application/json", events, "application/x-ndjson"] {
-                var meter = ResponseMeter(.body(.tokens))
+                var meter = ResponseMeter(.body(.tokens), JSONPointerTree(BodyCost.tokens.pointers))
                 meter.head(status: 200) { $0 == "Content-Type" ? [type] : [] }
                 bytes.withUnsafeBytes { meter.body($0) }
                 _ = meter.end(isComplete: Bool.random(using: &random))
@@ -229,7 +229,7 @@ struct ResponseCostTests {
 
     @Test("a response whose head never came says nothing")
     func headless() {
-        var meter = ResponseMeter(.body(.tokens))
+        var meter = ResponseMeter(.body(.tokens), JSONPointerTree(BodyCost.tokens.pointers))
         let result = meter.end(isComplete: false)
         #expect(result == .unknown(.incomplete, atLeast: 0))
     }

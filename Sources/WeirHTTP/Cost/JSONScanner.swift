@@ -1,7 +1,7 @@
 /// Reads numbers of JSON documents (RFC 8259) that arrive in pieces, without keeping them.
 ///
-/// What it needs is bounded, whatever the length of a document: a level of nesting each, and the text of one key or
-/// number. Parts of a document off every pointer's path are only checked for balanced brackets and quotes.
+/// What it needs is bounded, whatever the length of a document: a level for each token of the longest pointer, and the
+/// text of one key or number. What lies off every pointer's path is only checked for balanced brackets and quotes.
 struct JSONScanner {
     /// What a document has at a pointer.
     enum Finding: Equatable {
@@ -20,7 +20,9 @@ struct JSONScanner {
         case inKey
         case colon
         case afterValue
-        /// In a string that nobody needs.
+        /// In an object or list off the path, and in a string in it.
+        case offPath, offPathString
+        /// In a string on the path.
         case string
         /// In a number, or in `true`, `false` or `null`.
         case word
@@ -29,23 +31,27 @@ struct JSONScanner {
         case failed
     }
 
-    /// An open object or list.
+    /// An open object or list that leads to a pointer.
     private struct Level {
         var isObject: Bool
-        /// The pointers whose path leads here, one bit each.
-        var matching: UInt64
+        var node: Int
         /// The next element of a list.
-        var index: Int64 = 0
+        var index = 0
     }
 
-    private let pointers: [JSONPointer]
-    /// All pointers that have a token at a depth.
-    private let longestKey: Int
+    private let tree: JSONPointerTree
+    /// What was found at each pointer.
     private(set) var findings: [Finding]
+    /// Whether anything was found.
+    private(set) var hasFindings = false
+    /// Whether a document has begun.
+    private(set) var hasBegun = false
     private var state = State.value
     private var levels: [Level] = []
-    /// The pointers that lead to the value that follows.
-    private var matching: UInt64
+    /// The tree's node of the value that follows; nil when no pointer leads there.
+    private var node: Int? = 0
+    /// The open brackets off the path.
+    private var offPathDepth = 0
     /// The key or number under way.
     private var text: [UInt8] = []
     private var isTextTooLong = false
@@ -55,25 +61,30 @@ struct JSONScanner {
     private var escapeValue: UInt32 = 0
     /// The first half of a surrogate pair.
     private var highSurrogate: UInt32 = 0
-    private var hasBegun = false
 
-    static let deepest = JSONProbe.deepest
     private static let longestNumber = 64
 
-    init(_ pointers: [JSONPointer]) {
-        self.pointers = Array(pointers.prefix(BodyCost.mostPointers))
-        findings = Array(repeating: .absent, count: self.pointers.count)
-        matching = self.pointers.count == 64 ? .max : (1 << UInt64(self.pointers.count)) - 1
-        longestKey = self.pointers.flatMap { $0.tokens.map(\.count) }.max() ?? 0
+    init(_ tree: JSONPointerTree) {
+        self.tree = tree
+        findings = Array(repeating: .absent, count: tree.count)
     }
 
-    /// Whether a document has begun.
-    var isEmpty: Bool { !hasBegun }
-
     /// Forgets the document, to begin the next one.
-    mutating func reset() { self = JSONScanner(pointers) }
+    mutating func reset() {
+        if hasFindings { for index in findings.indices { findings[index] = .absent } }
+        hasFindings = false
+        hasBegun = false
+        state = .value
+        levels.removeAll(keepingCapacity: true)
+        node = 0
+        isEscaped = false
+        escapeDigits = 0
+        highSurrogate = 0
+    }
 
-    /// Whether the document that was read is whole.
+    /// Ends the document.
+    ///
+    /// - Returns: whether it is whole.
     mutating func finish() -> Bool {
         if case .word = state { endWord() }
         if case .end = state { return true }
@@ -85,56 +96,69 @@ struct JSONScanner {
         var index = 0
         while index < bytes.count {
             switch state {
-            case .string: index = skipString(bytes, from: index)
-            case .inKey:
-                readKey(bytes[index])
-                index += 1
+            case .offPath: index = skipOffPath(bytes, from: index)
+            case .offPathString: index = skipString(bytes, from: index, then: .offPath)
+            case .string: index = skipString(bytes, from: index, then: nil)
+            case .inKey: index = readKeyBytes(bytes, from: index)
             case .word: index = readWord(bytes, from: index)
             case .failed: return
             case .value, .key, .colon, .afterValue, .end:
-                // Most of a long document is off every path.
-                if matching == 0, levels.last?.matching == 0, case .value = state {
-                    index = skipOffPath(bytes, from: index)
-                    if index >= bytes.count { return }
-                }
                 structure(bytes[index])
                 index += 1
             }
         }
     }
 
-    /// Skips bytes that change neither the nesting nor the path.
-    private func skipOffPath(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
-        guard levels.last?.isObject == false else { return start }
+    // MARK: Off the path
+
+    private mutating func skipOffPath(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var index = start
-        // A list's numbers, commas and blanks, such as an embedding's.
-        while index < bytes.count {
+        var depth = offPathDepth
+        while true {
+            index = bytes.firstBracketOrQuote(from: index)
+            guard index < bytes.count else { break }
             let byte = bytes[index]
-            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "{") || byte == UInt8(ascii: "[")
-                || byte == UInt8(ascii: "]") || byte == UInt8(ascii: "}")
-            {
-                break
-            }
             index += 1
+            switch byte {
+            case UInt8(ascii: "\""):
+                offPathDepth = depth
+                state = .offPathString
+                return index
+            // A hostile upstream could nest deeper than any number counts only with more bytes than there are.
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                depth -= 1
+                if depth == 0 {
+                    endValue()
+                    return index
+                }
+            default: break
+            }
         }
+        offPathDepth = depth
         return index
     }
 
-    private mutating func skipString(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+    /// Skips a string's bytes, up to its quote.
+    private mutating func skipString(_ bytes: UnsafeRawBufferPointer, from start: Int, then next: State?) -> Int {
         var index = start
-        while index < bytes.count {
+        if isEscaped {
+            isEscaped = false
+            index += 1
+        }
+        while true {
+            index = bytes.firstQuoteOrBackslash(from: index)
+            guard index < bytes.count else { break }
             let byte = bytes[index]
             index += 1
-            if isEscaped {
-                isEscaped = false
-            } else if byte == UInt8(ascii: "\\") {
-                isEscaped = true
-            } else if byte == UInt8(ascii: "\"") {
-                endValue()
+            if byte == UInt8(ascii: "\"") {
+                if let next { state = next } else { endValue() }
                 return index
             }
+            if index == bytes.count { isEscaped = true }
+            index += 1
         }
-        return index
+        return bytes.count
     }
 
     // MARK: Structure
@@ -151,13 +175,11 @@ struct JSONScanner {
         case (.value, UInt8(ascii: "]")) where levels.last?.isObject == false: close()
         case (.value, UInt8(ascii: "-")), (.value, UInt8(ascii: "0")...UInt8(ascii: "9")),
             (.value, UInt8(ascii: "a")...UInt8(ascii: "z")):
-            text.removeAll(keepingCapacity: true)
-            isTextTooLong = false
+            beginText()
             text.append(byte)
             state = .word
         case (.key, UInt8(ascii: "\"")):
-            text.removeAll(keepingCapacity: true)
-            isTextTooLong = false
+            beginText()
             state = .inKey
         case (.key, UInt8(ascii: "}")): close()
         case (.colon, UInt8(ascii: ":")): state = .value
@@ -175,10 +197,19 @@ struct JSONScanner {
         }
     }
 
+    private mutating func beginText() {
+        text.removeAll(keepingCapacity: true)
+        isTextTooLong = false
+    }
+
     private mutating func open(isObject: Bool) {
-        guard levels.count < Self.deepest else { return state = .failed }
+        guard let node, !tree.nodes[node].children.isEmpty else {
+            found(.unreadable)
+            offPathDepth = 1
+            return state = .offPath
+        }
         found(.unreadable)
-        levels.append(Level(isObject: isObject, matching: matching))
+        levels.append(Level(isObject: isObject, node: node))
         if isObject {
             state = .key
         } else {
@@ -186,22 +217,11 @@ struct JSONScanner {
         }
     }
 
-    /// Finds the pointers that lead to a list's next element.
+    /// Finds the node of a list's next element.
     private mutating func beginElement() {
         state = .value
-        guard let level = levels.last, level.matching != 0 else { return matching = 0 }
-        let name = Array(String(level.index).utf8)
-        matching = narrowed(level.matching, to: name)
-    }
-
-    private func narrowed(_ bits: UInt64, to name: [UInt8]) -> UInt64 {
-        let depth = levels.count - 1
-        var result: UInt64 = 0
-        for index in pointers.indices where bits & 1 << UInt64(index) != 0 {
-            let tokens = pointers[index].tokens
-            if depth < tokens.count, tokens[depth] == name { result |= 1 << UInt64(index) }
-        }
-        return result
+        guard let level = levels.last else { return }
+        node = tree.child(of: level.node, Array(String(level.index).utf8))
     }
 
     private mutating func close() {
@@ -210,16 +230,16 @@ struct JSONScanner {
     }
 
     private mutating func endValue() {
-        matching = 0
+        node = nil
         state = levels.isEmpty ? .end : .afterValue
     }
 
     /// Notes the value for the pointers that end here.
     private mutating func found(_ finding: Finding) {
-        guard matching != 0 else { return }
-        for index in pointers.indices where matching & 1 << UInt64(index) != 0 {
-            guard pointers[index].tokens.count == levels.count else { continue }
+        guard let node else { return }
+        for index in tree.nodes[node].pointers {
             findings[index] = findings[index] == .absent ? finding : .unreadable
+            hasFindings = true
         }
     }
 
@@ -249,7 +269,7 @@ struct JSONScanner {
         } else if first == UInt8(ascii: "t") || first == UInt8(ascii: "f") {
             guard text.elementsEqual("true".utf8) || text.elementsEqual("false".utf8) else { return state = .failed }
             found(.unreadable)
-        } else if matching != 0 {
+        } else if let node, !tree.nodes[node].pointers.isEmpty {
             switch CostReading(number: String(decoding: text, as: UTF8.self)) {
             case .units(let units):
                 // A number of more digits than fit is more than any limit allows, or a fraction that makes no
@@ -264,6 +284,15 @@ struct JSONScanner {
 
     // MARK: Keys
 
+    private mutating func readKeyBytes(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        var index = start
+        while index < bytes.count, case .inKey = state {
+            readKey(bytes[index])
+            index += 1
+        }
+        return index
+    }
+
     private mutating func readKey(_ byte: UInt8) {
         if escapeDigits > 0 {
             guard let digit = Character(UnicodeScalar(byte)).hexDigitValue else { return state = .failed }
@@ -274,24 +303,28 @@ struct JSONScanner {
         }
         if isEscaped {
             isEscaped = false
-            switch byte {
-            case UInt8(ascii: "u"):
-                escapeDigits = 4
-                escapeValue = 0
-            case UInt8(ascii: "b"): append(0x08)
-            case UInt8(ascii: "f"): append(0x0C)
-            case UInt8(ascii: "n"): append(0x0A)
-            case UInt8(ascii: "r"): append(0x0D)
-            case UInt8(ascii: "t"): append(0x09)
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): append(byte)
-            default: state = .failed
-            }
+            readEscape(byte)
             return
         }
         switch byte {
         case UInt8(ascii: "\\"): isEscaped = true
         case UInt8(ascii: "\""): endKey()
         default: append(byte)
+        }
+    }
+
+    private mutating func readEscape(_ byte: UInt8) {
+        switch byte {
+        case UInt8(ascii: "u"):
+            escapeDigits = 4
+            escapeValue = 0
+        case UInt8(ascii: "b"): append(0x08)
+        case UInt8(ascii: "f"): append(0x0C)
+        case UInt8(ascii: "n"): append(0x0A)
+        case UInt8(ascii: "r"): append(0x0D)
+        case UInt8(ascii: "t"): append(0x09)
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): append(byte)
+        default: state = .failed
         }
     }
 
@@ -310,12 +343,58 @@ struct JSONScanner {
     }
 
     private mutating func append(_ byte: UInt8) {
-        if text.count < longestKey { text.append(byte) } else { isTextTooLong = true }
+        if text.count < tree.longestKey { text.append(byte) } else { isTextTooLong = true }
     }
 
     private mutating func endKey() {
         state = .colon
-        guard let level = levels.last, level.matching != 0, !isTextTooLong else { return matching = 0 }
-        matching = narrowed(level.matching, to: text)
+        guard let level = levels.last, !isTextTooLong else { return node = nil }
+        node = tree.child(of: level.node, text)
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// The place of the first bracket, brace or quote; the end if there is none.
+    fileprivate func firstBracketOrQuote(from start: Int) -> Int {
+        var index = start
+        while index + 8 <= count {
+            let word = loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            // '[' and '{' differ in one bit, and so do ']' and '}'.
+            let folded = word | 0x2020_2020_2020_2020
+            if word.hasByte(UInt8(ascii: "\"")) || folded.hasByte(UInt8(ascii: "{"))
+                || folded.hasByte(UInt8(ascii: "}"))
+            {
+                break
+            }
+            index += 8
+        }
+        while index < count {
+            let byte = self[index]
+            let folded = byte | 0x20
+            if byte == UInt8(ascii: "\"") || folded == UInt8(ascii: "{") || folded == UInt8(ascii: "}") { break }
+            index += 1
+        }
+        return index
+    }
+
+    /// The place of the first quote or backslash; the end if there is none.
+    fileprivate func firstQuoteOrBackslash(from start: Int) -> Int {
+        var index = start
+        while index + 8 <= count {
+            let word = loadUnaligned(fromByteOffset: index, as: UInt64.self)
+            if word.hasByte(UInt8(ascii: "\"")) || word.hasByte(UInt8(ascii: "\\")) { break }
+            index += 8
+        }
+        while index < count, self[index] != UInt8(ascii: "\""), self[index] != UInt8(ascii: "\\") { index += 1 }
+        return index
+    }
+}
+
+extension UInt64 {
+    /// Whether one of the eight bytes is this one (Henry S. Warren, "Hacker's Delight", 6-1).
+    @inline(__always)
+    fileprivate func hasByte(_ byte: UInt8) -> Bool {
+        let difference = self ^ (UInt64(byte) &* 0x0101_0101_0101_0101)
+        return (difference &- 0x0101_0101_0101_0101) & ~difference & 0x8080_8080_8080_8080 != 0
     }
 }

@@ -3,6 +3,7 @@ import Weir
 /// Reads the cost of a response as the response passes by, whatever its length. It keeps none of it.
 struct ResponseMeter {
     private let cost: CostRule.ResponseCost
+    private let tree: JSONPointerTree?
     private var reading = CostReading.absent
     private var status = 0
     private var mode = Mode.ignoring
@@ -37,9 +38,11 @@ struct ResponseMeter {
         case failed
     }
 
-    init(_ cost: CostRule.ResponseCost) {
+    /// - Parameter tree: the pointers of a cost in the body.
+    init(_ cost: CostRule.ResponseCost, _ tree: JSONPointerTree?) {
         self.cost = cost
-        if case .body(let body) = cost { values = Array(repeating: nil, count: body.pointers.count) }
+        self.tree = tree
+        values = Array(repeating: nil, count: tree?.count ?? 0)
     }
 
     /// Reads the response's head.
@@ -53,10 +56,10 @@ struct ResponseMeter {
             let values = header(name)
             if values.count == 1 { reading = CostReading(text: values[0]) }
             if values.count > 1 { reading = .unreadable }
-        case .body(let body):
+        case .body:
             let coding = header("Content-Encoding")
             guard coding.isEmpty || coding == ["identity"] else { return isCompressed = true }
-            scanner = JSONScanner(body.pointers)
+            scanner = tree.map { JSONScanner($0) }
             let type = header("Content-Type").first?.lowercased().prefix { $0 != ";" }.trimmingSpaces() ?? ""
             switch type {
             case "text/event-stream": mode = .events
@@ -87,54 +90,49 @@ struct ResponseMeter {
     }
 
     private mutating func readEvents(_ bytes: UnsafeRawBufferPointer) {
-        guard var scanner else { return }
-        self.scanner = nil
-        var events = events
-        var meter = self
-        events.read(bytes) { finding in
+        var index = 0
+        while let finding = events.next(in: bytes, from: &index) {
             switch finding {
-            case .data(let data): scanner.read(data)
-            case .newline: withUnsafeBytes(of: UInt8(0x0A)) { scanner.read($0) }
-            case .end:
-                meter.eventCount &+= 1
-                meter.take(&scanner, mustBeWhole: false)
+            case .data(let range): scanner?.read(UnsafeRawBufferPointer(rebasing: bytes[range]))
+            case .newline: withUnsafeBytes(of: UInt8(0x0A)) { scanner?.read($0) }
+            case .end: endDocument()
             }
         }
-        self = meter
-        self.events = events
-        self.scanner = scanner
     }
 
     private mutating func readLines(_ bytes: UnsafeRawBufferPointer) {
-        guard var scanner else { return }
-        self.scanner = nil
         var start = 0
         // A record separator begins a line of a JSON text sequence (RFC 7464).
         for index in bytes.indices where bytes[index] == 0x0A || bytes[index] == 0x1E {
-            scanner.read(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
-            if !scanner.isEmpty { eventCount &+= 1 }
-            take(&scanner, mustBeWhole: false)
+            scanner?.read(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
+            if scanner?.hasBegun == true { endDocument() }
             start = index + 1
         }
-        scanner.read(UnsafeRawBufferPointer(rebasing: bytes[start...]))
-        self.scanner = scanner
+        scanner?.read(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+    }
+
+    /// Ends one document of a stream.
+    private mutating func endDocument() {
+        eventCount &+= 1
+        takeFindings(mustBeWhole: false)
     }
 
     /// Takes what a document had, and begins the next one.
-    private mutating func take(_ scanner: inout JSONScanner, mustBeWhole: Bool) {
-        defer { scanner.reset() }
-        guard scanner.finish() else {
-            // An event such as `[DONE]` is no document.
-            if mustBeWhole, !scanner.isEmpty { isSpoiled = true }
-            return
-        }
-        for (index, finding) in scanner.findings.enumerated() {
-            switch finding {
-            case .absent: break
-            case .number(let number): values[index] = number
-            case .unreadable: isSpoiled = true
+    private mutating func takeFindings(mustBeWhole: Bool) {
+        guard scanner != nil else { return }
+        // An event such as `[DONE]` is no document.
+        if scanner?.finish() != true {
+            if mustBeWhole, scanner?.hasBegun == true { isSpoiled = true }
+        } else if scanner?.hasFindings == true, let findings = scanner?.findings {
+            for (index, finding) in findings.enumerated() {
+                switch finding {
+                case .absent: break
+                case .number(let number): values[index] = number
+                case .unreadable: isSpoiled = true
+                }
             }
         }
+        scanner?.reset()
     }
 
     // MARK: The end
@@ -144,11 +142,8 @@ struct ResponseMeter {
     /// - Parameter isComplete: whether all of it came.
     mutating func end(isComplete: Bool) -> Result {
         guard case .body(let body) = cost else { return endWithoutBody() }
-        if var scanner {
-            if mode == .events, events.hasData || !scanner.isEmpty { eventCount &+= 1 }
-            take(&scanner, mustBeWhole: mode == .document && isComplete)
-            self.scanner = scanner
-        }
+        if mode != .document, events.hasData || scanner?.hasBegun == true { eventCount &+= 1 }
+        takeFindings(mustBeWhole: mode == .document && isComplete)
         let found = isSpoiled ? nil : largestShape(of: body)
         let seen = max(largestShape(of: body) ?? 0, body.countsEvents ? eventCount : 0)
         if isComplete, let found { return .known(found) }
@@ -173,6 +168,7 @@ struct ResponseMeter {
             var sum: Int128 = 0
             var isFound = false
             for part in shape {
+                guard start + part.pointers.count <= values.count else { return largest }
                 let numbers = values[start..<(start + part.pointers.count)]
                 start += part.pointers.count
                 guard let number = numbers.lazy.compactMap({ $0 }).first else { continue }

@@ -233,7 +233,7 @@ struct ChargedRequest {
         for (index, charge) in charges.enumerated() {
             if costOverride == nil, case .response(let cost, _, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
                 if charge.isShadow, !decisions[index].allowed { continue }
-                meters.append((index, ResponseMeter(cost)))
+                meters.append((index, ResponseMeter(cost, limiter.plans[parts[index].rule].costPointers)))
                 if case .body = cost { metersBody = true }
             } else if charge.numbers.algorithm == .concurrency, decisions[index].receipt != nil {
                 meters.append((index, nil))

@@ -38,6 +38,8 @@ final class LimitPlan: Sendable {
     let warmUp: WarmUp?
     /// Whether the cost is in the request's body.
     let needsRequestBody: Bool
+    /// The pointers of a cost in the response's body.
+    let costPointers: JSONPointerTree?
 
     func windows(for tier: String?) -> [Window] {
         guard let tier, !byTier.isEmpty else { return windows }
@@ -54,6 +56,11 @@ final class LimitPlan: Sendable {
             needsRequestBody = cost.needsBody
         } else {
             needsRequestBody = false
+        }
+        if case .response(.body(let body), _, _, _, _) = rule.cost {
+            costPointers = JSONPointerTree(body.pointers)
+        } else {
+            costPointers = nil
         }
         var byTier: [String: [Window]] = [:]
         switch rule.allowance {

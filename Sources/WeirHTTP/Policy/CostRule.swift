@@ -5,9 +5,9 @@ public enum CostRule: Sendable {
     /// A cost in the request. A request that doesn't state one costs `fallback`; a cost above `max` is refused.
     case request(RequestCost, fallback: Int64, max: Int64?)
     /// A cost in the response. `reserve` units are charged in advance, and the difference is settled at the end. A cost
-    /// that can't be read is the larger of `reserve` and `fallback`; a cost above `max` is lowered to it. A response with
-    /// a status of 400 or above that says no cost costs nothing, or `fallback` if `chargesErrors`. A cost by status
-    /// costs `fallback` for a status that it doesn't list.
+    /// that can't be read is the larger of `reserve` and `fallback`; a cost above `max` is lowered to it. A response
+    /// with a status of 400 or above that says no cost costs nothing, or `fallback` if `chargesErrors`. A cost by
+    /// status costs `fallback` for a status that it doesn't list.
     case response(ResponseCost, reserve: Int64, fallback: Int64, max: Int64?, chargesErrors: Bool = false)
 
     /// The place of a cost in a request.

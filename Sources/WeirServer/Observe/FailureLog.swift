@@ -3,7 +3,8 @@ import Weir
 import WeirHTTP
 
 /// Writes a line of JSON for an exchange that the upstream failed, on the logger `weir.upstream`, and for a response
-/// that didn't say its cost: at most 100 a second. The next line says how many were left out. It has no query, which may contain a secret.
+/// that didn't say its cost: at most 100 a second. The next line says how many were left out. It has no query, which
+/// may contain a secret.
 final class FailureLog: Sendable {
     private struct State {
         var second: Int64 = .min
