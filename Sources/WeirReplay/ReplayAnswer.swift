@@ -11,7 +11,8 @@ struct ReplayAnswer {
         var delay: Timestamp = 0
         var status = 200
         switch verdict {
-        case .pass(let wait): delay = decision?.delay ?? wait
+        // A limit other than the reported one may be what delays.
+        case .pass(let wait): delay = wait
         case .answer(let problem): status = problem.status
         }
         let isDenied = status == 429

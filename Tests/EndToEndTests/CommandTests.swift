@@ -169,6 +169,21 @@ extension EndToEnd {
             #expect(result.output.contains("limit a: denied 2, first at 10.2"))
         }
 
+        @Test("replay prints the delay of the request, whichever limit it comes from")
+        func replayDelay() async throws {
+            _ = try folder.write(
+                """
+                limits:
+                  - {name: window, rate: 4/minute, algorithm: fixed-window}
+                  - {name: bucket, rate: 2 per 2 seconds, algorithm: leaky-bucket, max_wait: 10s}
+                """, "delays.yaml")
+            _ = try folder.write(String(repeating: "{\"time\": 0}\n", count: 4), "delays.jsonl")
+            let result = try await weir(
+                "replay", "--policy", "delays.yaml", "--format", "jsonl", "--decisions", "delays.jsonl")
+            let delays = result.output.components(separatedBy: "\"delay\": ").dropFirst().map { String($0.prefix(1)) }
+            #expect(delays == ["0", "1", "2", "3"], "\(result.output)")
+        }
+
         @Test("demo needs nothing else, and its three curl lines end in 429")
         func demo() async throws {
             let port = try freePort()
