@@ -167,6 +167,21 @@ extension EndToEnd {
             }
         }
 
+        @Test("a forwarded address that isn't believed is counted, and told once a minute")
+        func ignoredAddress() async throws {
+            let (upstream, weir) = try await start()
+            for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+                #expect(try weir.get("/x", headers: ["X-Forwarded-For": address]).status == 200)
+            }
+            #expect(try weir.metrics().contains("weir_forwarded_address_ignored_total 3"))
+            let program = weir.program
+            let words = "X-Forwarded-For from 127.0.0.1 was ignored: it is not in trusted_proxies"
+            try await until("it is logged") { program.log.contains(words) }
+            // A minute may have begun in between.
+            #expect(program.log.components(separatedBy: words).count <= 3)
+            _ = upstream
+        }
+
         /// The sockets that a program has open, without the one it listens on.
         private func connections(of program: Program) throws -> Int {
             let files = "/proc/\(program.identifier)/fd"

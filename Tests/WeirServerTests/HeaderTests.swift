@@ -26,7 +26,7 @@ struct HeaderTests {
         return ForwardedHeader(limiter).head(
             head, framing: framing, target: "/", host: nil, upstream: "up:80", peer: peer, isTrusted: isTrusted,
             dropsCoding: dropsCoding
-        ).headers.map { "\($0.name): \($0.value)" }
+        ).head.headers.map { "\($0.name): \($0.value)" }
     }
 
     private let ours = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: http", "X-Forwarded-Host: a"]

@@ -105,8 +105,8 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     private func received(_ data: HTTP2Frame.FramePayload.Data, on id: HTTP2StreamID) {
         guard let stream = streams[id], case .byteBuffer(let bytes) = data.data else { return }
         heldBytes += bytes.readableBytes
-        if stream.received(bytes, padding: data.paddingBytes.map { $0 + 1 } ?? 0) { fed.append(stream) }
-        if data.endStream { stream.requestEnded() }
+        let padding = data.paddingBytes.map { $0 + 1 } ?? 0
+        if stream.received(bytes, padding: padding, endsStream: data.endStream) { fed.append(stream) }
     }
 
     // MARK: Read, as fast as the client takes answers

@@ -90,11 +90,21 @@ final class HTTP2Stream {
 
     /// Handles a part of the body.
     ///
-    /// - Parameter padding: the bytes of padding, which count for flow control.
+    /// - Parameters:
+    ///   - padding: the bytes of padding, which count for flow control.
+    ///   - endsStream: whether it is the last part.
     /// - Returns: whether the exchange has taken something that has to be flushed.
-    func received(_ bytes: ByteBuffer, padding: Int) -> Bool {
-        let count = bytes.readableBytes
+    func received(_ bytes: ByteBuffer, padding: Int, endsStream: Bool) -> Bool {
+        // A stream that the client has ended has no window to give back, and can't be reset once all is answered.
+        requestHasEnded = endsStream
         if padding > 0 { giveBack(padding) }
+        let mustFlush = take(bytes)
+        if endsStream { requestEnded() }
+        return mustFlush
+    }
+
+    private func take(_ bytes: ByteBuffer) -> Bool {
+        let count = bytes.readableBytes
         switch phase {
         case .awaitingEnd(let head):
             discard(count)
@@ -107,7 +117,7 @@ final class HTTP2Stream {
             discard(count)
             phase = .discarding(before + count)
             touch(loop.settings.idleTimeout)
-            if before + count > Self.mostDiscarded { reset(.noError) }
+            if before + count > Self.mostDiscarded, !requestHasEnded { reset(.noError) }
         case .finishing, .closed: discard(count)
         }
         return false

@@ -350,11 +350,17 @@ final class Exchange {
 
     private func forwardedHead(_ head: HTTPRequestHead, _ peer: Peer) -> HTTPRequestHead {
         let target = limited.path?.target ?? head.uri
-        return policy.forwardedHeader.head(
+        let forwarded = policy.forwardedHeader.head(
             head, framing: framing, target: target == "*" ? target : loop.upstream.basePath + target,
-            host: limited.path?.authority,
-            upstream: loop.upstream.authority, peer: peer, isTrusted: policy.limiter.isTrusted(peer.address),
-            dropsCoding: limited.metersBody)
+            host: limited.path?.authority, upstream: loop.upstream.authority, peer: peer,
+            isTrusted: policy.limiter.isTrusted(peer.address), dropsCoding: limited.metersBody)
+        if forwarded.ignoresAddress {
+            loop.metrics.countIgnoredAddress()
+            loop.failures.logIgnoredAddress(
+                header: policy.limiter.policy.addressHeader.rawValue, peer: peer.text ?? "a Unix socket",
+                at: policy.limiter.now)
+        }
+        return forwarded.head
     }
 
     private func startResponse(_ head: HTTPResponseHead) {

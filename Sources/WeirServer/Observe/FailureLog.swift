@@ -10,6 +10,7 @@ final class FailureLog: Sendable {
         var second: Int64 = .min
         var logged = 0
         var suppressed: UInt64 = 0
+        var minuteOfIgnored: Int64 = .min
     }
 
     private let writer: LineWriter
@@ -49,6 +50,23 @@ final class FailureLog: Sendable {
         line.add("reason", reason)
         line.add("path", path)
         if suppressed > 0 { line.add("suppressed", suppressed) }
+        writer.write(line.ended())
+    }
+
+    /// Says, once a minute, that a sender named a client's address without being trusted. Behind a proxy that the
+    /// policy doesn't trust, all clients would share one budget.
+    func logIgnoredAddress(header: String, peer: String, at time: Timestamp) {
+        let isDue = state.withLock { state in
+            guard time / 60_000_000 != state.minuteOfIgnored else { return false }
+            state.minuteOfIgnored = time / 60_000_000
+            return true
+        }
+        guard isDue else { return }
+        var line = JSONLine()
+        line.add("time", TimeText.text(of: time))
+        line.add("level", "warning")
+        line.add("logger", "weir")
+        line.add("message", "\(header) from \(peer) was ignored: it is not in trusted_proxies")
         writer.write(line.ended())
     }
 

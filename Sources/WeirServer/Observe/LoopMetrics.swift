@@ -28,6 +28,7 @@ struct LoopMetrics: Sendable {
     /// Responses that should have said their cost and did not, by the limit's slot and the reason.
     private(set) var unknownCosts: [UnknownCost: UInt64] = [:]
     private(set) var refusedConnections: UInt64 = 0
+    private(set) var ignoredAddresses: UInt64 = 0
     private(set) var failedHandshakes: UInt64 = 0
     private(set) var brokenHTTP2Connections: UInt64 = 0
     private(set) var brokenHTTP2Streams: UInt64 = 0
@@ -72,6 +73,7 @@ struct LoopMetrics: Sendable {
     mutating func countStoreFailure(_ failure: StoreError) { storeFailures[failure.code.rawValue, default: 0] += 1 }
     mutating func countRejected(_ status: Int) { rejected[status, default: 0] += 1 }
     mutating func countUpstreamFailure() { upstreamFailures += 1 }
+    mutating func countIgnoredAddress() { ignoredAddresses += 1 }
     mutating func countRefusedConnection() { refusedConnections += 1 }
     mutating func countFailedHandshake() { failedHandshakes += 1 }
     mutating func countBrokenHTTP2Connection() { brokenHTTP2Connections += 1 }
@@ -86,6 +88,7 @@ struct LoopMetrics: Sendable {
         upstreamFailures += other.upstreamFailures
         for (cost, count) in other.unknownCosts { unknownCosts[cost, default: 0] += count }
         refusedConnections += other.refusedConnections
+        ignoredAddresses += other.ignoredAddresses
         failedHandshakes += other.failedHandshakes
         brokenHTTP2Connections += other.brokenHTTP2Connections
         brokenHTTP2Streams += other.brokenHTTP2Streams

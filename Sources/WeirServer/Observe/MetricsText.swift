@@ -65,6 +65,10 @@ struct MetricsText {
             "weir_connections_refused_total", "counter",
             "Connections and HTTP/2 streams refused because there were too many, in all or from one address.")
         sample("weir_connections_refused_total", "", metrics.refusedConnections)
+        family(
+            "weir_forwarded_address_ignored_total", "counter",
+            "Requests whose forwarded address was ignored, because their sender is not in trusted_proxies.")
+        sample("weir_forwarded_address_ignored_total", "", metrics.ignoredAddresses)
         family("weir_tls_handshake_failures_total", "counter", "TLS handshakes that failed or took too long.")
         sample("weir_tls_handshake_failures_total", "", metrics.failedHandshakes)
         family(

@@ -36,10 +36,11 @@ struct ForwardedHeader: Sendable {
     ///   - peer: the sender.
     ///   - isTrusted: whether the sender is a trusted proxy.
     ///   - dropsCoding: whether the response must be whole and uncompressed, because a cost is in it.
+    /// - Returns: the upstream's head, and whether the sender named addresses that it isn't believed.
     func head(
         _ head: HTTPRequestHead, framing: BodyFraming, target: String, host: String?, upstream: String, peer: Peer,
         isTrusted: Bool, dropsCoding: Bool
-    ) -> HTTPRequestHead {
+    ) -> (head: HTTPRequestHead, ignoresAddress: Bool) {
         let rules = isTrusted ? always : fromUntrusted
         var fields: [(String, String)] = []
         fields.reserveCapacity(head.headers.count + 4)
@@ -47,11 +48,16 @@ struct ForwardedHeader: Sendable {
         var hasProto = false
         var hasHost = false
         var forwarded: [String] = []
+        var ignoresAddress = false
         for (name, value) in head.headers {
             if rules.contains(name) {
                 if name.isEqualIgnoringCase("connection") {
                     named += value.split { $0 == "," || $0 == " " || $0 == "\t" }
-                } else if isTrusted, name.isEqualIgnoringCase(addressHeader.rawValue) {
+                } else if name.isEqualIgnoringCase(addressHeader.rawValue) {
+                    guard isTrusted else {
+                        ignoresAddress = true
+                        continue
+                    }
                     forwarded += value.split(separator: ",").map { String($0).trimmingBlanks() }.filter { !$0.isEmpty }
                 }
                 continue
@@ -80,7 +86,9 @@ struct ForwardedHeader: Sendable {
         if !hasProto { fields.append(("X-Forwarded-Proto", peer.scheme)) }
         if !hasHost, let host = host ?? head.headers.first(name: "host") { fields.append(("X-Forwarded-Host", host)) }
         if framing == .chunked { fields.append(("Transfer-Encoding", "chunked")) }
-        return HTTPRequestHead(version: .http1_1, method: head.method, uri: target, headers: HTTPHeaders(fields))
+        let head = HTTPRequestHead(
+            version: .http1_1, method: head.method, uri: target, headers: HTTPHeaders(fields))
+        return (head, ignoresAddress)
     }
 
     /// The peer as an element of the address header.
