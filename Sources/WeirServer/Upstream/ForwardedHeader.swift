@@ -5,9 +5,10 @@ import WeirHTTP
 struct ForwardedHeader: Sendable {
     private let always: HeaderSet
     private let fromUntrusted: HeaderSet
-    /// The headers that the policy reads. It doesn't read their spellings with underscores, so these must not reach an
-    /// upstream that treats both as one.
-    private let underscored: HeaderSet
+    /// The headers that the policy reads. It doesn't read their spellings with other marks for hyphens, such as
+    /// underscores, so these must not reach an upstream that treats them as one.
+    private let read: HeaderSet
+    private let readNames: [String]
     private let addressHeader: AddressHeader
 
     /// The headers by which a client could get a response whose cost can't be read: compressed, or a part of it.
@@ -21,7 +22,8 @@ struct ForwardedHeader: Sendable {
         // A header that overrides the method must not evade a rule on the method.
         if limiter.matchesMethods { always += Self.methodOverrides }
         self.always = HeaderSet(always)
-        underscored = HeaderSet(limiter.readHeaders)
+        readNames = limiter.readHeaders
+        read = HeaderSet(readNames)
         fromUntrusted = HeaderSet(
             always + ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"] + limiter.trustedHeaders
         )
@@ -62,7 +64,7 @@ struct ForwardedHeader: Sendable {
                 }
                 continue
             }
-            if underscored.contains(name), name.utf8.contains(UInt8(ascii: "_")) { continue }
+            if read.contains(name), !readNames.contains(where: { name.isEqualIgnoringCase($0) }) { continue }
             if let host, name.isEqualIgnoringCase("host") {
                 fields.append((name, host))
                 continue

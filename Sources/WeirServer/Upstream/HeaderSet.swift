@@ -15,7 +15,7 @@ struct HeaderSet: Sendable {
 
     init(_ names: [String]) {
         for name in names {
-            let bytes = Array(name.utf8).map(\.asciiLowercased)
+            let bytes = name.utf8.map(Self.folded)
             // A policy's names may be far longer than any header name in a request.
             while byLength.count <= bytes.count { byLength.append([]) }
             if bytes.count < 64 { lengths |= 1 << UInt64(bytes.count) }
@@ -39,13 +39,19 @@ struct HeaderSet: Sendable {
         return name.withUTF8 { bytes in
             candidates: for candidate in byLength[bytes.count] {
                 for index in 0..<bytes.count {
-                    // CGI, WSGI and others turn hyphens into underscores, so an underscore must not evade the set.
-                    let byte = bytes[index] == UInt8(ascii: "_") ? UInt8(ascii: "-") : bytes[index].asciiLowercased
-                    if byte != candidate[index] { continue candidates }
+                    if Self.folded(bytes[index]) != candidate[index] { continue candidates }
                 }
                 return true
             }
             return false
         }
+    }
+
+    /// A byte of a name as CGI, WSGI and others fold it: in one case, and all marks alike. No mark may evade the set.
+    @inline(__always)
+    private static func folded(_ byte: UInt8) -> UInt8 {
+        let lower = byte.asciiLowercased
+        let isAlphanumeric = (0x61...0x7A).contains(lower) || (0x30...0x39).contains(lower)
+        return isAlphanumeric ? lower : UInt8(ascii: "-")
     }
 }
