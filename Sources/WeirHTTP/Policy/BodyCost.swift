@@ -7,7 +7,9 @@ public struct BodyCost: Sendable, Hashable {
         /// The weight in millionths, negative for a discount.
         public var millionths: Int64
 
-        /// - Parameter millionths: the weight in millionths, -10^12 to 10^12.
+        /// - Parameters:
+        ///   - pointers: where the number may be.
+        ///   - millionths: the weight in millionths, -10^12 to 10^12.
         public init(_ pointers: [JSONPointer], millionths: Int64 = 1_000_000) {
             self.pointers = pointers
             self.millionths = millionths
