@@ -112,43 +112,30 @@ struct ClientIdentifier: Sendable {
         with answer: LookupAnswer? = nil, pending: inout Lookup?
     ) {
         var prefix = AddressRange.defaultPrefix
-        func answered(_ index: Int) -> LookupAnswer? { index == start ? answer : nil }
         search: for (index, source) in sources.enumerated() where index >= start {
+            let found: String?
+            var known: KnownClients?
             switch source {
-            case .header(let header, let fromTrustedProxies, let known):
-                if fromTrustedProxies, !identity.isFromTrustedProxy { continue }
-                guard let value = request.onlyValue(of: header), !value.isEmpty, value.utf8.count <= Self.longestValue
-                else {
-                    continue
-                }
-                guard let isKnown = self.isKnown(value, known, of: identity, source: index, answered(index), &pending)
-                else { return }
-                if !isKnown { continue }
-                identity.source = index + 1
-                identity.client = value
-                return
-            case .bearer(let known):
-                guard let value = bearerToken(request), !value.isEmpty, value.utf8.count <= Self.longestValue else {
-                    continue
-                }
-                guard let isKnown = self.isKnown(value, known, of: identity, source: index, answered(index), &pending)
-                else { return }
-                if !isKnown { continue }
-                identity.source = index + 1
-                identity.client = value
-                return
-            case .jwt(let claim):
-                guard let value = identity.token?.claim(claim), !value.isEmpty, value.utf8.count <= Self.longestValue
-                else {
-                    continue
-                }
-                identity.source = index + 1
-                identity.client = value
-                return
+            case .header(let header, let fromTrustedProxies, let clients):
+                found = fromTrustedProxies && !identity.isFromTrustedProxy ? nil : request.onlyValue(of: header)
+                known = clients
+            case .bearer(let clients):
+                found = bearerToken(request)
+                known = clients
+            case .jwt(let claim): found = identity.token?.claim(claim)
             case .address(let ipv6Prefix):
                 prefix = ipv6Prefix
                 break search
             }
+            guard let value = found, !value.isEmpty, value.utf8.count <= Self.longestValue else { continue }
+            let answered = index == start ? answer : nil
+            guard let isKnown = self.isKnown(value, known, of: identity, source: index, answered, &pending) else {
+                return
+            }
+            if !isKnown { continue }
+            identity.source = index + 1
+            identity.client = value
+            return
         }
         identity.maskedAddress = identity.address.masked(ipv6Prefix: prefix)
     }
