@@ -51,6 +51,9 @@ final class ServerLoop {
         Int(clamping: (microseconds + 499_999) / 500_000 + 1)
     }
 
+    /// The tick by which a timeout that begins now has passed.
+    func deadline(in microseconds: Timestamp) -> Int { tick + Self.ticks(microseconds) }
+
     private static var presentDate: String { TimeText.httpDate(of: SystemClock().now()) }
 
     /// Uses the policy for exchanges that begin from now on.

@@ -172,7 +172,7 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
         case .idle(headStarted: false) where !sawPart:
             // Bytes arrived, but not a whole head. The rest must follow within the header timeout.
             phase = .idle(headStarted: true)
-            deadline = loop.tick + ServerLoop.ticks(loop.settings.headerTimeout)
+            deadline = loop.deadline(in: loop.settings.headerTimeout)
         case .idle, .discarding, .lingering, .closed: break
         }
         sawPart = false
@@ -234,7 +234,7 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
         // A client that reads slowly may take as long as while a response is under way.
         phase = .lingering(until: .max)
         inbox.removeAll()
-        deadline = loop.tick + ServerLoop.ticks(loop.settings.responseTimeout)
+        deadline = loop.deadline(in: loop.settings.responseTimeout)
         // NIO closes the output after earlier writes are sent.
         context.flush()
         let closed = context.eventLoop.makePromise(of: Void.self)
@@ -252,7 +252,7 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
 
     // MARK: Ends
 
-    private func touch() { deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout) }
+    private func touch() { deadline = loop.deadline(in: loop.settings.idleTimeout) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         guard error is HTTPParserError || error is RequestDecoder.LineError else {

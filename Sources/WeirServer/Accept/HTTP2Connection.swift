@@ -55,7 +55,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     init(_ loop: ServerLoop, peer: Peer) {
         self.loop = loop
         self.peer = peer
-        deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
+        deadline = loop.deadline(in: loop.settings.idleTimeout)
     }
 
     // MARK: Accept
@@ -87,7 +87,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
 
     private func open(_ id: HTTP2StreamID, _ headers: HTTP2Frame.FramePayload.Headers) {
         lastStream = max(lastStream, id)
-        deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
+        deadline = loop.deadline(in: loop.settings.idleTimeout)
         // A stream is a request in progress, like a connection of its own.
         let isTrusted = loop.policy.limiter.isTrusted(peer.address)
         guard streams.count < loop.settings.maxConcurrentStreams,
@@ -167,7 +167,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         loop.connectionLimits.leave(peer.address)
         stream.closed()
         guard streams.isEmpty else { return }
-        deadline = loop.tick + ServerLoop.ticks(loop.settings.idleTimeout)
+        deadline = loop.deadline(in: loop.settings.idleTimeout)
         if drainPhase == .final { closeGently() }
     }
 

@@ -54,7 +54,7 @@ final class HTTP2Stream {
 
     private var loop: ServerLoop { connection.loop }
 
-    private func touch(_ timeout: Timestamp) { deadline = loop.tick + ServerLoop.ticks(timeout) }
+    private func touch(_ timeout: Timestamp) { deadline = loop.deadline(in: timeout) }
 
     // MARK: The request
 

@@ -25,7 +25,7 @@ final class ProtocolChooser: ChannelInboundHandler, RemovableChannelHandler, Cli
         self.peer = peer
         self.pipeline = pipeline
         isShakingHands = peer.isSecure
-        deadline = loop.tick + ServerLoop.ticks(loop.settings.headerTimeout)
+        deadline = loop.deadline(in: loop.settings.headerTimeout)
     }
 
     func handlerAdded(context: ChannelHandlerContext) {

@@ -437,7 +437,7 @@ final class Exchange {
     }
 
     private func touch(_ timeout: Timestamp? = nil) {
-        deadline = loop.tick + ServerLoop.ticks(timeout ?? loop.settings.idleTimeout)
+        deadline = loop.deadline(in: timeout ?? loop.settings.idleTimeout)
     }
 }
 
