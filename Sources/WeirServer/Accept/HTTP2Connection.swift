@@ -240,9 +240,14 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
 
     /// Closes a connection whose client makes work without asking for anything.
     private func endForFlood() {
-        write(.goAway(lastStreamID: lastStream, errorCode: .enhanceYourCalm, opaqueData: nil), on: .rootStream)
+        writeGoAway(after: lastStream, .enhanceYourCalm)
         loop.metrics.countBrokenHTTP2Connection()
         closeGently()
+    }
+
+    /// Tells the client that no stream after `last` will be served.
+    private func writeGoAway(after last: HTTP2StreamID, _ code: HTTP2ErrorCode = .noError) {
+        write(.goAway(lastStreamID: last, errorCode: code, opaqueData: nil), on: .rootStream)
     }
 
     private static let drainPing = HTTP2PingData(withInteger: 0x7765_6972)
@@ -251,7 +256,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     func drain() {
         guard drainPhase == .none else { return }
         drainPhase = .announced
-        write(.goAway(lastStreamID: .maxID, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        writeGoAway(after: .maxID)
         // Its acknowledgement says that the client has read this, so that no request can be under way.
         write(.ping(Self.drainPing, ack: false), on: .rootStream)
         flush()
@@ -260,7 +265,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     private func sendFinalGoAway() {
         guard drainPhase == .announced else { return }
         drainPhase = .final
-        write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        writeGoAway(after: lastStream)
         if streams.isEmpty { closeGently() } else { flush() }
     }
 
@@ -289,7 +294,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         if drainPhase == .announced { sendFinalGoAway() }
         for stream in Array(streams.values) { stream.endIfOverdue(at: tick) }
         guard streams.isEmpty, deadline <= tick else { return }
-        write(.goAway(lastStreamID: lastStream, errorCode: .noError, opaqueData: nil), on: .rootStream)
+        writeGoAway(after: lastStream)
         closeGently()
     }
 }

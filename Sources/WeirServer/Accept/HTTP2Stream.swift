@@ -159,6 +159,13 @@ final class HTTP2Stream {
         giveBack(count)
     }
 
+    /// Discards the parts that nobody will take.
+    private func dropInbox() {
+        let count = inbox.reduce(0) { $0 + $1.readableBytes }
+        inbox = []
+        discard(count)
+    }
+
     private func giveBack(_ count: Int) {
         guard let increment = window.take(count), !requestHasEnded, !isClosed else { return }
         connection.write(.windowUpdate(windowSizeIncrement: increment), on: id)
@@ -217,9 +224,7 @@ final class HTTP2Stream {
     func closed() {
         let before = phase
         phase = .closed
-        let waiting = inbox.reduce(0) { $0 + $1.readableBytes }
-        inbox = []
-        if waiting > 0 { connection.tookData(waiting) }
+        dropInbox()
         if case .serving(let exchange) = before { exchange.clientLeft() }
     }
 
@@ -248,7 +253,7 @@ extension HTTP2Stream: ExchangeClient {
 
     func sendInterim(_ header: ResponseHeader) {
         guard !isClosed, !responseHasEnded else { return }
-        connection.write(.headers(.init(headers: Self.fields(of: header))), on: id)
+        connection.write(.headers(.init(headers: HPACKHeaders(header))), on: id)
         connection.flush()
     }
 
@@ -261,10 +266,8 @@ extension HTTP2Stream: ExchangeClient {
     func send(_ answer: Answer) {
         guard !isClosed else { return }
         responseHasEnded = true
-        var fields = HPACKHeaders()
-        fields.reserveCapacity(answer.fields.count + 2)
-        fields.add(name: ":status", value: String(answer.status))
-        for (name, value) in answer.fields { fields.add(name: name.lowercased(), value: value) }
+        var fields = HPACKHeaders(status: answer.status, reserving: answer.fields.count + 1)
+        fields.add(answer.fields)
         fields.add(name: "content-length", value: String(answer.body.utf8.count))
         head = fields
         let hasBody = !isHead && !answer.body.isEmpty
@@ -278,15 +281,7 @@ extension HTTP2Stream: ExchangeClient {
 
     func startResponse(_ header: ResponseHeader) {
         guard !isClosed else { return }
-        head = Self.fields(of: header)
-    }
-
-    private static func fields(of header: ResponseHeader) -> HPACKHeaders {
-        var fields = HPACKHeaders()
-        fields.reserveCapacity(header.fields.count + 1)
-        fields.add(name: ":status", value: String(header.status.code))
-        for (name, value) in header.fields { fields.add(name: name.lowercased(), value: value) }
-        return fields
+        head = HPACKHeaders(header)
     }
 
     func sendResponse(_ bytes: ByteBuffer) {
@@ -308,7 +303,7 @@ extension HTTP2Stream: ExchangeClient {
             writeHead(endsStream: false)
             writeBody(endsStream: false)
             var fields = HPACKHeaders()
-            for (name, value) in trailers { fields.add(name: name.lowercased(), value: value) }
+            fields.add(trailers.lazy.map { ($0.name, $0.value) })
             connection.write(.headers(.init(headers: fields, endStream: true)), on: id)
         } else if head != nil, body == nil {
             writeHead(endsStream: true)
@@ -335,9 +330,7 @@ extension HTTP2Stream: ExchangeClient {
         guard case .serving = phase else { return }
         touch(loop.settings.idleTimeout)
         phase = requestHasEnded ? .finishing : .discarding(0)
-        let waiting = inbox.reduce(0) { $0 + $1.readableBytes }
-        inbox = []
-        discard(waiting)
+        dropInbox()
         resetUnlessWorthDiscarding()
     }
 
@@ -347,5 +340,23 @@ extension HTTP2Stream: ExchangeClient {
             return
         }
         reset(.noError)
+    }
+}
+
+extension HPACKHeaders {
+    fileprivate init(status: Int, reserving count: Int) {
+        self.init()
+        reserveCapacity(count + 1)
+        add(name: ":status", value: String(status))
+    }
+
+    fileprivate init(_ header: ResponseHeader) {
+        self.init(status: Int(header.status.code), reserving: header.fields.count)
+        add(header.fields)
+    }
+
+    /// Adds fields of HTTP/1.1, whose names may have upper-case letters (RFC 9113, 8.2.1).
+    fileprivate mutating func add(_ fields: some Sequence<(String, String)>) {
+        for (name, value) in fields { add(name: name.lowercased(), value: value) }
     }
 }
