@@ -73,7 +73,11 @@ final class ServerLoop {
 
     // MARK: Connections
 
-    func add(_ connection: any ClientConnection) { connections[ObjectIdentifier(connection)] = connection }
+    func add(_ connection: any ClientConnection) {
+        connections[ObjectIdentifier(connection)] = connection
+        // It was accepted just before the listener closed.
+        if isDraining { connection.drain() }
+    }
 
     func remove(_ connection: any ClientConnection) { connections[ObjectIdentifier(connection)] = nil }
 

@@ -17,27 +17,6 @@ extension EndToEnd {
 
             """
 
-        private static let clients = packageFolder.appending(path: "Tests/EndToEndTests/Clients").path
-
-        private static let python =
-            (ProcessInfo.processInfo.environment["WEIR_VENV"] ?? packageFolder.appending(path: ".build/venv").path)
-            + "/bin/python"
-
-        /// Runs cases of `http2.py`. Returns what each reports.
-        private func report(_ port: Int, _ cases: [String]) async throws -> [String: [String: Any]] {
-            let output = try await run(
-                [Self.python, Self.clients + "/http2.py", "\(port)"] + cases, in: folder,
-                environment: ["PYTHONDONTWRITEBYTECODE": "1"])
-            var reports: [String: [String: Any]] = [:]
-            for line in output.split(separator: "\n") {
-                guard let report = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
-                    let name = report["case"] as? String
-                else { continue }
-                reports[name] = report
-            }
-            return reports
-        }
-
         /// Calls a URL path with curl.
         private func curl(_ arguments: [String]) async throws -> String {
             try await run(["/usr/bin/curl", "-s", "-m", "20"] + arguments, in: folder)
@@ -116,7 +95,8 @@ extension EndToEnd {
             let api = try await SampleAPI(folder)
             let weir = try await Weir(
                 folder, upstream: api.port, "gateway: {max_concurrent_streams: 50}\n" + Self.policy)
-            let reports = try await report(weir.port, Self.malformed.map(\.0) + ["a preface after a request"])
+            let reports = try await http2(
+                weir.port, in: folder, Self.malformed.map(\.0) + ["a preface after a request"])
             for (name, expected) in Self.malformed { #expect(Outcome(reports[name]) == expected, "\(name)") }
             #expect(reports["a preface after a request"]?["statuses"] as? [Int] == [200])
             #expect(try weir.get("/health").status == 200)
@@ -127,7 +107,7 @@ extension EndToEnd {
         func flooded() async throws {
             let api = try await SampleAPI(folder)
             let weir = try await Weir(folder, upstream: api.port, Self.policy)
-            let reports = try await report(weir.port, Self.floods)
+            let reports = try await http2(weir.port, in: folder, Self.floods)
             for name in Self.floods {
                 #expect(Outcome(reports[name]) == .closed(Self.enhanceYourCalm), "\(name)")
             }
@@ -146,9 +126,9 @@ extension EndToEnd {
             let weir = try await Weir(folder, upstream: api.port, Self.policy)
             let cases = [
                 "interleaved", "small windows", "trailers", "padded", "expects", "denied upload", "broken off",
-                "bodiless", "cancelled",
+                "bodiless", "cancelled", "discarded", "unindexed", "a rejected HEAD",
             ]
-            let reports = try await report(weir.port, cases)
+            let reports = try await http2(weir.port, in: folder, cases)
             func expect(_ name: String, _ expected: [String: Any]) {
                 let found = (reports[name] ?? [:]).filter { $0.key != "case" }
                 #expect(found as NSDictionary == expected as NSDictionary, "\(name)")
@@ -162,7 +142,26 @@ extension EndToEnd {
             expect("broken off", ["broken": 2, "other": 200])
             expect("bodiless", ["statuses": [405, 204, 304], "bodies": [0, 0, 0]])
             expect("cancelled", ["second": 429, "after": 200])
+            expect("discarded", ["status": 200])
+            expect("unindexed", ["status": 200, "entries": 0])
+            expect("a rejected HEAD", ["status": 400, "reset": NSNull()])
             #expect(try weir.metrics().contains("weir_http2_errors_total{scope=\"stream\"} 0"), "Weir broke no rule")
+        }
+
+        @Test("a client that reads nothing is cut off, and its requests are freed")
+        func neverReads() async throws {
+            let api = try await SampleAPI(folder)
+            let weir = try await Weir(folder, upstream: api.port, "gateway: {response_timeout: 1s}\n" + Self.policy)
+            let client = try Program(
+                HTTP2Script.python, [HTTP2Script.path, "\(weir.port)", "never reads"], in: folder,
+                environment: ["PYTHONDONTWRITEBYTECODE": "1"])
+            try await until("it has asked") { client.log.contains("sent") }
+            try await until("its streams are served") { try !weir.metrics().contains("weir_http2_streams 0") }
+            try await until("it is cut off") {
+                let metrics = try weir.metrics()
+                return metrics.contains("weir_http2_streams 0") && metrics.contains("weir_connections 0")
+            }
+            #expect(try weir.get("/health").status == 200)
         }
 
         @Test("SIGTERM announces the end, answers what is under way, and ends with 0")
@@ -170,7 +169,7 @@ extension EndToEnd {
             let api = try await SampleAPI(folder)
             let weir = try await Weir(folder, upstream: api.port, Self.policy)
             let client = try Program(
-                Self.python, [Self.clients + "/http2.py", "\(weir.port)", "drained"], in: folder,
+                HTTP2Script.python, [HTTP2Script.path, "\(weir.port)", "drained"], in: folder,
                 environment: ["PYTHONDONTWRITEBYTECODE": "1"])
             try await until("the request is under way") { client.log.contains("held") }
             weir.program.signal(SIGTERM)
@@ -178,7 +177,8 @@ extension EndToEnd {
             #expect(try exchange(api.port, "GET", "/release").status == 200)
             #expect(try await client.wait() == 0, "\(client.log)")
             #expect(
-                client.log.contains(#""body": "data: first\n\ndata: second\n\n", "goaways": [0, 0], "closed": true"#))
+                client.log.contains(
+                    #""body": "data: first\n\ndata: second\n\n", "goaways": [0, 0], "closed": true, "late": 200"#))
             #expect(try await weir.program.wait() == 0)
         }
 

@@ -81,3 +81,26 @@ struct Weir {
         return try connection.readToEnd()
     }
 }
+
+/// The client of `http2.py`.
+enum HTTP2Script {
+    static let python =
+        (ProcessInfo.processInfo.environment["WEIR_VENV"] ?? packageFolder.appending(path: ".build/venv").path)
+        + "/bin/python"
+    static let path = packageFolder.appending(path: "Tests/EndToEndTests/Clients/http2.py").path
+}
+
+/// Runs cases of `http2.py`. Returns what each reports.
+func http2(_ port: Int, in folder: Folder, _ cases: [String]) async throws -> [String: [String: Any]] {
+    let output = try await run(
+        [HTTP2Script.python, HTTP2Script.path, "\(port)"] + cases, in: folder,
+        environment: ["PYTHONDONTWRITEBYTECODE": "1"])
+    var reports: [String: [String: Any]] = [:]
+    for line in output.split(separator: "\n") {
+        guard let report = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any],
+            let name = report["case"] as? String
+        else { continue }
+        reports[name] = report
+    }
+    return reports
+}

@@ -94,6 +94,23 @@ extension EndToEnd {
             _ = upstream
         }
 
+        @Test("over HTTP/2, an answer that can't be written ends its own stream only")
+        func unfitForHTTP2() async throws {
+            let (upstream, weir) = try await start()
+            let paths = ["/large-field", "/cookies", "/huge-length", "/blank-length"]
+            let reports = try await http2(weir.port, in: folder, paths)
+            #expect(paths.map { reports[$0]?["first"] as? Int } == [502, 200, nil, 200])
+            #expect(reports["/huge-length"]?["reset"] as? Int == 2)
+            for path in paths { #expect(reports[path]?["second"] as? Int == 200, "\(path)") }
+            let answer = try await run(
+                [
+                    "/usr/bin/curl", "-s", "--http2-prior-knowledge", "-m", "10",
+                    "http://127.0.0.1:\(weir.port)/large-field",
+                ], in: folder)
+            #expect(answer.contains("too large for HTTP/2"))
+            _ = upstream
+        }
+
         @Test("every answer has one Date: the upstream's, or Weir's where it has none")
         func dates() async throws {
             let (upstream, weir) = try await start()

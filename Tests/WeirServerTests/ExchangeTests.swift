@@ -17,6 +17,7 @@ struct ExchangeTests {
         func sendInterim(_ head: ResponseHeader) {}
         func readBody() {}
         func send(_ answer: Answer) { exchange?.clientLeft() }
+        func takes(_ head: HTTPResponseHead) -> Bool { true }
         func startResponse(_ head: ResponseHeader) {}
         func sendResponse(_ bytes: ByteBuffer) {}
         func endResponse(_ trailers: HTTPHeaders?) {}

@@ -94,6 +94,7 @@ struct HTTP2RequestTests {
     @Test("is refused when it is too large, by bytes or by fields")
     func size() {
         #expect(Self.problem([("x-a", String(repeating: "a", count: 800))], maxSize: 1000) == 431)
+        #expect(Self.problem(changing: [":path": "/" + String(repeating: "a", count: 1000)], maxSize: 1000) == 414)
         #expect(Self.problem([("x-a", String(repeating: "a", count: 700))], maxSize: 1000) == nil)
         #expect(Self.problem((0..<200).map { ("x-\($0)", "") }) == 431)
         #expect(Self.problem((0..<196).map { ("x-\($0)", "") }) == nil)

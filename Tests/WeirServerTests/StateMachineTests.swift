@@ -191,6 +191,15 @@ struct StateMachineTests {
         #expect(machine.responseHead(status: status, from: "u") == .fail(.upstreamInvalid, "u"))
     }
 
+    @Test("a head that can't be passed on is answered 502", arguments: [200, 999])
+    func unfit(_ status: Int) {
+        var machine = machine()
+        #expect(machine.passed() == .connect(isNew: false))
+        #expect(machine.connected("u") == .forward("u"))
+        #expect(
+            machine.responseHead(status: status, problem: .upstreamCoding, from: "u") == .fail(.upstreamCoding, "u"))
+    }
+
     @Test("what another connection says is not taken for the upstream's answer")
     func otherUpstream() {
         var machine = machine()

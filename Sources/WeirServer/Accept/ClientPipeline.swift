@@ -80,6 +80,8 @@ struct ClientPipeline: Sendable {
             HTTP2Setting(parameter: .maxHeaderListSize, value: 2 * settings.maxHeaderSize),
             HTTP2Setting(parameter: .initialWindowSize, value: HTTP2Connection.streamWindow),
         ]
+        // Data for streams that were reset after an early answer may still be under way.
+        configuration.maximumRecentlyResetStreams = 2 * settings.maxConcurrentStreams
         configuration.controlFrameRateLimit.maximumCount = HTTP2Connection.mostControlFrames
         try channel.pipeline.syncOperations.addHandlers(
             NIOHTTP2Handler(mode: .server, frameDelegate: connection, connectionConfiguration: configuration),

@@ -351,6 +351,8 @@ extension HTTP1Connection: ExchangeClient {
         flush()
     }
 
+    func takes(_ head: HTTPResponseHead) -> Bool { true }
+
     func startResponse(_ head: ResponseHeader) {
         guard case .serving(let exchange, let request) = phase, let context else { return }
         closeUnlessWorthDiscarding(exchange, request)

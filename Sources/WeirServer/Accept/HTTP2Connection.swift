@@ -25,6 +25,8 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     private var deadline: Int
     private var isReading = false
     private var holdsRead = false
+    /// The loop's tick by which a client that doesn't read must read on, or it is cut off.
+    private var writeDeadline = Int.max
     private var willFlush = false
     private var drainPhase = DrainPhase.none
     /// Whether NIO has told the client that it broke the protocol.
@@ -38,8 +40,9 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
 
     private enum DrainPhase {
         case none
-        /// The client was told that this connection will end; requests that it has sent meanwhile are still served.
-        case announced
+        /// The client was told that this connection will end. Requests that it sends before it knows are still served,
+        /// until a tick.
+        case announced(until: Int)
         /// The client was told which request is the last.
         case final
     }
@@ -125,7 +128,9 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
+        writeDeadline = context.channel.isWritable ? .max : loop.deadline(in: loop.settings.responseTimeout)
         if context.channel.isWritable {
+            giveBackWindow()
             for stream in Array(streams.values) { stream.connectionIsWritable() }
             if holdsRead {
                 holdsRead = false
@@ -143,6 +148,8 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
 
     /// Lets the client send more, as far as nothing waits to be taken. Data on streams that have ended counts, too.
     private func giveBackWindow() {
+        // While NIO holds frames back, it reports the window as it was.
+        guard isWritable else { return }
         let missing = Self.connectionWindow - window - heldBytes
         guard missing >= Self.connectionWindow / 2 else { return }
         window += missing
@@ -168,7 +175,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         stream.closed()
         guard streams.isEmpty else { return }
         deadline = loop.deadline(in: loop.settings.idleTimeout)
-        if drainPhase == .final { closeGently() }
+        if case .final = drainPhase { closeGently() }
     }
 
     func wroteFrame(_ frame: HTTP2Frame) {
@@ -184,6 +191,12 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         if isBroken {
             loop.metrics.countBrokenHTTP2Connection()
             closeGently()
+        } else if let error = error as? NIOHTTP2Errors.StreamError, let stream = streams[error.streamID] {
+            // NIO refuses to write what the upstream said, and has not reset the stream.
+            stream.breakOff()
+        } else if error is NIOHTTP2Errors.UnableToSerializeFrame {
+            // The client's table of header fields would be another than ours from now on.
+            closeNow()
         } else if error is any NIOHTTP2Error {
             // It ends one stream only, and NIO has reset that stream.
             loop.metrics.countBrokenHTTP2Stream()
@@ -251,19 +264,38 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     }
 
     private static let drainPing = HTTP2PingData(withInteger: 0x7765_6972)
+    /// The ticks that a client has to acknowledge the announcement.
+    private static let announcementTicks = 4
 
     /// Serves no more requests than the client has sent by the time it learns of it (RFC 9113, 6.8).
     func drain() {
-        guard drainPhase == .none else { return }
-        drainPhase = .announced
-        writeGoAway(after: .maxID)
-        // Its acknowledgement says that the client has read this, so that no request can be under way.
+        guard case .none = drainPhase else { return }
+        drainPhase = .announced(until: loop.tick + Self.announcementTicks)
+        announceEnd()
+        // Its acknowledgement says that the client has read the announcement, so that no request can be under way.
         write(.ping(Self.drainPing, ack: false), on: .rootStream)
         flush()
     }
 
+    /// Sends a GOAWAY that refuses nothing yet.
+    ///
+    /// It goes past NIO's handler, which takes no further streams after a GOAWAY of any number. NIO writes only whole
+    /// frames, so another one may stand between them.
+    private func announceEnd() {
+        guard let frames = try? context?.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self) else {
+            return
+        }
+        var frame = ByteBuffer()
+        // Its length, type, flags, and stream, then the highest stream's number and the code (RFC 9113, 4.1 and 6.8).
+        frame.writeBytes([0, 0, 8, 7, 0])
+        frame.writeInteger(UInt32(0))
+        frame.writeInteger(UInt32(Int32.max))
+        frame.writeInteger(UInt32(0))
+        frames.write(NIOAny(frame), promise: nil)
+    }
+
     private func sendFinalGoAway() {
-        guard drainPhase == .announced else { return }
+        guard case .announced = drainPhase else { return }
         drainPhase = .final
         writeGoAway(after: lastStream)
         if streams.isEmpty { closeGently() } else { flush() }
@@ -273,14 +305,19 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     private func closeGently() {
         guard !isClosing, let context else { return }
         isClosing = true
-        deadline = loop.tick + (isBroken ? 1 : Self.lingerTicks)
+        // A client that reads slowly may take as long as while a response is under way.
+        deadline = isBroken ? loop.tick + 1 : loop.deadline(in: loop.settings.responseTimeout)
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         // NIO may be in the middle of a flush, and closes the output after earlier writes are sent.
         context.eventLoop.execute {
             connection.value.flushNow()
-            connection.value.context?.close(mode: .output, promise: nil)
+            let closed = connection.value.loop.eventLoop.makePromise(of: Void.self)
+            closed.futureResult.whenComplete { _ in connection.value.outputClosed() }
+            connection.value.context?.close(mode: .output, promise: closed)
         }
     }
+
+    private func outputClosed() { deadline = min(deadline, loop.tick + Self.lingerTicks) }
 
     func closeNow() { context?.close(promise: nil) }
 
@@ -289,9 +326,12 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
             if deadline <= tick { closeNow() }
             return
         }
+        if writeDeadline <= tick {
+            closeNow()
+            return
+        }
         updates.tick()
-        // A client that doesn't acknowledge the announcement within a tick gets no more time.
-        if drainPhase == .announced { sendFinalGoAway() }
+        if case .announced(let end) = drainPhase, end <= tick { sendFinalGoAway() }
         for stream in Array(streams.values) { stream.endIfOverdue(at: tick) }
         guard streams.isEmpty, deadline <= tick else { return }
         writeGoAway(after: lastStream)

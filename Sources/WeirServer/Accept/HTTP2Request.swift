@@ -59,6 +59,7 @@ struct HTTP2Request {
             count += 1
             // All of it is in memory, so the sum can't overflow.
             size += name.utf8.count + value.utf8.count + 32
+            if name == ":path", value.utf8.count > maxSize { throw .targetTooLong }
             if size > maxSize || count > HTTP2Request.mostFields { throw .headerTooLarge }
             guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
                 throw .badRequest("The value of '\(name.prefix(64))' has a control character.")

@@ -1,4 +1,3 @@
-import DequeModule
 import NIOCore
 import NIOHPACK
 import NIOHTTP1
@@ -28,7 +27,7 @@ final class HTTP2Stream {
     private var deadline = Int.max
 
     /// Parts of the body that the exchange can't take yet.
-    private var inbox = Deque<ByteBuffer>()
+    private var inbox = BodyParts()
     private var requestHasEnded = false
     private var isFeeding = false
     private var window = InboundWindow(size: HTTP2Connection.streamWindow)
@@ -60,6 +59,8 @@ final class HTTP2Stream {
 
     func begin(_ fields: HPACKHeaders, endsStream: Bool) {
         requestHasEnded = endsStream
+        // Also a request that isn't served must get no body in answer to HEAD.
+        isHead = fields.first(name: ":method") == "HEAD"
         do {
             let request = try HTTP2Request(fields, endsStream: endsStream, maxSize: loop.settings.maxHeaderSize)
             if let framing = request.framing {
@@ -74,7 +75,6 @@ final class HTTP2Stream {
     }
 
     private func serve(_ head: HTTPRequestHead, _ framing: BodyFraming) {
-        isHead = head.method == .HEAD
         self.framing = framing
         let exchange = loop.takeExchange()
         phase = .serving(exchange)
@@ -82,7 +82,6 @@ final class HTTP2Stream {
     }
 
     private func reject(_ problem: Problem, _ head: HTTPRequestHead?) {
-        isHead = head?.method == .HEAD
         let exchange = loop.takeExchange()
         phase = .serving(exchange)
         exchange.reject(problem, head, framing: .none, from: connection.peer, for: self)
@@ -110,7 +109,7 @@ final class HTTP2Stream {
             discard(count)
             if count > 0 { reject(.bodyNotAllowed, head) }
         case .serving:
-            if count > 0 { inbox.append(bytes) }
+            inbox.append(bytes)
             feed()
             return true
         case .discarding(let before):
@@ -161,8 +160,8 @@ final class HTTP2Stream {
 
     /// Discards the parts that nobody will take.
     private func dropInbox() {
-        let count = inbox.reduce(0) { $0 + $1.readableBytes }
-        inbox = []
+        let count = inbox.count
+        inbox.removeAll()
         discard(count)
     }
 
@@ -179,12 +178,16 @@ final class HTTP2Stream {
     private func writeHead(endsStream: Bool) {
         guard let head else { return }
         self.head = nil
-        connection.write(.headers(.init(headers: head, endStream: endsStream)), on: id)
+        if head.fitsFrame {
+            connection.write(.headers(.init(headers: head, endStream: endsStream)), on: id)
+        } else {
+            breakOff()
+        }
     }
 
     /// Writes the parts that wait.
     private func writeBody(endsStream: Bool) {
-        guard let body = body ?? (endsStream ? ByteBuffer() : nil) else { return }
+        guard !isClosed, let body = body ?? (endsStream ? ByteBuffer() : nil) else { return }
         self.body = nil
         let count = body.readableBytes
         var promise: EventLoopPromise<Void>?
@@ -220,6 +223,14 @@ final class HTTP2Stream {
         connection.flush()
     }
 
+    /// Ends the stream, because its response can't be written.
+    func breakOff() {
+        loop.metrics.countBrokenHTTP2Stream()
+        reset(.internalError)
+        // NIO says later that the stream has closed, or never if it doesn't know the stream.
+        closed()
+    }
+
     /// The stream has closed: frees what the request holds.
     func closed() {
         let before = phase
@@ -253,7 +264,10 @@ extension HTTP2Stream: ExchangeClient {
 
     func sendInterim(_ header: ResponseHeader) {
         guard !isClosed, !responseHasEnded else { return }
-        connection.write(.headers(.init(headers: HPACKHeaders(header))), on: id)
+        let fields = HPACKHeaders(header)
+        // A client can do without a hint.
+        guard fields.fitsFrame else { return }
+        connection.write(.headers(.init(headers: fields)), on: id)
         connection.flush()
     }
 
@@ -279,6 +293,8 @@ extension HTTP2Stream: ExchangeClient {
         connection.flush()
     }
 
+    func takes(_ head: HTTPResponseHead) -> Bool { HPACKHeaders.fits(head) }
+
     func startResponse(_ header: ResponseHeader) {
         guard !isClosed else { return }
         head = HPACKHeaders(header)
@@ -287,6 +303,7 @@ extension HTTP2Stream: ExchangeClient {
     func sendResponse(_ bytes: ByteBuffer) {
         guard !isClosed else { return }
         writeHead(endsStream: false)
+        guard !isClosed else { return }
         if let waiting = body, waiting.readableBytes + bytes.readableBytes <= Self.mostCopied {
             var bytes = bytes
             body?.writeBuffer(&bytes)
@@ -304,7 +321,13 @@ extension HTTP2Stream: ExchangeClient {
             writeBody(endsStream: false)
             var fields = HPACKHeaders()
             fields.add(trailers.lazy.map { ($0.name, $0.value) })
-            connection.write(.headers(.init(headers: fields, endStream: true)), on: id)
+            if isClosed {
+                return
+            } else if fields.fitsFrame {
+                connection.write(.headers(.init(headers: fields, endStream: true)), on: id)
+            } else {
+                breakOff()
+            }
         } else if head != nil, body == nil {
             writeHead(endsStream: true)
         } else {
@@ -340,23 +363,5 @@ extension HTTP2Stream: ExchangeClient {
             return
         }
         reset(.noError)
-    }
-}
-
-extension HPACKHeaders {
-    fileprivate init(status: Int, reserving count: Int) {
-        self.init()
-        reserveCapacity(count + 1)
-        add(name: ":status", value: String(status))
-    }
-
-    fileprivate init(_ header: ResponseHeader) {
-        self.init(status: Int(header.status.code), reserving: header.fields.count)
-        add(header.fields)
-    }
-
-    /// Adds fields of HTTP/1.1, whose names may have upper-case letters (RFC 9113, 8.2.1).
-    fileprivate mutating func add(_ fields: some Sequence<(String, String)>) {
-        for (name, value) in fields { add(name: name.lowercased(), value: value) }
     }
 }

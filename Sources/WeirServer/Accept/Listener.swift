@@ -84,7 +84,12 @@ struct Listener {
         do {
             try await UnixSocketFile.removeIfAbandoned(path, group)
             let channel = try await bootstrap(group).bind(unixDomainSocketPath: path).get()
-            try UnixSocketFile.setMode(path, settings.socketMode)
+            do {
+                try UnixSocketFile.setMode(path, settings.socketMode)
+            } catch {
+                try? await channel.close()
+                throw error
+            }
             return OpenListener(channel, path: path)
         } catch {
             throw StartError(cannotListenOn: address.description, error)

@@ -251,8 +251,12 @@ extension Exchange {
         static var mostInterimHeads: Int { 100 }
         static var mostInterimBytes: Int { 65_536 }
 
-        mutating func responseHead(status: Int, from upstream: Upstream) -> Action {
+        /// The response's head.
+        ///
+        /// - Parameter problem: why it can't be passed on; nil if it can.
+        mutating func responseHead(status: Int, problem: Problem? = nil, from upstream: Upstream) -> Action {
             guard case .forwarding(upstream, let isSecond, false) = phase else { return .nothing }
+            if let problem { return stop(problem) }
             // Other numbers are not statuses.
             guard (200...599).contains(status) else { return stop(.upstreamInvalid) }
             phase = .forwarding(upstream, isSecond: isSecond, responseStarted: true)

@@ -19,7 +19,7 @@ final class Exchange {
     /// Whether the request, or a part of it, was sent to the upstream.
     private var reachedUpstream = false
     /// The parts of the body that arrived before they could be forwarded.
-    private var heldBody: [ByteBuffer] = []
+    private var heldBody = BodyParts()
     private var delay: Scheduled<Void>?
     /// The time spent deciding before the first wait for the client or a lookup, in nanoseconds.
     private var decisionTime: Int64 = 0
@@ -204,9 +204,8 @@ final class Exchange {
 
     /// Resumes writing: the client can take data again.
     func clientIsWritable() {
-        guard let upstream = machine.upstream else { return }
-        touch(loop.settings.responseTimeout)
-        upstream.resumeReading()
+        // What another stream of the connection did is no sign of life.
+        if machine.upstream?.resumeReading() == true { touch(loop.settings.responseTimeout) }
     }
 
     func clientLeft() { run(machine.clientLeft()) }
@@ -244,13 +243,16 @@ final class Exchange {
             let size = head.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
             let action = machine.interimHead(status: status, size: size, from: upstream)
             if case .sendInterim = action { sendInterim(head) } else { run(action) }
-        } else if head.hasForeignCoding {
-            run(machine.upstreamFailed(upstream, isReused: upstream.isReused, because: .upstreamCoding))
-            upstream.close()
         } else {
-            let action = machine.responseHead(status: status, from: upstream)
+            let action = machine.responseHead(status: status, problem: problem(of: head), from: upstream)
             if case .startResponse = action { startResponse(head) } else { run(action) }
         }
+    }
+
+    /// Why a response can't be passed on to the client; nil if it can.
+    private func problem(of head: HTTPResponseHead) -> Problem? {
+        if head.hasForeignCoding { return .upstreamCoding }
+        return client?.takes(head) == false ? .upstreamHeaderTooLargeForClient : nil
     }
 
     private func sendInterim(_ head: HTTPResponseHead) {
@@ -306,7 +308,7 @@ final class Exchange {
             switch body {
             case .none: .none
             case .tooLong: .unreadable
-            case .whole: .bytes(heldBody.flatMap { Array($0.readableBytesView) })
+            case .whole: .bytes(heldBody.bytes)
             }
         proceed(limited.resume(body: body), since: start)
     }
@@ -330,8 +332,7 @@ final class Exchange {
         reachedUpstream = true
         upstream.begin(self)
         upstream.write(.head(forwardedHead(head, peer)))
-        for bytes in heldBody { upstream.write(.body(.byteBuffer(bytes))) }
-        heldBody.removeAll()
+        while let bytes = heldBody.popFirst() { upstream.write(.body(.byteBuffer(bytes))) }
         if machine.requestEnded {
             endRequest(to: upstream)
             return
@@ -429,7 +430,7 @@ final class Exchange {
         self.client = nil
         head = nil
         peer = nil
-        heldBody = []
+        heldBody.removeAll()
         deadline = .max
         // An object with an open question can't be reused: its answer is for this request alone.
         if !machine.hasOpenQuestion { loop.takeBack(self) }

@@ -19,6 +19,9 @@ protocol ExchangeClient: AnyObject {
     /// Sends Weir's own answer, complete.
     func send(_ answer: Answer)
 
+    /// Whether the header of an upstream's response can be passed on.
+    func takes(_ head: HTTPResponseHead) -> Bool
+
     /// Starts the upstream's response.
     func startResponse(_ head: ResponseHeader)
     func sendResponse(_ bytes: ByteBuffer)

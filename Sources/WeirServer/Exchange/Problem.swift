@@ -25,6 +25,8 @@ enum Problem: Error, Hashable {
     case upstreamCoding
     /// The upstream's answer has a header that is too large.
     case upstreamHeaderTooLarge
+    /// The upstream's answer has a header that is too large for HTTP/2.
+    case upstreamHeaderTooLargeForClient
     /// The upstream sent too many interim answers.
     case upstreamInterim
     /// The upstream didn't answer in time.
@@ -34,11 +36,10 @@ enum Problem: Error, Hashable {
     var isUpstreamFailure: Bool {
         switch self {
         case .upstreamUnreachable, .upstreamClosed, .upstreamInvalid, .upstreamMalformed, .upstreamCoding,
-            .upstreamHeaderTooLarge, .upstreamInterim, .upstreamTimeout:
+            .upstreamHeaderTooLarge, .upstreamHeaderTooLargeForClient, .upstreamInterim, .upstreamTimeout:
             true
         case .badRequest, .headerTooLarge, .targetTooLong, .bodyNotAllowed, .unknownMethod, .unsupportedVersion,
-            .noForwardProxy,
-            .requestTimeout:
+            .noForwardProxy, .requestTimeout:
             false
         }
     }
@@ -68,6 +69,10 @@ enum Problem: Error, Hashable {
                 502, "Bad Gateway",
                 "The upstream's answer has a header of more than \(UpstreamConnection.mostFields) fields, or one that is too large."
             )
+        case .upstreamHeaderTooLargeForClient:
+            Self.details(
+                502, "Bad Gateway",
+                "The upstream's answer has a header that is too large for HTTP/2. Up to 12 kB always fit.")
         case .upstreamInterim: Self.details(502, "Bad Gateway", "The upstream sent too many interim answers.")
         case .upstreamTimeout: Self.details(504, "Gateway Timeout", "The upstream did not answer in time.")
         }

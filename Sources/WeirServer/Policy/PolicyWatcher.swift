@@ -39,12 +39,14 @@ public struct PolicyWatcher: Service {
         var seen = marks(server.limiter.policy.files)
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(1))
-            let now = marks(server.limiter.policy.files)
-            guard now != seen else { continue }
+            guard marks(server.limiter.policy.files) != seen else { continue }
             // The file may still be being written; wait until it has stopped changing.
             try? await Task.sleep(for: .milliseconds(100))
+            let files = server.limiter.policy.files
+            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time.
+            seen = marks(files)
             await reload("a change of the file")
-            seen = marks(server.limiter.policy.files)
+            if server.limiter.policy.files != files { seen = marks(server.limiter.policy.files) }
         }
     }
 

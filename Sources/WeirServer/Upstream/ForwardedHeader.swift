@@ -15,6 +15,12 @@ struct ForwardedHeader: Sendable {
     private static let spoilers = HeaderSet(["accept-encoding", "range", "if-range"])
     private static let methodOverrides = ["x-http-method-override", "x-http-method", "x-method-override"]
 
+    /// The headers by which a proxy says how it was asked. Frameworks believe each of them.
+    private static let origins = [
+        "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-forwarded-ssl",
+        "x-forwarded-scheme", "x-forwarded-protocol", "x-url-scheme", "x-scheme", "front-end-https",
+    ]
+
     init(_ limiter: RequestLimiter) {
         addressHeader = limiter.policy.addressHeader
         let other = addressHeader == .xForwardedFor ? "forwarded" : "x-forwarded-for"
@@ -25,7 +31,7 @@ struct ForwardedHeader: Sendable {
         readNames = limiter.readHeaders
         read = HeaderSet(readNames)
         fromUntrusted = HeaderSet(
-            always + ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"] + limiter.trustedHeaders
+            always + Self.origins + limiter.trustedHeaders
         )
     }
 

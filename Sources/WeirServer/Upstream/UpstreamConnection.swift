@@ -48,11 +48,13 @@ final class UpstreamConnection: ChannelDuplexHandler {
 
     func flush() { context?.flush() }
 
-    /// Resumes reading after the client has taken the data.
-    func resumeReading() {
-        guard holdsRead else { return }
+    /// Resumes reading after the client has taken the data. Returns whether reading had paused.
+    @discardableResult
+    func resumeReading() -> Bool {
+        guard holdsRead else { return false }
         holdsRead = false
         context?.read()
+        return true
     }
 
     /// Ends an exchange. The connection returns to the pool if both sides of the exchange are complete; else it is

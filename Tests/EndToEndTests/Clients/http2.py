@@ -1,10 +1,12 @@
 """Speaks HTTP/2 as no well-meant client does, frame by frame. Prints one JSON object for each case that it is given.
 
 Usage: http2.py PORT CASE...
+A case is a name of the table at the end, or a path to ask for.
 """
 import json
 import socket
 import sys
+import time
 
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
@@ -36,6 +38,9 @@ class Client:
         self.read_until(lambda: self.has_settings)
 
     has_settings = False
+
+    def on_ping(self, frame):
+        self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
 
     def send_bytes(self, data):
         try:
@@ -97,7 +102,7 @@ class Client:
             if "ACK" in frame.flags:
                 self.pongs += 1
             else:
-                self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
+                self.on_ping(frame)
         elif isinstance(frame, HeadersFrame):
             stream, fields = self.stream(frame.stream_id), dict(self.decoder.decode(frame.data))
             status = fields.get(":status")
@@ -355,17 +360,79 @@ def bodiless(port):
             "bodies": [len(client.stream(number)["body"]) for number in (1, 3, 5)]}
 
 
-def drained(port):
-    """Holds a request until the server drains: prints, waits for the announcement, then releases it elsewhere."""
+def discarded(port):
+    """Sixty uploads, answered early. Their data arrives after they were reset, and the connection goes on."""
     client = Client(port)
+    numbers = [2 * index + 1 for index in range(60)]
+    client.send(*[
+        client.headers(number, to("/once", POST) + [("content-length", "100000000")], end=False) for number in numbers])
+    client.wait(*numbers)
+    client.read_until(lambda: all(client.stream(number)["reset"] is not None for number in numbers))
+    client.send(*[client.data(number, b"x" * 100) for number in numbers])
+    client.send(client.headers(201, GET))
+    client.wait(201)
+    return {"status": client.stream(201)["status"]}
+
+
+def unindexed(port):
+    """The client offers a table of 4 GB for header fields. None of the answers' fields is entered."""
+    client = Client(port, {SettingsFrame.HEADER_TABLE_SIZE: 2**32 - 1})
+    client.decoder.max_allowed_table_size = 2**32 - 1
+    client.send(client.headers(1, GET))
+    client.wait(1)
+    return {"status": client.stream(1)["status"], "entries": len(client.decoder.header_table.dynamic_entries)}
+
+
+def rejected_head(port):
+    """A HEAD request that isn't served ends with its header, like any other."""
+    client = Client(port)
+    fields = [(name, "HEAD" if name == ":method" else value) for name, value in GET]
+    client.send(client.headers(1, fields + [("host", "b")]))
+    client.wait(1)
+    return {"status": client.stream(1)["status"], "reset": client.stream(1)["reset"]}
+
+
+def never_reads(port):
+    """Asks for more than fits into any socket, and reads nothing."""
+    client = Client(port, {WINDOW: 2**31 - 1})
+    client.send(WindowUpdateFrame(0, 2**31 - 1 - 65_535))
+    client.send(*[client.headers(2 * index + 1, to("/big/50000000")) for index in range(3)])
+    print("sent", flush=True)
+    time.sleep(60)
+
+
+def then_another(path):
+    """A request, and another one after it on the same connection."""
+    def case(port):
+        client = Client(port)
+        for number, target in [(1, path), (3, "/x")]:
+            client.send(client.headers(number, to(target)))
+            client.wait(number)
+        return {"first": client.stream(1)["status"], "reset": client.stream(1)["reset"],
+                "second": client.stream(3)["status"]}
+    return case
+
+
+def drained(port):
+    """Holds a request until the server drains: prints, waits for the announcement, then releases it elsewhere.
+
+    It sends another request before it acknowledges the announcement."""
+    client = Client(port)
+
+    def send_late(frame):
+        client.send(client.headers(3, to("/echo/x", POST), end=False), client.data(3, b"late", end=True))
+        client.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
+
+    client.on_ping = send_late
     client.send(client.headers(1, to("/events")))
     client.read_until(lambda: b"first" in client.stream(1)["body"])
     print("held", flush=True)
     client.read_until(lambda: len(client.goaways) >= 2)
     print("announced", flush=True)
-    client.wait(1)
+    client.wait(1, 3)
     client.wait_for_close()
-    return {"body": client.stream(1)["body"].decode(), "goaways": client.goaways, "closed": client.is_closed}
+    return {"body": client.stream(1)["body"].decode(), "goaways": client.goaways, "closed": client.is_closed,
+            "late": client.stream(3)["status"]}
 
 
 CASES = {
@@ -420,9 +487,14 @@ CASES = {
     "broken off": broken_off,
     "cancelled": cancelled,
     "bodiless": bodiless,
+    "discarded": discarded,
+    "unindexed": unindexed,
+    "a rejected HEAD": rejected_head,
+    "never reads": never_reads,
     "drained": drained,
 }
 
 if __name__ == "__main__":
     for name in sys.argv[2:]:
-        print(json.dumps({"case": name, **CASES[name](int(sys.argv[1]))}), flush=True)
+        case = then_another(name) if name.startswith("/") else CASES[name]
+        print(json.dumps({"case": name, **case(int(sys.argv[1]))}), flush=True)

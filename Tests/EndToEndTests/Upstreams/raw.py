@@ -18,6 +18,8 @@ ANSWERS = {
     "/cookies": b"HTTP/1.1 200 OK\r\n" + b"".join(b"Set-Cookie: c%d=1\r\n" % n for n in range(300)) + b"Content-Length: 2\r\n\r\nok",
     "/large-field": b"HTTP/1.1 200 OK\r\nX-Large: " + b"a" * 90_000 + b"\r\nContent-Length: 2\r\n\r\nok",
     "/huge-field": b"HTTP/1.1 200 OK\r\nX-Large: " + b"a" * 2_000_000 + b"\r\nContent-Length: 2\r\n\r\nok",
+    "/huge-length": b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999999999999\r\n\r\n",
+    "/blank-length": b"HTTP/1.1 200 OK\r\nContent-Length: 2 \r\n\r\nok",
     "/noise": b"nothing that HTTP knows\r\n\r\n",
     "/closed": b"",
 }
