@@ -86,7 +86,9 @@ final class DenialMemory: Sendable {
 
     /// Remembers a server's denial.
     func remember(_ charge: Charge, _ decision: Decision, sent: NIODeadline, at now: NIODeadline) {
-        guard !decision.allowed, !charge.isShadow, !charge.countsDenied, charge.numbers.algorithm != .concurrency
+        // Whatever is held may be given back at any moment.
+        guard !decision.allowed, !charge.isShadow, !charge.countsDenied, !charge.countsHolds,
+            charge.numbers.algorithm != .concurrency
         else { return }
         let wait = min(decision.retryAfter ?? Self.longest, Self.longest)
         let end = sent + .microseconds(Int64(wait))

@@ -12,8 +12,7 @@ extension StoreClient {
         let slice = TimeAmount.microseconds(max(options.lease, 30_000) / 30)
         let renew = loop.scheduleRepeatedTask(initialDelay: slice, delay: slice) { [self] _ in
             let now = renewals.wrappingAdd(1, ordering: .relaxed).newValue % 10
-            let slice = permits.withLock { $0.filter { $0.key % 10 == now } }
-            for permit in slice { submit(.renew(permit.value, id: permit.key)) }
+            renewLeases(permits.withLock { $0.keys.filter { $0 % 10 == now } })
         }
         let secret = loop.scheduleRepeatedTask(initialDelay: .milliseconds(100), delay: .milliseconds(100)) {
             [self] task in

@@ -193,6 +193,10 @@ final class StoreClient: Sendable {
             }
             submit(.refund(charge, receipt, answer))
         case .debit(let charge): submit(.debit(charge, answer))
+        case .credit(let charge):
+            denials.forget(charge.key)
+            submit(.credit(charge, answer))
+        case .settle(let charge, let receipt, let actual): settle(charge, receipt, actual: actual, answer)
         case .reset(let numbers, let key):
             denials.forget(key)
             leases.forget(key)
@@ -207,13 +211,42 @@ final class StoreClient: Sendable {
         submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
     }
 
-    /// Refunds a charge that no caller knows of. It may take seconds, longer than a server usually stalls.
+    /// Refunds a charge that no caller knows of.
     func giveBack(_ charge: Charge, _ receipt: Receipt) {
-        let now = NIODeadline.now()
-        let refund = StoreOperation(.refund(charge, receipt, nil), submitted: now, deadline: now + .seconds(5))
-        refund.isPatient = true
+        if charge.isHold { return settle(charge, receipt, actual: 0, nil) }
         permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
-        hand(refund)
+        submitPatiently(.refund(charge, receipt, nil))
+    }
+
+    /// Ends a hold. If the server can't be reached, the hold is charged as it stands when its lease ends.
+    private func settle(
+        _ charge: Charge, _ receipt: Receipt, actual: Int64, _ answer: PendingAnswer<Result<Bool, StoreError>>?
+    ) {
+        permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
+        submitPatiently(.settle(charge, receipt, actual: actual, answer))
+    }
+
+    /// Submits work that no request waits for. It may take seconds, longer than a server usually stalls.
+    private func submitPatiently(_ work: StoreOperation.Work) {
+        let now = NIODeadline.now()
+        let operation = StoreOperation(work, submitted: now, deadline: now + .seconds(5))
+        operation.isPatient = true
+        hand(operation)
+    }
+
+    /// Extends the leases of some permits and holds. Call it only on the loop.
+    ///
+    /// A permit that was given back meanwhile must not be renewed after that. So it is looked up just before its renewal
+    /// is submitted, and nothing handed over later can overtake the renewal.
+    func renewLeases(_ ids: [UInt64]) {
+        submitHandedOver()
+        let now = NIODeadline.now()
+        for id in ids {
+            guard let permit = permits.withLock({ $0[id] }) else { continue }
+            topology.submit(
+                StoreOperation(
+                    .renew(permit, id: id), submitted: now, deadline: now + .microseconds(options.deadline)))
+        }
     }
 
     func submit(_ work: StoreOperation.Work, submitted: NIODeadline, deadline: NIODeadline) {
@@ -271,7 +304,7 @@ extension StoreClient: NodeOwner {
                     // No caller knows of this charge.
                     lateCharges.wrappingAdd(1, ordering: .relaxed)
                     giveBack(charge, receipt)
-                } else if charge.numbers.algorithm == .concurrency, answer != nil {
+                } else if charge.isHold || charge.numbers.algorithm == .concurrency, answer != nil {
                     permits.withLock { $0[receipt.sequence] = charge }
                 }
             } else if options.remembersDenials {

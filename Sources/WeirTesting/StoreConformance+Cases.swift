@@ -2,7 +2,7 @@ import Weir
 
 extension StoreConformance {
     /// All rules: those for every algorithm, and each algorithm's own promise.
-    public static let cases: [Case] = rules + Algorithm.Kind.allCases.map(promise(of:))
+    public static let cases: [Case] = rules + holdRules + Algorithm.Kind.allCases.map(promise(of:))
 
     private static let rules: [Case] = [
         Case("each algorithm admits its limit at one instant and then denies") { subject in
@@ -165,7 +165,8 @@ extension StoreConformance {
                 try await subject.spend(limit, 10)
             }
         },
-        Case("a debit goes into debt of at most one capacity, and only debt denies a peek") { subject in
+        Case("a debit goes into debt, which only a token bucket pays beyond its period, and only debt denies a peek") {
+            subject in
             for limit in try limits() where limit.algorithm != .concurrency && limit.algorithm != .leakyBucket {
                 try await subject.spend(limit, 10)
                 try expect(
@@ -178,7 +179,63 @@ extension StoreConformance {
                     throw ConformanceError("\(limit.name): debt must have a retry-after")
                 }
                 try expect(wait >= first, "\(limit.name): more debt is a longer wait")
-                try expect(wait <= Ticks(121 * second), "\(limit.name): debt ends with two periods")
+                // Ten units are sixty seconds, and the debt is a hundred times the capacity at most.
+                let most: Timestamp = limit.algorithm == .tokenBucket ? (6 + 100 * 60) * second : 121 * second
+                try expect(wait <= Ticks(most), "\(limit.name): debt ends")
+                if limit.algorithm == .tokenBucket { try expect(wait, is: Ticks(most), "the bucket's longest debt") }
+            }
+        },
+        Case("a token bucket pays its debt in full, and a reset ends it") { subject in
+            let limit = try Limit("indebted", Rate(10, per: 2 * second))
+            try await subject.spend(limit, 1)
+            try await subject.apply(.debit(subject.charge(limit, cost: 100)))
+            try expect(try await subject.decide(limit).retryAfter, is: Ticks(18_400_000), "101 units used, 10 allowed")
+            subject.clock.advance(by: 18_400_000 - 1)
+            try expect(!(try await subject.decide(limit).allowed), "it is denied until the rate has caught up")
+            subject.clock.advance(by: 1)
+            try expect(try await subject.decide(limit).allowed, "then it is allowed")
+            try await subject.apply(.debit(subject.charge(limit, cost: 100)))
+            try await subject.apply(.reset(limit.numbers, subject.charge(limit).key))
+            try expect(try await subject.decide(limit, cost: 0).remaining, is: 10, "remaining after a reset")
+            let bounded = try Limit("bounded", Rate(10, per: 2 * second), mostDebt: 15)
+            try await subject.apply(.debit(subject.charge(bounded, cost: 1000)))
+            try expect(
+                try await subject.decide(bounded, cost: 0).resetAfter, is: Ticks(5 * second),
+                "a capacity and fifteen units of debt")
+        },
+        Case("a refund gives back only what time has not, and within an hour") { subject in
+            let limit = try Limit("restored", .perMinute(10))
+            let charge = subject.charge(limit, cost: 10)
+            guard let receipt = try await subject.decide(charge).receipt else { throw ConformanceError("no receipt") }
+            subject.clock.advance(by: 30 * second)
+            try await subject.spend(limit, 5)
+            try expect(try await subject.apply(.refund(charge, receipt)), "half of it is refunded")
+            try expect(try await subject.decide(limit, cost: 0).remaining, is: 5, "remaining after the refund")
+            guard let late = try await subject.decide(limit, cost: 5).receipt else {
+                throw ConformanceError("no receipt")
+            }
+            subject.clock.advance(by: 30 * second)
+            try expect(
+                !(try await subject.apply(.refund(subject.charge(limit, cost: 5), late))), "nothing is left of it")
+            let slow = try Limit("slow", Rate(10, per: 86_400 * second))
+            guard let old = try await subject.decide(slow).receipt else { throw ConformanceError("no receipt") }
+            subject.clock.advance(by: 3600 * second + 1)
+            try expect(!(try await subject.apply(.refund(subject.charge(slow), old))), "a receipt lives an hour")
+        },
+        Case("a credit gives units back without a receipt, and never above capacity") { subject in
+            for limit in try limits() where limit.algorithm != .concurrency && limit.algorithm != .leakyBucket {
+                try expect(
+                    !(try await subject.apply(.credit(subject.charge(limit, cost: 3)))), "\(limit.name): nothing used")
+                try await subject.spend(limit, 8)
+                try expect(
+                    try await subject.apply(.credit(subject.charge(limit, cost: 3))), "\(limit.name) gives back")
+                try expect(try await subject.decide(limit, cost: 0).remaining, is: 5, "\(limit.name): remaining")
+                try await subject.apply(.credit(subject.charge(limit, cost: 1_000_000_000)))
+                let full = try await subject.decide(limit, cost: 0)
+                try expect(full.remaining, is: 10, "\(limit.name): remaining after a large credit")
+                try expect(full.resetAfter, is: 0, "\(limit.name): reset after a large credit")
+                try await subject.spend(limit, 10)
+                try expect(!(try await subject.decide(limit).allowed), "\(limit.name) has no more than its capacity")
             }
         },
         Case("numbers may change and the state is kept") { subject in

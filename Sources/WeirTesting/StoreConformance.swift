@@ -36,12 +36,24 @@ public enum StoreConformance {
         let clock: ManualClock
 
         func charge(
-            _ limit: Limit, _ key: String = "alice", cost: Int64 = 1, shadow: Bool = false, countsDenied: Bool = false
+            _ limit: Limit, _ key: String = "alice", cost: Int64 = 1, shadow: Bool = false, countsDenied: Bool = false,
+            isHold: Bool = false, countsHolds: Bool = false
         ) -> Charge {
             let hasher = store.keyHasher
             return Charge(
                 limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost,
-                isShadow: shadow, countsDenied: countsDenied)
+                isShadow: shadow, countsDenied: countsDenied, isHold: isHold, countsHolds: countsHolds)
+        }
+
+        /// A peek that counts what requests under way hold.
+        func peek(_ limit: Limit, _ key: String = "alice") async throws -> Decision {
+            try await decide(charge(limit, key, cost: 0, countsHolds: true))
+        }
+
+        /// A request whose units are held.
+        func hold(_ limit: Limit, _ key: String = "alice", cost: Int64) async throws -> (Decision, Charge) {
+            let charge = charge(limit, key, cost: cost, isHold: true)
+            return (try await decide(charge), charge)
         }
 
         func decide(_ charge: Charge) async throws -> Decision { try await decide([charge])[0] }

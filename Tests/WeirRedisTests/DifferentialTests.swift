@@ -79,6 +79,7 @@ extension Redis {
             }
             var random = Random(state: seed)
             var receipts: [(memory: (Charge, Receipt), redis: (Charge, Receipt))] = []
+            var holds: [(name: String, memory: (Charge, Receipt), redis: (Charge, Receipt))] = []
             var denials = 0
             for number in 0..<Self.operations {
                 clock.advance(by: random.below(4) == 0 ? 0 : random.upTo(100_000_000))
@@ -98,12 +99,26 @@ extension Redis {
                 case 1, 2:
                     guard !receipts.isEmpty else { continue }
                     let (mine, theirs) = receipts.remove(at: random.below(receipts.count))
-                    // Later than a minute, only a shared store refuses.
-                    if mine.0.numbers.algorithm != .concurrency, clock.now() - mine.1.time > 60_000_000 { continue }
                     let inMemory = memory.applyNow(.refund(mine.0, mine.1))
                     let inRedis = try await redis.apply(.refund(theirs.0, theirs.1)).value
                     #expect(inMemory == inRedis, "refund \(number), seed \(seed): \(mine)")
                     if random.below(2) == 0 { receipts.append((mine, theirs)) }
+                case 4:
+                    note(limit, key, "credit \(cost)")
+                    let inMemory = memory.applyNow(.credit(charge(memory.keyHasher, limit, cost: cost)))
+                    let inRedis = try await redis.apply(.credit(charge(redis.keyHasher, limit, cost: cost))).value
+                    #expect(inMemory == inRedis, "credit \(number), seed \(seed): \(limit)")
+                case 5, 6, 7:
+                    guard !holds.isEmpty else { continue }
+                    let (name, mine, theirs) = holds.remove(at: random.below(holds.count))
+                    let actual = random.below(4) == 0 ? random.upTo(Rate.largestCount) : Int64(random.below(40))
+                    history[name, default: []].append(
+                        "\(clock.now()) settle \(mine.0.cost) at \(actual) n=\(mine.0.numbers.count) burst=\(mine.0.numbers.burst)"
+                    )
+                    let inMemory = memory.applyNow(.settle(mine.0, mine.1, actual: actual))
+                    let inRedis = try await redis.apply(.settle(theirs.0, theirs.1, actual: actual)).value
+                    #expect(inMemory == inRedis, "settlement \(number), seed \(seed): \(mine)")
+                    if random.below(4) == 0 { holds.append((name, mine, theirs)) }
                 case 3 where random.below(3) == 0:
                     let inMemory = memory.applyNow(.reset(limit.numbers, charge(memory.keyHasher, limit, cost: 0).key))
                     let inRedis = try await redis.apply(
@@ -134,11 +149,18 @@ extension Redis {
                         pairs[index].1.countsDenied = countsDenied
                         pairs[index].0.required = max(pairs[index].0.cost, required)
                         pairs[index].1.required = max(pairs[index].1.cost, required)
+                        guard pairs[index].0.numbers.algorithm != .concurrency else { continue }
+                        let isHold = random.below(3) == 0
+                        pairs[index].0.isHold = isHold
+                        pairs[index].1.isHold = isHold
+                        // Any of the keys may have units that are held.
+                        pairs[index].0.countsHolds = true
+                        pairs[index].1.countsHolds = !holds.isEmpty || isHold || random.below(2) == 0
                     }
                     for (index, name) in names.enumerated() {
                         let numbers = pairs[index].0.numbers
                         history[name + key, default: []].append(
-                            "\(clock.now()) decide \(cost) required \(pairs[index].0.required) of \(pairs.count) n=\(numbers.count) burst=\(numbers.burst) shadow=\(pairs[index].0.isShadow) penal=\(pairs[index].0.countsDenied)"
+                            "\(clock.now()) decide \(cost) required \(pairs[index].0.required) hold=\(pairs[index].0.isHold) of \(pairs.count) n=\(numbers.count) burst=\(numbers.burst) shadow=\(pairs[index].0.isShadow) penal=\(pairs[index].0.countsDenied)"
                         )
                     }
                     let inMemory = try await memory.decide(pairs.map(\.0))
@@ -162,6 +184,10 @@ extension Redis {
                     denials += inMemory.count { !$0.allowed }
                     for (index, pair) in pairs.enumerated() {
                         guard let mine = inMemory[index].receipt, let theirs = inRedis[index].receipt else { continue }
+                        if pair.0.isHold {
+                            holds.append((names[index] + key, (pair.0, mine), (pair.1, theirs)))
+                            continue
+                        }
                         // Which came first in one tick, a charge or a reset, a shared store can't tell.
                         if clock.now() > latestReset { receipts.append(((pair.0, mine), (pair.1, theirs))) }
                     }

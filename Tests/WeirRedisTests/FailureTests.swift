@@ -375,6 +375,43 @@ extension Redis {
             other.close()
         }
 
+        @Test("holds of an instance that crashed are charged as they stand, those of a live one are renewed")
+        func holdLeases() async throws {
+            let server = try await RedisServer(folder)
+            let limits = try Algorithm.all.filter { $0 != .concurrency && $0 != .leakyBucket }.map {
+                try Limit($0.rawValue, .perHour(10), algorithm: $0)
+            }
+            let holder = try await makeStore(server.url) { $0.lease = 600_000 }
+            let other = try await makeStore(server.url) { $0.lease = 600_000 }
+            func charge(_ store: RedisStore, _ limit: Limit, cost: Int64, isHold: Bool = false) -> Charge {
+                Charge(
+                    limit.numbers, key: store.keyHasher.key("k", seed: store.keyHasher.seed(for: limit.identity)),
+                    cost: cost, isHold: isHold, countsHolds: true)
+            }
+            func peek(_ limit: Limit) async throws -> Decision {
+                try await other.decide([charge(other, limit, cost: 0)])[0]
+            }
+            for limit in limits {
+                #expect(try await holder.decide([charge(holder, limit, cost: 6, isHold: true)])[0].allowed)
+            }
+            // Three leases long, they are still held.
+            let end = ContinuousClock.now + .milliseconds(1800)
+            while ContinuousClock.now < end {
+                for limit in limits {
+                    let decision = try await peek(limit)
+                    #expect(decision.remaining == 4 && decision.resetAfter == 0, "\(limit.name)")
+                }
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            holder.close()
+            for limit in limits {
+                try await until("the hold of \(limit.name) is charged") { try await (peek(limit).resetAfter ?? 0) > 0 }
+                #expect(try await peek(limit).remaining == 4, "\(limit.name)")
+                #expect(try await other.decide([charge(other, limit, cost: 4)])[0].allowed, "\(limit.name)")
+            }
+            other.close()
+        }
+
         @Test("allow, deny and local are each honoured, and any deny wins")
         func modes() async throws {
             let reading = Policy.read(

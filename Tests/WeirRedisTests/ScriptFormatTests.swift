@@ -90,6 +90,7 @@ struct ScriptFormatTests {
                     .double(1_000_000), .double(1500), .double(30_000_000),
                     .byte(1), .int(7), .double(60_000_000), .int(0), .double(120_000_000),
                     .byte(0), .byte(0), .double(60_000_000), .double(0), .double(0), .int(0), .double(0),
+                    .double(0), .double(6_060_000_000), .int(0),
                 ]))
         #expect(
             arguments[6]
@@ -108,14 +109,17 @@ struct ScriptFormatTests {
             [
                 .byte(0), .int(10), .double(1_000_000), .int(0), .double(2_000_000),
                 .byte(1), .byte(0), .double(1_000_000), .double(0), .double(0), .int(0), .double(500_000),
+                .double(0), .double(2_000_000), .int(0),
             ],
             [
                 .byte(0), .int(20), .double(3_600_000_000), .int(0), .double(7_200_000_000),
                 .byte(2), .byte(1), .double(3_600_000_000), .double(0), .double(0), .int(0), .double(0),
+                .double(0), .double(7_200_000_000), .int(0),
             ],
             [
                 .byte(0), .int(3), .double(0), .int(0), .double(0),
                 .byte(5), .byte(0), .double(0), .double(0), .double(0), .int(0), .double(0),
+                .double(0), .double(0), .int(0),
             ],
         ]
         #expect(
@@ -156,6 +160,34 @@ struct ScriptFormatTests {
         #expect(arguments[11] == bytes(operations.flatMap(\.self)))
     }
 
+    @Test("a hold, a peek that counts holds, a settlement, a credit and a hold's renewal bring the holds' key")
+    func holds() throws {
+        let receipt = Receipt(time: 5, delay: 0, sequence: 255)
+        let held = Charge(bucket.numbers, key: key(1), cost: 1, isHold: true)
+        let peek = Charge(window.numbers, key: key(2), cost: 0, countsHolds: true)
+        let arguments = try arguments(
+            batch([
+                .decide([held, peek], id: 9, nil), .settle(held, receipt, actual: 3, nil),
+                .credit(charge(window, 3, cost: 4), nil), .renew(held, id: 7),
+            ]))
+        #expect(
+            arguments[2..<12].map { String(buffer: $0) } == [
+                "9", "w:{2a}BAAAAAAAAAAAAAAAAAA", "w:{2a}BAAAAAAAAAAAAAAAAAA:h", "w:{2a}CAAAAAAAAAAAAAAAAAA",
+                "w:{2a}CAAAAAAAAAAAAAAAAAA:h", "w:{2a}BAAAAAAAAAAAAAAAAAA", "w:{2a}BAAAAAAAAAAAAAAAAAA:h",
+                "w:{2a}DAAAAAAAAAAAAAAAAAA", "w:{2a}BAAAAAAAAAAAAAAAAAA", "w:{2a}BAAAAAAAAAAAAAAAAAA:h",
+            ])
+        let operations: [[Field]] = [
+            [.byte(0), .byte(64 + 128 + 8), .short(0), .int(1), .double(8_571_428), .int(4), .name(9)],
+            [.byte(0), .byte(64 + 4 + 8), .short(1), .int(0)],
+            [.byte(5), .byte(32), .short(0), .int(3), .double(25_714_285), .int(5)],
+            [.int(0), .double(0), .double(0), .double(0), .int(0), .name(255), .int(1)],
+            [.byte(6), .byte(0), .short(1), .int(4), .int(0)],
+            [.byte(4), .byte(32), .short(0), .int(1), .double(8_571_428), .int(4)],
+            [.int(0), .double(0), .double(0), .double(0), .int(0), .name(7)],
+        ]
+        #expect(arguments[13] == bytes(operations.flatMap(\.self)))
+    }
+
     @Test("spans beyond 2^52 ticks are sent in parts")
     func longSpans() throws {
         let slow = try Limit("slow", Rate(1, per: Rate.longestPeriod, burst: 1_000_000_000))
@@ -181,7 +213,7 @@ struct ScriptFormatTests {
         #expect(length(ScriptFormat.Limit.otherFields) == ScriptFormat.Limit.otherLength)
         let plain = ScriptFormat.Operation.cost + ScriptFormat.Operation.costTicks
         #expect(ScriptFormat.Operation.headLength + length(plain) == ScriptFormat.Operation.plainBucketLength)
-        for version in UInt8(1)...6 {
+        for version in UInt8(1)...7 {
             let state = ScriptFormat.State(rawValue: version)
             #expect(state.map { 1 + length($0.fields) } == state?.length)
         }
@@ -199,6 +231,7 @@ struct ScriptFormatTests {
             .decide([charge(bucket, 1)], id: 1, nil), .decide([charge(bucket, 2)], id: 2, nil),
             .decide([window, charge(flight, 5)], id: 3, nil), .debit(charge(bucket, 1), nil),
             .reset(bucket.numbers, key(1), nil), .renew(charge(flight, 1), id: 9),
+            .decide([Charge(self.window.numbers, key: key(2), cost: 5, isHold: true)], id: 10, nil),
         ])
         let reply = bytes([
             .double(1_000_000_000),
@@ -209,9 +242,10 @@ struct ScriptFormatTests {
             .byte(8 + 1), .double(0), .double(0), .double(0),
             .byte(8), .double(0), .double(0), .double(0),
             .byte(8 + 1), .double(0), .double(0), .double(0),
+            .byte(8 + 1 + 2), .double(3_600_000_000), .double(5), .double(0), .double(6),
         ])
         let results = try #require(batch.results(reply))
-        try #require(results.count == 6)
+        try #require(results.count == 7)
         func decisions(_ index: Int) -> [Decision] {
             if case .decisions(let decisions) = results[index] { decisions } else { [] }
         }
@@ -227,6 +261,7 @@ struct ScriptFormatTests {
         #expect(request[0].remaining == 15 && request[0].receipt == nil, "another limit denied, so it isn't charged")
         #expect(request[1].remaining == 0)
         #expect([changed(3), changed(4), changed(5)] == [true, false, true])
+        #expect(decisions(6)[0].remaining == 4, "of 20, 5 are used, 6 were held and 5 are")
     }
 }
 
@@ -281,6 +316,23 @@ extension Redis {
                 let value = try await ask(store, RESPCommand("GET", key.text("weir:")), key)
                 #expect(value == .string(bytes(fields)), "\(limit)")
             }
+
+            let indebted = try Limit("debt", .perMinute(10))
+            let debtor = store.keyHasher.key("a", seed: store.keyHasher.seed(for: indebted.identity))
+            _ = try await store.apply(.debit(Charge(indebted.numbers, key: debtor, cost: 100))).value
+            #expect(
+                try await ask(store, RESPCommand("GET", debtor.text("weir:")), debtor)
+                    == .string(bytes([.byte(7), .double(0), .double(1_600_000_000), .int(0), .int(10)])))
+            let held = Charge(indebted.numbers, key: store.keyHasher.key("b", seed: 1), cost: 4, isHold: true)
+            let hold = try #require(try await store.decide([held])[0].receipt)
+            #expect(
+                try await ask(
+                    store, RESPCommand("ZRANGE", held.key.text("weir:") + ":h", "0", "-1", "WITHSCORES"), held.key)
+                    == .array(
+                        [
+                            ByteBuffer(string: "h"), ByteBuffer(string: "-5"),
+                            bytes([.name(hold.sequence), .int(4)]), ByteBuffer(string: "1030000000"),
+                        ].map { .string($0) }))
 
             let log = try Limit("log", .perHour(9), algorithm: .slidingLog)
             let (logKey, _) = try await charge(store, log, cost: 2)

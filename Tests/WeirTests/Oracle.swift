@@ -1,7 +1,8 @@
 import Weir
 
-/// A naive and exact judge of one key: it keeps the list of all that was admitted and asks, for every
-/// request, what the algorithm's promise says about that list. None of the engine's code is used.
+/// A naive and exact judge of one key: it keeps the list of all that was spent, and of what requests under way hold,
+/// and asks for every request what the algorithm's promise says about these lists. None of the engine's code is used.
+/// What is spent after the fact may be debt.
 struct Oracle {
     struct Verdict: Equatable {
         var allowed: Bool
@@ -13,6 +14,10 @@ struct Oracle {
     var admitted: [(time: Timestamp, cost: Int64)] = []
     /// A leaky bucket's slots: exact instants, times n.
     var slots: [Int128] = []
+    /// The units that requests under way hold.
+    var holds: [Int64] = []
+
+    private var held: Int128 { holds.reduce(0) { $0 + Int128($1) } }
 
     private var n: Int128 { Int128(limit.numbers.count) }
     private var period: Int128 { Int128(limit.numbers.period) }
@@ -21,31 +26,50 @@ struct Oracle {
         self.limit = limit
     }
 
-    /// Judges a request and, when it is allowed, adds it to the list.
-    mutating func decide(at now: Timestamp, cost: Int64) -> Verdict {
+    /// Judges a request and, when it is allowed, adds it to one of the lists.
+    mutating func decide(at now: Timestamp, cost: Int64, isHold: Bool = false) -> Verdict {
         let verdict = judge(at: now, cost: cost)
-        if verdict.allowed, cost > 0 {
-            for _ in 0..<(limit.algorithm == .leakyBucket ? cost : 0) { slots.append(nextSlot(at: now)) }
-            admitted.append((now, cost))
-        }
+        guard verdict.allowed, cost > 0 else { return verdict }
+        if isHold { holds.append(cost) } else { spend(cost, at: now) }
         return verdict
     }
 
+    /// Ends the oldest hold, and spends what the request really cost.
+    mutating func settle(at now: Timestamp, actual: Int64) {
+        holds.removeFirst()
+        spend(actual, at: now)
+    }
+
+    mutating func spend(_ cost: Int64, at now: Timestamp) {
+        guard cost > 0 else { return }
+        for _ in 0..<(limit.algorithm == .leakyBucket ? cost : 0) { slots.append(nextSlot(at: now)) }
+        admitted.append((now, cost))
+    }
+
     func judge(at now: Timestamp, cost: Int64) -> Verdict {
-        if cost == 0 { return Verdict(allowed: true) }
+        let wanted = Int128(cost) + held
         switch limit.algorithm.kind {
-        case .tokenBucket: return Verdict(allowed: bucketAllows(at: now, cost: cost))
-        case .fixedWindow: return Verdict(allowed: used(since: windowStart(at: now)) + Int128(cost) <= n)
-        case .slidingLog: return Verdict(allowed: used(since: Int128(now) - period + 1) + Int128(cost) <= n)
-        case .slidingWindow:
-            let estimate = scaledEstimate(at: now)
-            return Verdict(allowed: estimate + Int128(cost) * period <= n * period)
+        case .tokenBucket: return Verdict(allowed: bucketAllows(at: now, units: wanted))
+        case .fixedWindow: return Verdict(allowed: used(since: windowStart(at: now)) + wanted <= n)
+        case .slidingLog: return Verdict(allowed: used(since: Int128(now) - period + 1) + wanted <= n)
+        case .slidingWindow: return Verdict(allowed: scaledEstimate(at: now) + wanted * period <= n * period)
         case .leakyBucket:
-            let wait = (nextSlot(at: now) - Int128(now) * n + n - 1) / n
-            let allowed = Int128(cost) <= n && wait <= Int128(limit.numbers.maxWait)
-            return Verdict(allowed: allowed, delay: allowed ? Timestamp(wait) : 0)
-        case .concurrency: return Verdict(allowed: used(since: 0) + Int128(cost) <= n)
+            let wait = (nextSlot(at: now) + held * period - Int128(now) * n + n - 1) / n
+            // What asks for nothing is denied by debt only, which begins one capacity behind the longest wait.
+            let most = Int128(limit.numbers.maxWait) + (cost == 0 ? period : 0)
+            let allowed = Int128(cost) <= n && wait <= most
+            return Verdict(allowed: allowed, delay: allowed && cost > 0 ? Timestamp(wait) : 0)
+        case .concurrency: return Verdict(allowed: cost == 0 || used(since: 0) + Int128(cost) <= n)
         }
+    }
+
+    /// Whether waiting long enough would let a request pass, while what is held stays.
+    func mayPassLater(cost: Int64) -> Bool {
+        guard limit.algorithm != .leakyBucket else {
+            let most = Int128(limit.numbers.maxWait) * n + (cost == 0 ? period * n : 0)
+            return Int128(cost) <= n && held * period <= most
+        }
+        return Int128(cost) + held <= Int128(limit.numbers.capacity)
     }
 
     /// How many requests of cost 1 would pass now, by trying.
@@ -59,7 +83,7 @@ struct Oracle {
     /// Whether everything is back: nothing that was admitted matters any more.
     func isReset(at now: Timestamp) -> Bool {
         switch limit.algorithm.kind {
-        case .tokenBucket: bucketAllows(at: now, cost: limit.numbers.burst)
+        case .tokenBucket: bucketAllows(at: now, units: Int128(limit.numbers.burst))
         case .fixedWindow: used(since: windowStart(at: now)) == 0
         case .slidingLog: used(since: Int128(now) - period + 1) == 0
         case .slidingWindow: scaledEstimate(at: now) == 0
@@ -69,9 +93,9 @@ struct Oracle {
     }
 
     /// Admitted ≤ burst + rate × Δ, over every Δ that begins with an admitted request.
-    private func bucketAllows(at now: Timestamp, cost: Int64) -> Bool {
+    private func bucketAllows(at now: Timestamp, units: Int128) -> Bool {
         let burst = Int128(limit.numbers.burst)
-        var sum = Int128(cost)
+        var sum = units
         if sum > burst { return false }
         for entry in admitted.reversed() {
             sum += Int128(entry.cost)
@@ -101,7 +125,8 @@ struct Oracle {
     private func scaledEstimate(at now: Timestamp) -> Int128 {
         let start = Int128(now) / period * period
         let current = used(since: start)
-        let previous = used(since: start - period) - current
+        // Debt ends with its window.
+        let previous = min(n, used(since: start - period) - current)
         return previous * (period - (Int128(now) - start)) + current * period
     }
 

@@ -19,7 +19,7 @@ struct RemoteStateTests {
             var current = state as? A.State ?? A.fresh
             algorithm.settle(&current, at: place.now)
             defer { state = current }
-            return visitor.visit(algorithm, &current, at: place.now, sequence: place.sequence)
+            return visitor.visit(algorithm, &current, at: place.now, sequence: place.sequence, held: 0)
         }
     }
 
@@ -32,7 +32,7 @@ struct RemoteStateTests {
         var mayCharge: Bool { false }
 
         func visit<A: LimitAlgorithm>(
-            _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+            _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
         ) -> RemoteState? {
             switch state {
             case let state as ArrivalTime:

@@ -1,12 +1,14 @@
 /// A theoretical arrival time: an exact instant in units of 1/n tick, where n is the limit's count.
 ///
 /// At n units per period P, one unit of cost is worth P/n ticks. That is exactly P of these units, so no remainder is
-/// lost. The largest value is below 2^83; `perTick` needs 30 bits.
+/// lost. The largest value is below 2^85; `perTick` needs 30 bits.
 struct ArrivalTime: Equatable {
     /// The instant, times `perTick`; 0 for an unused key.
     var scaled: Int128
     /// The limit's count when the instant was written.
     var perTick: Int64
+    /// Whether the instant is as far ahead as it is because of debt, not because the clock went back.
+    var isInDebt = false
 
     static let fresh = ArrivalTime(scaled: 0, perTick: 1)
 

@@ -44,6 +44,8 @@ struct Concurrency: LimitAlgorithm {
         return true
     }
 
+    func credit(_ state: inout State, at now: Timestamp, cost: Int64) -> Bool { false }
+
     func standing(_ state: State, at now: Timestamp) -> Standing {
         Standing(remaining: max(0, count - state.held), resetAfter: nil)
     }

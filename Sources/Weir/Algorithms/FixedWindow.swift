@@ -62,6 +62,13 @@ struct FixedWindow: LimitAlgorithm {
         return true
     }
 
+    func credit(_ state: inout State, at now: Timestamp, cost: Int64) -> Bool {
+        guard state.used > 0, cost > 0 else { return false }
+        state.used = max(0, state.used - cost)
+        if state.used == 0 { state = Self.fresh }
+        return true
+    }
+
     func standing(_ state: State, at now: Timestamp) -> Standing {
         Standing(
             remaining: max(0, count - state.used),

@@ -35,16 +35,19 @@ struct LeakyBucket: LimitAlgorithm {
     }
 
     func admission(_ state: ArrivalTime, at now: Timestamp, cost: Int64) -> Admission {
-        let wait = state.ahead(of: now)
+        admission(state, at: now, cost: cost, held: 0)
+    }
+
+    /// Held units are slots that are taken at the end of the queue.
+    func admission(_ state: ArrivalTime, at now: Timestamp, cost: Int64, held: Int64) -> Admission {
+        let heldSlots = Int128(held) * slot
+        let wait = state.ahead(of: now) + heldSlots
         if cost > count { return .denied(retryAfter: nil) }
-        if cost == 0 {
-            let debt = wait - full - longestWait
-            return debt > 0 ? .denied(retryAfter: debt.dividedRoundingUp(by: count)) : .allowed(delay: 0)
+        let most = cost == 0 ? full + longestWait : longestWait
+        guard wait > most else {
+            return .allowed(delay: cost == 0 ? 0 : Timestamp(clamping: wait.dividedRoundingUp(by: count)))
         }
-        if wait <= longestWait {
-            return .allowed(delay: Timestamp(clamping: wait.dividedRoundingUp(by: count)))
-        }
-        return .denied(retryAfter: (wait - longestWait).dividedRoundingUp(by: count))
+        return .denied(retryAfter: heldSlots > most ? nil : (wait - most).dividedRoundingUp(by: count))
     }
 
     func charge(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, sequence: UInt64) {
@@ -69,11 +72,23 @@ struct LeakyBucket: LimitAlgorithm {
         return used > 0
     }
 
+    func credit(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) -> Bool {
+        let used = state.ahead(of: now)
+        guard used > 0, cost > 0 else { return false }
+        state.set(ahead: max(0, used - Int128(cost) * slot), of: now)
+        return true
+    }
+
     func standing(_ state: ArrivalTime, at now: Timestamp) -> Standing {
-        let wait = state.ahead(of: now)
+        standing(state, at: now, held: 0)
+    }
+
+    func standing(_ state: ArrivalTime, at now: Timestamp, held: Int64) -> Standing {
+        let used = state.ahead(of: now)
+        let wait = used + Int128(held) * slot
         return Standing(
             remaining: wait <= longestWait ? (longestWait - wait).dividedRoundingDown(by: Int64(slot)) + 1 : 0,
-            resetAfter: wait.dividedRoundingUp(by: count)
+            resetAfter: used.dividedRoundingUp(by: count)
         )
     }
 

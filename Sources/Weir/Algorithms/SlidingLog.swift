@@ -72,15 +72,15 @@ struct SlidingLog: LimitAlgorithm {
     }
 
     func charge(_ state: inout State, at now: Timestamp, cost: Int64, sequence: UInt64) {
-        add(cost, to: &state, at: now, upTo: 2 * count)
+        add(cost, to: &state, at: now)
     }
 
     func penalize(_ state: inout State, at now: Timestamp, cost: Int64) {
-        add(cost, to: &state, at: now, upTo: count)
+        add(min(cost, count - state.used), to: &state, at: now)
     }
 
     func debit(_ state: inout State, at now: Timestamp, cost: Int64) {
-        add(cost, to: &state, at: now, upTo: 2 * count)
+        add(cost, to: &state, at: now)
     }
 
     func refund(_ state: inout State, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
@@ -92,6 +92,24 @@ struct SlidingLog: LimitAlgorithm {
         return true
     }
 
+    /// Gives back what was charged last, first.
+    func credit(_ state: inout State, at now: Timestamp, cost: Int64) -> Bool {
+        guard state.used > 0, cost > 0 else { return false }
+        var left = cost
+        while left > 0, let last = state.live.last {
+            let back = min(left, last.cost)
+            left -= back
+            state.used -= back
+            if back == last.cost {
+                state.entries.removeLast()
+            } else {
+                state.entries[state.entries.count - 1].cost -= back
+            }
+        }
+        state.expires = state.live.last.map { $0.time + period } ?? 0
+        return true
+    }
+
     func standing(_ state: State, at now: Timestamp) -> Standing {
         Standing(
             remaining: max(0, count - state.used),
@@ -99,8 +117,10 @@ struct SlidingLog: LimitAlgorithm {
         )
     }
 
-    private func add(_ cost: Int64, to state: inout State, at now: Timestamp, upTo most: Int64) {
-        let added = min(cost, most - state.used)
+    /// Adds to the entry of this instant, up to twice the count: more makes no difference.
+    private func add(_ cost: Int64, to state: inout State, at now: Timestamp) {
+        let present = state.live.last.map { $0.time == now ? $0.cost : 0 } ?? 0
+        let added = min(cost, max(0, 2 * count - present))
         if added > 0 { state.append(added, at: now, for: period) }
     }
 

@@ -57,12 +57,20 @@ struct SlidingWindow: LimitAlgorithm {
     }
 
     func debit(_ state: inout State, at now: Timestamp, cost: Int64) {
-        add(cost, to: &state, at: now, upTo: 2 * count)
+        state.current = max(state.current, min(state.current + cost, 2 * count))
     }
 
     func refund(_ state: inout State, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
         let end = state.expires - period
         guard state.current > 0, receipt.time < end, receipt.time >= end - period else { return false }
+        state.current = max(0, state.current - cost)
+        return true
+    }
+
+    func credit(_ state: inout State, at now: Timestamp, cost: Int64) -> Bool {
+        guard state.current > 0 || state.previous > 0, cost > 0 else { return false }
+        // The rest is taken from the units that count in part.
+        state.previous = max(0, counted(state) - max(0, cost - state.current))
         state.current = max(0, state.current - cost)
         return true
     }

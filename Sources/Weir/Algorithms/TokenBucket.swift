@@ -8,18 +8,21 @@ struct TokenBucket: LimitAlgorithm {
     static var fresh: ArrivalTime { .fresh }
 
     private let count: Int64
-    // No sum below can overflow: with counts up to 10^9 and periods up to 366 days, all stay below 2^83.
+    // No sum below can overflow: with counts up to 10^9, debts up to 10^11 and periods up to 366 days, all stay below
+    // 2^86.
 
     /// The worth of one token, in units of 1/n tick.
     private let token: Int64
     /// The worth of a full bucket, in units of 1/n tick.
     private let full: Int128
     private let burst: Int64
+    private let mostDebt: Int64
 
     @inline(__always)
     init(_ numbers: LimitNumbers) {
         count = numbers.count
         burst = numbers.burst
+        mostDebt = numbers.mostDebt
         token = numbers.period
         full = Int128(numbers.burst, times: numbers.period)
     }
@@ -27,10 +30,21 @@ struct TokenBucket: LimitAlgorithm {
     @inline(__always)
     func settle(_ state: inout ArrivalTime, at now: Timestamp) {
         state.convert(to: count)
-        // A key can have used at most its capacity and one capacity of debt.
+        if state.isInDebt { return settleDebt(&state, at: now) }
+        // Further ahead than this is only what was written before the clock went back.
         let most = full &+ full
         if state.ahead(of: now) > most { state.set(ahead: most, of: now) }
     }
+
+    /// Debt may lie further ahead of the clock than anything else. It is over once the bucket isn't overdrawn.
+    private func settleDebt(_ state: inout ArrivalTime, at now: Timestamp) {
+        let ahead = state.ahead(of: now)
+        if ahead > mostAhead { state.set(ahead: mostAhead, of: now) }
+        state.isInDebt = ahead > full
+    }
+
+    /// The capacity and the most debt, in units of 1/n tick.
+    private var mostAhead: Int128 { full &+ Int128(mostDebt, times: token) }
 
     @inline(__always)
     func admission(_ state: ArrivalTime, at now: Timestamp, cost: Int64) -> Admission {
@@ -52,14 +66,27 @@ struct TokenBucket: LimitAlgorithm {
 
     @inline(__always)
     func debit(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) {
-        add(cost, to: &state, at: now, upTo: full &+ full)
+        add(cost, to: &state, at: now, upTo: mostAhead)
+        state.isInDebt = state.ahead(of: now) > full
     }
 
     @inline(__always)
     func refund(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64, receipt: Receipt) -> Bool {
+        // Time has given back some of the charge already.
+        let restored = Int128(max(0, now - receipt.time), times: count)
+        return credit(Int128(cost, times: token) &- restored, to: &state, at: now)
+    }
+
+    @inline(__always)
+    func credit(_ state: inout ArrivalTime, at now: Timestamp, cost: Int64) -> Bool {
+        credit(Int128(cost, times: token), to: &state, at: now)
+    }
+
+    @inline(__always)
+    private func credit(_ worth: Int128, to state: inout ArrivalTime, at now: Timestamp) -> Bool {
         let used = state.ahead(of: now)
-        guard used > 0 else { return false }
-        state.set(ahead: max(0, used &- Int128(cost, times: token)), of: now)
+        guard used > 0, worth > 0 else { return false }
+        state.set(ahead: max(0, used &- worth), of: now)
         return true
     }
 

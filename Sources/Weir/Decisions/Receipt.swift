@@ -10,6 +10,9 @@ public struct Receipt: Sendable, Hashable {
 
     static let sharedBit: UInt64 = 1 << 63
 
+    /// How long a charge can be refunded: an hour, in microseconds.
+    package static let life: Timestamp = 3_600_000_000
+
     var isShared: Bool { sequence & Self.sharedBit != 0 }
 
     /// This receipt without the mark of the shared budget, as the charged state knows it.

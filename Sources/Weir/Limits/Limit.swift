@@ -25,6 +25,9 @@ public struct Limit: Sendable, Hashable {
     /// The longest time that a leaky bucket delays a request by default: 1 s, in microseconds.
     public static let defaultWait: Timestamp = 1_000_000
 
+    /// The most units by which any key may be in debt.
+    static let largestDebt: Int64 = 100 * Rate.largestCount
+
     /// Creates a limit on a rate.
     ///
     /// - Parameters:
@@ -33,13 +36,16 @@ public struct Limit: Sendable, Hashable {
     ///   - algorithm: any but ``Algorithm/concurrency``.
     ///   - maxWait: the longest delay of a leaky bucket, 0 to 60 s, in microseconds. Other algorithms ignore it.
     ///   - alignment: where a fixed window begins. Other algorithms ignore it.
+    ///   - mostDebt: the most units by which a token bucket's key may be in debt, 1 to 10^11; by default a hundred
+    ///     times the burst. Other algorithms ignore it.
     /// - Throws: ``LimitError`` when an argument is out of range.
     public init(
         _ name: String,
         _ rate: Rate,
         algorithm: Algorithm = .tokenBucket,
         maxWait: Timestamp = Limit.defaultWait,
-        alignment: WindowAlignment = .epoch
+        alignment: WindowAlignment = .epoch,
+        mostDebt: Int64? = nil
     ) throws(LimitError) {
         try Self.check(name: name)
         guard !algorithm.kind.holdsPermits else {
@@ -48,6 +54,9 @@ public struct Limit: Sendable, Hashable {
         guard maxWait >= 0, maxWait <= Self.longestWait else {
             throw LimitError(.wait, "limit \(name): max_wait must be 0 to 60 seconds")
         }
+        if let mostDebt, !(1...Self.largestDebt).contains(mostDebt) {
+            throw LimitError(.count, "limit \(name): the debt must be 1 to 100000000000 units, not \(mostDebt)")
+        }
         self.name = name
         self.numbers = LimitNumbers(
             algorithm: algorithm,
@@ -55,7 +64,8 @@ public struct Limit: Sendable, Hashable {
             period: rate.period,
             burst: algorithm.kind.option == .burst ? rate.burst : rate.count,
             maxWait: algorithm.kind.option == .maxWait ? maxWait : 0,
-            alignment: algorithm.kind.option == .alignment ? alignment : .epoch
+            alignment: algorithm.kind.option == .alignment ? alignment : .epoch,
+            mostDebt: mostDebt
         )
     }
 

@@ -13,6 +13,9 @@ public struct LimitNumbers: Sendable, Hashable {
     /// Where a fixed window begins.
     public let alignment: WindowAlignment
 
+    /// The most units by which a token bucket's key may be in debt; `capacity` for every other algorithm.
+    public let mostDebt: Int64
+
     /// The highest cost that one request can have without being denied permanently.
     public var capacity: Int64 { burst }
 
@@ -25,7 +28,7 @@ public struct LimitNumbers: Sendable, Hashable {
 
     init(
         algorithm: Algorithm, count: Int64, period: Timestamp, burst: Int64, maxWait: Timestamp = 0,
-        alignment: WindowAlignment = .epoch
+        alignment: WindowAlignment = .epoch, mostDebt: Int64? = nil
     ) {
         self.algorithm = algorithm
         self.count = count
@@ -33,6 +36,7 @@ public struct LimitNumbers: Sendable, Hashable {
         self.burst = burst
         self.maxWait = maxWait
         self.alignment = alignment
+        self.mostDebt = algorithm == .tokenBucket ? mostDebt ?? Self.defaultDebt(burst) : burst
         let capacity = Int128(burst) * Int128(period)
         smallCapacity = algorithm == .tokenBucket && capacity < 1 << 62 ? Int64(capacity) : -1
         dividedByCount = Reciprocal(of: count)
@@ -43,7 +47,11 @@ public struct LimitNumbers: Sendable, Hashable {
     public static func == (left: LimitNumbers, right: LimitNumbers) -> Bool {
         left.count == right.count && left.period == right.period && left.burst == right.burst
             && left.maxWait == right.maxWait && left.algorithm == right.algorithm && left.alignment == right.alignment
+            && left.mostDebt == right.mostDebt
     }
+
+    /// A hundred times the capacity.
+    private static func defaultDebt(_ burst: Int64) -> Int64 { 100 * burst }
 
     public func hash(into hasher: inout Hasher) {
         hasher.combine(algorithm)
@@ -52,6 +60,7 @@ public struct LimitNumbers: Sendable, Hashable {
         hasher.combine(burst)
         hasher.combine(maxWait)
         hasher.combine(alignment)
+        hasher.combine(mostDebt)
     }
 
     /// One instance's share of the limit when `instances` split it: count and burst divided, rounded down, at least 1.
@@ -59,6 +68,6 @@ public struct LimitNumbers: Sendable, Hashable {
         let divisor = max(1, instances)
         return LimitNumbers(
             algorithm: algorithm, count: max(1, count / divisor), period: period, burst: max(1, burst / divisor),
-            maxWait: maxWait, alignment: alignment)
+            maxWait: maxWait, alignment: alignment, mostDebt: max(1, mostDebt / divisor))
     }
 }

@@ -12,17 +12,28 @@ extension MemoryStore {
     public func applyNow(_ adjustment: Adjustment) -> Bool {
         switch adjustment {
         case .refund(let charge, let receipt):
-            let fingerprint =
-                receipt.isShared ? Self.sharedFingerprint(of: charge.key) : Self.fingerprint(of: charge.key)
-            return refund(charge, receipt.withoutMark, fingerprint)
+            return refund(charge, receipt.withoutMark, fingerprint(of: charge, receipt))
         case .debit(let charge):
-            let debit = Debit(cost: charge.cost)
             let own = withLocked(Self.fingerprint(of: charge.key)) { segment, fingerprint, now in
-                visit(segment, fingerprint, charge.numbers, at: now, debit)
+                visit(segment, fingerprint, charge.numbers, at: now, Debit(cost: charge.cost))
             }
-            if let own { return own }
-            return withLocked(Self.sharedFingerprint(of: charge.key)) { segment, fingerprint, now in
-                visit(segment, fingerprint, charge.numbers, at: now, evenIfFull: true, debit) ?? false
+            return own ?? debitShared(charge)
+        case .settle(var charge, let receipt, let actual):
+            charge.cost = min(max(actual, 0), Rate.largestCount)
+            var isDebited: Bool? = true
+            let isSettled = withLocked(fingerprint(of: charge, receipt)) { segment, fingerprint, now in
+                guard segment.pointee.release(receipt.withoutMark.sequence, of: fingerprint) else { return false }
+                isDebited = visit(
+                    segment, fingerprint, charge.numbers, at: now, evenIfFull: receipt.isShared,
+                    Debit(cost: charge.cost))
+                return true
+            }
+            if isDebited == nil { _ = debitShared(charge) }
+            return isSettled
+        case .credit(let charge):
+            return withLocked(Self.fingerprint(of: charge.key)) { segment, fingerprint, now in
+                guard segment.pointee.table.find(fingerprint) != nil else { return false }
+                return visit(segment, fingerprint, charge.numbers, at: now, Credit(cost: charge.cost)) ?? false
             }
         case .reset(let numbers, let key):
             return withLocked(Self.fingerprint(of: key)) { segment, fingerprint, now in
@@ -38,8 +49,20 @@ extension MemoryStore {
         }
     }
 
+    /// The key that a receipt's charge was made to.
+    private func fingerprint(of charge: Charge, _ receipt: Receipt) -> UInt64 {
+        receipt.isShared ? Self.sharedFingerprint(of: charge.key) : Self.fingerprint(of: charge.key)
+    }
+
+    private func debitShared(_ charge: Charge) -> Bool {
+        withLocked(Self.sharedFingerprint(of: charge.key)) { segment, fingerprint, now in
+            visit(segment, fingerprint, charge.numbers, at: now, evenIfFull: true, Debit(cost: charge.cost)) ?? false
+        }
+    }
+
     private func refund(_ charge: Charge, _ receipt: Receipt, _ fingerprint: UInt64) -> Bool {
         withLocked(fingerprint) { segment, fingerprint, now in
+            guard charge.numbers.algorithm.kind.holdsPermits || now - receipt.time <= Receipt.life else { return false }
             // Spend the receipt even if there is nothing to give back. Otherwise it could give back what is charged
             // later.
             let isOnce =

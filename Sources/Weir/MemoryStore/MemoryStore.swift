@@ -61,7 +61,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
 
     /// Decides one charge at once.
     public func decideNow(_ charge: Charge) -> Decision {
-        if !charge.countsDenied, charge.required == charge.cost {
+        if !charge.countsDenied, charge.required == charge.cost, !charge.isHold {
             return decideNow(charge.numbers, charge.key, cost: charge.cost, at: now())
         }
         return decideFully(charge)
@@ -90,7 +90,8 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         segments.lock(of: segment).pointee.lock()
         defer { segments.lock(of: segment).pointee.unlock() }
         let sequence = segment.pointee.sequence &+ 1
-        guard sequence & Self.sweepMask != 0, let slot = segment.pointee.table.slot(of: fingerprint),
+        guard sequence & Self.sweepMask != 0, segment.pointee.heldKeys == 0,
+            let slot = segment.pointee.table.slot(of: fingerprint),
             let decision = bucket.decide(&slot.pointee.cell, at: now, sequence: sequence)
         else { return nil }
         segment.pointee.sequence = sequence
@@ -104,6 +105,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         segments.lock(of: segment).pointee.lock()
         let now = now()
         let decision = visit(segment, fingerprint, charge.numbers, at: now, Conclude(charge: charge, passes: true))
+        hold(charge, decision, segment, fingerprint)
         paceSweeper(segment, at: now)
         segments.lock(of: segment).pointee.unlock()
         return decision ?? decideShared(charge)
@@ -213,9 +215,19 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
                 segment(of: participant.fingerprint), participant.fingerprint, charge.numbers, at: now,
                 evenIfFull: true, Conclude(charge: charge, passes: passes, isShared: participant.isShared)
             )
+            hold(charge, decision, segment(of: participant.fingerprint), participant.fingerprint)
             if let decision { decisions.append(decision) }
             if participant.isShared { counters.shared.wrappingAdd(1, ordering: .relaxed) }
         }
+    }
+
+    /// Keeps the hold that a decision made.
+    @inline(__always)
+    private func hold(
+        _ charge: Charge, _ decision: Decision?, _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64
+    ) {
+        guard charge.isHold, let receipt = decision?.receipt else { return }
+        segment.pointee.hold(charge.cost, of: fingerprint, sequence: receipt.withoutMark.sequence)
     }
 
     // MARK: Finding and keeping
@@ -270,11 +282,12 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         let (segment, fingerprint, now) = (place.segment, place.fingerprint, place.now)
         segment.pointee.sequence &+= 1
         let sequence = segment.pointee.sequence
+        let held = segment.pointee.held(of: fingerprint)
         if let index = segment.pointee.table.find(fingerprint) {
             let cell = segment.pointee.table.cell(at: index)
             var state = A.State.load(from: cell, segment.pointee.annex)
             algorithm.settle(&state, at: now)
-            let result = visitor.visit(algorithm, &state, at: now, sequence: sequence)
+            let result = visitor.visit(algorithm, &state, at: now, sequence: sequence, held: held)
             segment.pointee.table.set(state.save(over: cell, segment.pointee.annexed()), at: index)
             return result
         }
@@ -286,7 +299,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         }
         var state = A.fresh
         algorithm.settle(&state, at: now)
-        let result = visitor.visit(algorithm, &state, at: now, sequence: sequence)
+        let result = visitor.visit(algorithm, &state, at: now, sequence: sequence, held: held)
         if visitor.mayCharge { insert(state, fingerprint, segment, at: now) }
         return result
     }

@@ -6,12 +6,33 @@ struct Segment {
     /// Where the sweeper continues.
     private var hand = 0
     private(set) var annex: SegmentAnnex?
+    /// The number of keys of which units are held.
+    private(set) var heldKeys = 0
 
     mutating func annexed() -> SegmentAnnex {
         if let annex { return annex }
         let new = SegmentAnnex()
         annex = new
         return new
+    }
+
+    /// The units that requests under way hold of a key.
+    @inline(__always)
+    func held(of fingerprint: UInt64) -> Int64 {
+        heldKeys == 0 ? 0 : annex?.holds.units(of: fingerprint) ?? 0
+    }
+
+    mutating func hold(_ units: Int64, of fingerprint: UInt64, sequence: UInt64) {
+        let annex = annexed()
+        annex.holds.add(units, to: fingerprint, sequence: sequence)
+        heldKeys = annex.holds.keyCount
+    }
+
+    /// Ends a hold. Returns whether there was one.
+    mutating func release(_ sequence: UInt64, of fingerprint: UInt64) -> Bool {
+        guard let annex, annex.holds.remove(sequence, from: fingerprint) != nil else { return false }
+        heldKeys = annex.holds.keyCount
+        return true
     }
 
     mutating func remove(at index: Int) {

@@ -23,7 +23,7 @@ struct SmallTokenBucket {
     func decide(_ cell: inout Cell, at now: Timestamp, sequence: UInt64) -> Decision? {
         var state = ArrivalTime.load(from: cell, nil)
         let full = numbers.smallCapacity
-        guard cell.shape == .arrival, state.perTick == numbers.count else { return nil }
+        guard cell.shape == .arrival, state.perTick == numbers.count, !state.isInDebt else { return nil }
         let ahead = state.scaled &- Int128(now, times: numbers.count)
         var used: Int64 = 0
         if ahead > 0 {

@@ -5,8 +5,9 @@ protocol StateVisitor {
     /// Whether a key that is not in the table must be kept after the visit.
     var mayCharge: Bool { get }
 
+    /// - Parameter held: the units that requests under way hold.
     func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
     ) -> Output
 }
 
@@ -20,13 +21,14 @@ struct Ask: StateVisitor {
 
     @inline(__always)
     func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
     ) -> Admission {
-        algorithm.admission(state, at: now, cost: required)
+        algorithm.admission(state, at: now, cost: required, held: held)
     }
 }
 
-/// Concludes a decision: charges if all limits allow, and computes what is left.
+/// Concludes a decision: charges if all limits allow, and computes what is left. Units to hold are only counted here;
+/// whoever keeps the holds adds them.
 struct Conclude: StateVisitor {
     typealias Output = Decision
 
@@ -40,23 +42,28 @@ struct Conclude: StateVisitor {
 
     @inline(__always)
     func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
     ) -> Decision {
-        var admission = algorithm.admission(state, at: now, cost: charge.required)
+        var held = held
+        var admission = algorithm.admission(state, at: now, cost: charge.required, held: held)
         var charged: UInt64?
         switch admission {
         case .allowed:
             if passes, charge.cost > 0 {
-                algorithm.charge(&state, at: now, cost: charge.cost, sequence: sequence)
+                if charge.isHold {
+                    held += charge.cost
+                } else {
+                    algorithm.charge(&state, at: now, cost: charge.cost, sequence: sequence)
+                }
                 charged = isShared ? sequence | Receipt.sharedBit : sequence
             }
         case .denied:
             if charge.countsDenied, charge.cost > 0 {
                 algorithm.penalize(&state, at: now, cost: charge.cost)
-                admission = algorithm.admission(state, at: now, cost: charge.required)
+                admission = algorithm.admission(state, at: now, cost: charge.required, held: held)
             }
         }
-        let standing = algorithm.standing(state, at: now)
+        let standing = algorithm.standing(state, at: now, held: held)
         var decision = Decision(
             allowed: true,
             limit: charge.numbers.count,
@@ -85,7 +92,7 @@ struct Debit: StateVisitor {
     var mayCharge: Bool { cost > 0 }
 
     func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
     ) -> Bool {
         let before = algorithm.standing(state, at: now)
         algorithm.debit(&state, at: now, cost: cost)
@@ -103,9 +110,24 @@ struct Refund: StateVisitor {
     var mayCharge: Bool { false }
 
     func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
     ) -> Bool {
         algorithm.refund(&state, at: now, cost: cost, receipt: receipt)
+    }
+}
+
+/// Gives units back without a charge. Returns whether anything was given back.
+struct Credit: StateVisitor {
+    typealias Output = Bool
+
+    let cost: Int64
+
+    var mayCharge: Bool { false }
+
+    func visit<A: LimitAlgorithm>(
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
+    ) -> Bool {
+        algorithm.credit(&state, at: now, cost: cost)
     }
 }
 
@@ -118,7 +140,7 @@ struct IsUsed: StateVisitor {
     var mayCharge: Bool { false }
 
     func visit<A: LimitAlgorithm>(
-        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64
+        _ algorithm: A, _ state: inout A.State, at now: Timestamp, sequence: UInt64, held: Int64
     ) -> Bool {
         let standing = algorithm.standing(state, at: now)
         // Concurrency has no reset.

@@ -7,12 +7,13 @@ protocol StoredState {
 }
 
 extension ArrivalTime: StoredState {
-    // `scaled` needs 83 bits and `perTick` 30: all of `low`, then 32 and 30 bits of `high`.
+    // `scaled` needs 85 bits and `perTick` 30: all of `low`, then 31 bits and 30 of `high`. Between them is the debt.
     @inline(__always)
     static func load(from cell: Cell, _ annex: SegmentAnnex?) -> ArrivalTime {
         ArrivalTime(
-            scaled: Int128(cell.high & 0xFFFF_FFFF) << 64 | Int128(cell.low),
-            perTick: Int64(cell.high >> 32 & 0x3FFF_FFFF)
+            scaled: Int128(cell.high & 0x7FFF_FFFF) << 64 | Int128(cell.low),
+            perTick: Int64(cell.high >> 32 & 0x3FFF_FFFF),
+            isInDebt: cell.high & 0x8000_0000 != 0
         )
     }
 
@@ -21,7 +22,7 @@ extension ArrivalTime: StoredState {
         Cell(
             shape: .arrival,
             low: UInt64(truncatingIfNeeded: scaled),
-            high: UInt64(truncatingIfNeeded: scaled >> 64) | UInt64(perTick) << 32
+            high: UInt64(truncatingIfNeeded: scaled >> 64) | (isInDebt ? 0x8000_0000 : 0) | UInt64(perTick) << 32
         )
     }
 }

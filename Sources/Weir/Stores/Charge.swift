@@ -18,6 +18,12 @@ public struct Charge: Sendable, Hashable {
     /// ``Algorithm/canBeLeased``; ignored otherwise.
     public var isLeased: Bool
 
+    /// Whether the units are held instead of charged, until the request's actual cost is known. Held units count against
+    /// the limit and don't drain. ``Adjustment/settle(_:_:)`` ends the hold.
+    public var isHold: Bool
+    /// Whether other requests may hold units of this limit. A shared store looks for them only then.
+    public var countsHolds: Bool
+
     /// Creates a charge. Costs out of range are clamped.
     ///
     /// - Parameters:
@@ -28,6 +34,8 @@ public struct Charge: Sendable, Hashable {
     ///   - isShadow: whether the limit is in shadow mode.
     ///   - countsDenied: whether a denied request is charged as a penalty.
     ///   - isLeased: whether a shared store may decide with prefetched units.
+    ///   - isHold: whether the units are held instead of charged. Ignored for concurrency, whose units are permits.
+    ///   - countsHolds: whether other requests may hold units of this limit; implied by `isHold`.
     public init(
         _ numbers: LimitNumbers,
         key: Key,
@@ -35,7 +43,9 @@ public struct Charge: Sendable, Hashable {
         required: Int64 = 0,
         isShadow: Bool = false,
         countsDenied: Bool = false,
-        isLeased: Bool = false
+        isLeased: Bool = false,
+        isHold: Bool = false,
+        countsHolds: Bool = false
     ) {
         self.numbers = numbers
         self.key = key
@@ -44,5 +54,7 @@ public struct Charge: Sendable, Hashable {
         self.isShadow = isShadow
         self.countsDenied = countsDenied
         self.isLeased = isLeased
+        self.isHold = isHold && !numbers.algorithm.kind.holdsPermits
+        self.countsHolds = (isHold || countsHolds) && !numbers.algorithm.kind.holdsPermits
     }
 }

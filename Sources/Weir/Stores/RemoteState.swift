@@ -21,23 +21,26 @@ package enum RemoteState: Sendable, Hashable {
     ///   - now: the server's time of the decision.
     ///   - isCharged: whether the server charged it.
     ///   - sequence: the charge's sequence.
-    package func decision(of charge: Charge, at now: Timestamp, isCharged: Bool, sequence: UInt64) -> Decision {
+    ///   - held: the units that other requests hold.
+    package func decision(
+        of charge: Charge, at now: Timestamp, isCharged: Bool, sequence: UInt64, held: Int64 = 0
+    ) -> Decision {
         // The state already includes any penalty.
         var charge = charge
         charge.countsDenied = false
-        return visit(charge, at: now, sequence: sequence, Conclude(charge: charge, passes: isCharged))
+        return visit(charge, at: now, sequence: sequence, held: held, Conclude(charge: charge, passes: isCharged))
     }
 
     /// Whether a debit would change what is left, if this is the state before it.
     package func isChanged(byDebit charge: Charge, at now: Timestamp) -> Bool {
-        visit(charge, at: now, sequence: 0, Debit(cost: charge.cost))
+        visit(charge, at: now, sequence: 0, held: 0, Debit(cost: charge.cost))
     }
 
     private func visit<Visitor: StateVisitor>(
-        _ charge: Charge, at now: Timestamp, sequence: UInt64, _ visitor: Visitor
+        _ charge: Charge, at now: Timestamp, sequence: UInt64, held: Int64, _ visitor: Visitor
     ) -> Visitor.Output {
         // Never nil: unlike the memory store, this always has room for the key.
-        visit(charge.numbers, at: Place(charge: charge, now: now, sequence: sequence), visitor)!
+        visit(charge.numbers, at: Place(charge: charge, now: now, sequence: sequence, held: held), visitor)!
     }
 }
 
@@ -46,14 +49,15 @@ extension RemoteState: StateHost {
         let charge: Charge
         let now: Timestamp
         let sequence: UInt64
+        let held: Int64
     }
 
     @inline(__always)
     func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
         _ algorithm: A, at place: Place, _ visitor: Visitor
     ) -> Visitor.Output? where A.State: RemotelyStoredState {
-        var state = A.State.load(from: self, for: place.charge)
-        return visitor.visit(algorithm, &state, at: place.now, sequence: place.sequence)
+        var state = A.State.load(from: self, for: place.charge, held: place.held)
+        return visitor.visit(algorithm, &state, at: place.now, sequence: place.sequence, held: place.held)
     }
 }
 

@@ -3,12 +3,12 @@ protocol RemotelyStoredState {
     /// Rebuilds the state that `remote` describes, as far as a decision about `charge` needs it.
     ///
     /// If `remote` has the shape of a different algorithm, the key counts as unused. No store answers like that.
-    static func load(from remote: RemoteState, for charge: Charge) -> Self
+    static func load(from remote: RemoteState, for charge: Charge, held: Int64) -> Self
 }
 
 extension ArrivalTime: RemotelyStoredState {
     @inline(__always)
-    static func load(from remote: RemoteState, for charge: Charge) -> ArrivalTime {
+    static func load(from remote: RemoteState, for charge: Charge, held: Int64) -> ArrivalTime {
         guard case .arrival(let ticks, let remainder) = remote else { return .fresh }
         let count = charge.numbers.count
         return ArrivalTime(scaled: ticks &* Int128(count) &+ Int128(remainder), perTick: count)
@@ -17,7 +17,7 @@ extension ArrivalTime: RemotelyStoredState {
 
 extension FixedWindow.State: RemotelyStoredState {
     @inline(__always)
-    static func load(from remote: RemoteState, for charge: Charge) -> FixedWindow.State {
+    static func load(from remote: RemoteState, for charge: Charge, held: Int64) -> FixedWindow.State {
         guard case .fixedWindow(let end, let used) = remote else { return FixedWindow.fresh }
         return FixedWindow.State(end: end, used: used)
     }
@@ -25,7 +25,7 @@ extension FixedWindow.State: RemotelyStoredState {
 
 extension SlidingWindow.State: RemotelyStoredState {
     @inline(__always)
-    static func load(from remote: RemoteState, for charge: Charge) -> SlidingWindow.State {
+    static func load(from remote: RemoteState, for charge: Charge, held: Int64) -> SlidingWindow.State {
         guard case .slidingWindow(let expires, let current, let previous) = remote else { return SlidingWindow.fresh }
         return SlidingWindow.State(expires: expires, current: current, previous: previous)
     }
@@ -35,10 +35,10 @@ extension SlidingLog.State: RemotelyStoredState {
     /// Builds a log of at most two entries that answers like the server's. One entry frees what a denied request lacks;
     /// the other is the last.
     @inline(__always)
-    static func load(from remote: RemoteState, for charge: Charge) -> SlidingLog.State {
+    static func load(from remote: RemoteState, for charge: Charge, held: Int64) -> SlidingLog.State {
         guard case .log(let used, let last, let release) = remote else { return SlidingLog.fresh }
         var state = SlidingLog.State()
-        let lacking = min(used, max(0, used &+ charge.required &- charge.numbers.count))
+        let lacking = min(used, max(0, used &+ charge.required &+ held &- charge.numbers.count))
         if lacking > 0, release < last {
             state.entries = [.init(time: release, cost: lacking), .init(time: last, cost: used - lacking)]
         } else if used > 0 {
@@ -52,7 +52,7 @@ extension SlidingLog.State: RemotelyStoredState {
 
 extension Concurrency.State: RemotelyStoredState {
     @inline(__always)
-    static func load(from remote: RemoteState, for charge: Charge) -> Concurrency.State {
+    static func load(from remote: RemoteState, for charge: Charge, held: Int64) -> Concurrency.State {
         guard case .permits(let held) = remote else { return Concurrency.fresh }
         return Concurrency.State(permits: [], held: held)
     }

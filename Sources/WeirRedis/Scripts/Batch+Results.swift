@@ -17,8 +17,14 @@ extension Batch {
                 decisions.reserveCapacity(charges.count)
                 for (index, charge) in charges.enumerated() {
                     guard let answer = Answer(&reply) else { return nil }
+                    var held: Int64 = 0
+                    if charge.countsHolds {
+                        guard let units = reply.readWhole() else { return nil }
+                        held = min(max(units, 0), Int64(ScriptFormat.mostHeld))
+                    }
                     let decision = answer.state(of: charge.numbers, now).decision(
-                        of: charge, at: now, isCharged: answer.isCharged, sequence: StoreOperation.id(id, index))
+                        of: charge, at: now, isCharged: answer.isCharged, sequence: StoreOperation.id(id, index),
+                        held: held)
                     // If the two disagree, the reply isn't the script's.
                     guard decision.allowed == answer.isAllowed else { return nil }
                     decisions.append(decision)
@@ -27,7 +33,7 @@ extension Batch {
             case .debit(let charge, _):
                 guard let answer = Answer(&reply) else { return nil }
                 results.append(.changed(answer.state(of: charge.numbers, now).isChanged(byDebit: charge, at: now)))
-            case .refund, .reset, .renew:
+            case .refund, .reset, .renew, .settle, .credit:
                 guard let answer = Answer(&reply) else { return nil }
                 results.append(.changed(answer.isAllowed))
             }
@@ -77,10 +83,12 @@ extension Batch {
                 min(max(value, range.lowerBound), range.upperBound)
             }
             let counts: ClosedRange<Int64> = 0...(2 * Rate.largestCount)
+            // A log has an entry for each instant, and each may be debt.
+            let sums: ClosedRange<Int64> = 0...(1 << 53)
             switch numbers.scriptKind {
             case .tokenBucket, .leakyBucket:
                 return .arrival(
-                    ticks: Int128(clamp(first, 0...(1 << 30))) << ScriptFormat.lowBits
+                    ticks: Int128(clamp(first, 0...(1 << 31))) << ScriptFormat.lowBits
                         + Int128(clamp(second, 0...(1 << 53))),
                     remainder: clamp(third, 0...(numbers.count - 1)))
             case .fixedWindow: return .fixedWindow(end: clamp(first, times), used: clamp(second, counts))
@@ -89,7 +97,7 @@ extension Batch {
                     expires: clamp(first, times), current: clamp(second, counts), previous: clamp(third, counts))
             case .slidingLog:
                 return .log(
-                    used: clamp(first, counts), last: clamp(second, 0...now), release: clamp(third, 0...now))
+                    used: clamp(first, sums), last: clamp(second, 0...now), release: clamp(third, 0...now))
             case .concurrency: return .permits(held: clamp(first, counts))
             }
         }

@@ -59,10 +59,12 @@ struct Batch {
             for (index, charge) in charges.enumerated() {
                 let flags: UInt8 =
                     (charge.isShadow ? Flag.shadow : 0) | (charge.countsDenied ? Flag.countsDenied : 0)
-                    | (index == charges.count - 1 ? Flag.last : 0)
+                    | (index == charges.count - 1 ? Flag.last : 0) | (charge.countsHolds ? Flag.countsHolds : 0)
+                    | (charge.isHold ? Flag.hold : 0)
                 let isSeen = append(charge.key, prefix)
+                if charge.countsHolds { append(charge.key, prefix, suffix: ScriptFormat.holdsKey) }
                 pack(.decide, flags | isSeen, charge.numbers, cost: charge.cost, required: charge.required)
-                if charge.numbers.algorithm.kind == .concurrency {
+                if charge.numbers.algorithm.kind == .concurrency || charge.isHold {
                     packedOperations.writeInteger(StoreOperation.id(id, index), endianness: .little)
                 }
             }
@@ -81,8 +83,18 @@ struct Batch {
             let isSeen = append(key, prefix)
             append(key, prefix, suffix: ScriptFormat.resetMark)
             pack(.reset, isSeen, numbers, cost: 0, required: 0)
+        case .settle(let charge, let receipt, let actual, _):
+            let isSeen = append(charge.key, prefix)
+            append(charge.key, prefix, suffix: ScriptFormat.holdsKey)
+            pack(.settle, isSeen, charge.numbers, cost: min(max(actual, 0), Rate.largestCount), required: 0)
+            packedOperations.writeInteger(receipt.sequence, endianness: .little)
+            packedOperations.writeInteger(UInt32(clamping: charge.cost), endianness: .little)
+        case .credit(let charge, _):
+            let isSeen = append(charge.key, prefix)
+            pack(.credit, isSeen, charge.numbers, cost: charge.cost, required: 0)
         case .renew(let charge, let id):
             let isSeen = append(charge.key, prefix)
+            if charge.isHold { append(charge.key, prefix, suffix: ScriptFormat.holdsKey) }
             pack(.renew, isSeen, charge.numbers, cost: charge.cost, required: 0)
             packedOperations.writeInteger(id, endianness: .little)
         }
@@ -97,7 +109,9 @@ struct Batch {
     /// Packs the commonest operation, a charge of one token bucket, once for all keys that have it in a row. The key
     /// must certainly be new in the call.
     private mutating func appendToRun(_ charge: Charge, _ prefix: String) -> Bool {
-        guard !charge.isShadow, !charge.countsDenied, charge.required == charge.cost, charge.cost > 0 else {
+        guard !charge.isShadow, !charge.countsDenied, !charge.countsHolds, charge.required == charge.cost,
+            charge.cost > 0
+        else {
             return false
         }
         let goesOn =
@@ -177,8 +191,9 @@ struct Batch {
             return
         }
         let place = packedOperations.writerIndex
-        // A cost beyond twice the capacity makes no difference, except for a leaky bucket, whose queue may be longer.
-        let most = numbers.algorithm.kind == .leakyBucket ? Rate.largestCount : 2 * numbers.capacity
+        // A cost beyond all debt makes no difference, except for a leaky bucket, whose queue may be longer.
+        let most =
+            numbers.algorithm.kind == .leakyBucket ? Rate.largestCount : numbers.capacity + numbers.mostDebt
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
         let costSpan =
             numbers.isBucket ? numbers.worth(of: min(cost, code == .decide ? numbers.capacity : most)) : nothing
@@ -231,6 +246,8 @@ struct Batch {
         packedLimits.writeDouble(most.ticks.above52)
         packedLimits.writeInteger(UInt32(clamping: most.remainder), endianness: .little)
         packedLimits.writeDouble(numbers.maxWait)
+        packedLimits.writeSpan(
+            numbers.algorithm.kind == .tokenBucket ? numbers.worth(of: numbers.capacity + numbers.mostDebt) : most)
         return index
     }
 

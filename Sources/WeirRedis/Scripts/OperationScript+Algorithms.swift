@@ -2,7 +2,7 @@
 /// `o`.
 ///
 /// `load` reads a stored state and `settle` brings it up to now. `allows` tells whether a charge passes. `charge`,
-/// `penalize`, `debit` and `refund` change the state. `left` is how long the state matters, and `save` encodes it for
+/// `penalize`, `debit`, `refund` and `credit` change the state. `left` is how long the state matters, and `save` encodes it for
 /// storing.
 extension OperationScript {
     static let buckets = #"""
@@ -47,14 +47,33 @@ extension OperationScript {
           if above(ah, aq, af, uh, uq, uf) then set(s, l.n, ah, aq, af) end
         end
 
+        local function bucket_back(l, s, ch, cq, cf)
+          local h, q, f = ahead(s)
+          if h == 0 and q == 0 and f == 0 then return false end
+          if above(ch, cq, cf, h, q, f) then
+            set(s, l.n, 0, 0, 0)
+          else
+            f = f - cf
+            if f < 0 then f = f + l.n; q = q - 1 end
+            q = q - cq
+            if q < 0 then q = q + W; h = h - 1 end
+            set(s, l.n, h - ch, q, f)
+          end
+          return true
+        end
+
         make[\#(Kind.tokenBucket.rawValue)] = function() return {
             load = function(l, s, v)
+              s.debt = false
               if v and \#(State.wholeBucket.matches("v")) then
                 s[1], s[2], s[3], s[4] = 0, (unpack(\#(State.wholeBucket.unpacking), v, 2)), 0, l.n
               elseif v and \#(State.bucket.matches("v")) then
                 s[1], s[2], s[3], s[4] = 0, unpack(\#(State.bucket.unpacking), v, 2)
               elseif v and \#(State.longBucket.matches("v")) then
                 s[1], s[2], s[3], s[4] = unpack(\#(State.longBucket.unpacking), v, 2)
+              elseif v and \#(State.indebtedBucket.matches("v")) then
+                s[1], s[2], s[3], s[4] = unpack(\#(State.indebtedBucket.unpacking), v, 2)
+                s.debt = true
               end
               local h, q = s[1], s[2]
               if not (s[4] and h >= 0 and h < 1073741824 and q >= 0 and q < 9007199254740992 and s[3] < s[4]) then
@@ -74,8 +93,16 @@ extension OperationScript {
                 s[4] = l.n
               end
               local h, q, f = ahead(s)
-              if not above(h, q, f, l.mh, l.mq, l.mf) then return rescaled end
-              set(s, l.n, l.mh, l.mq, l.mf)
+              local mh, mq, mf = l.mh, l.mq, l.mf
+              -- Debt may lie further ahead of the clock than anything else.
+              if s.debt then
+                mh, mq, mf = l.dh, l.dq, l.df
+                s.debt = above(h, q, f, l.fh, l.fq, l.ff)
+                -- Other numbers might put the bucket into debt again.
+                rescaled = rescaled or not s.debt
+              end
+              if not above(h, q, f, mh, mq, mf) then return rescaled end
+              set(s, l.n, mh, mq, mf)
               return true
             end,
             allows = function(l, s, o)
@@ -88,21 +115,20 @@ extension OperationScript {
               set(s, l.n, add(l.n, h, q, f, o.ch, o.cq, o.cf))
             end,
             penalize = function(l, s, o) bucket_add(l, s, o, l.fh, l.fq, l.ff) end,
-            debit = function(l, s, o) bucket_add(l, s, o, l.mh, l.mq, l.mf) end,
-            refund = function(l, s, o)
+            debit = function(l, s, o)
+              bucket_add(l, s, o, l.dh, l.dq, l.df)
               local h, q, f = ahead(s)
-              if h == 0 and q == 0 and f == 0 then return false end
-              if above(o.ch, o.cq, o.cf, h, q, f) then
-                set(s, l.n, 0, 0, 0)
-              else
-                f = f - o.cf
-                if f < 0 then f = f + l.n; q = q - 1 end
-                q = q - o.cq
-                if q < 0 then q = q + W; h = h - 1 end
-                set(s, l.n, h - o.ch, q, f)
-              end
-              return true
+              s.debt = above(h, q, f, l.fh, l.fq, l.ff)
             end,
+            refund = function(l, s, o)
+              -- Time has given back some of the charge already.
+              local ch, cq, passed = o.ch, o.cq, max(0, now - o.time)
+              if not above(ch, cq, o.cf, 0, passed, 0) then return false end
+              cq = cq - passed
+              if cq < 0 then cq = cq + W; ch = ch - 1 end
+              return bucket_back(l, s, ch, cq, o.cf)
+            end,
+            credit = function(l, s, o) return bucket_back(l, s, o.ch, o.cq, o.cf) end,
             left = function(l, s)
               local h, q, f = ahead(s)
               if f > 0 then q = q + 1 end
@@ -110,6 +136,7 @@ extension OperationScript {
             end,
             -- Most rates divide evenly, and nine bytes take less room than seventeen.
             save = function(l, s)
+              if s.debt then return pack(\#(State.indebtedBucket.packing), s[1], s[2], s[3], s[4]) end
               if s[1] == 0 and s[3] == 0 then return pack(\#(State.wholeBucket.packing), s[2]) end
               if s[1] == 0 then return pack(\#(State.bucket.packing), s[2], s[3], s[4]) end
               return pack(\#(State.longBucket.packing), s[1], s[2], s[3], s[4])
@@ -121,9 +148,11 @@ extension OperationScript {
           leaky.allows = function(l, s, o)
             if o.required > l.n then return false end
             local h, q, f = ahead(s)
+            if o.held then h, q, f = add(l.n, h, q, f, o.hh, o.hq, o.hf) end
             if o.required == 0 then return not above(h, q, f, 0, l.fq + l.wait, 0) end
             return not above(h, q, f, 0, l.wait, 0)
           end
+          leaky.debit = function(l, s, o) bucket_add(l, s, o, l.mh, l.mq, l.mf) end
           leaky.refund = function(l, s, o)
             local h, q, f = s[1], s[2], s[3] - o.cf
             if f < 0 then f = f + l.n; q = q - 1 end
@@ -185,6 +214,12 @@ extension OperationScript {
               if s[2] == 0 then s[1] = 0 end
               return true
             end,
+            credit = function(l, s, o)
+              if s[2] == 0 then return false end
+              s[2] = max(0, s[2] - o.cost)
+              if s[2] == 0 then s[1] = 0 end
+              return true
+            end,
             left = function(l, s) return s[2] > 0 and s[1] - now or 0 end,
             save = function(l, s) return pack(\#(State.fixedWindow.packing), s[1], s[2]) end,
         } end
@@ -221,10 +256,16 @@ extension OperationScript {
             end,
             charge = function(l, s, o) s[2] = max(s[2], min(s[2] + o.cost, 2 * l.n)) end,
             penalize = function(l, s, o) sliding_add(l, s, o.cost, l.n) end,
-            debit = function(l, s, o) sliding_add(l, s, o.cost, 2 * l.n) end,
+            debit = function(l, s, o) s[2] = max(s[2], min(s[2] + o.cost, 2 * l.n)) end,
             refund = function(l, s, o)
               local e = s[1] - l.p
               if s[2] == 0 or o.time >= e or o.time < e - l.p then return false end
+              s[2] = max(0, s[2] - o.cost)
+              return true
+            end,
+            credit = function(l, s, o)
+              if s[2] == 0 and s[3] == 0 then return false end
+              s[3] = max(0, min(s[3], l.n) - max(0, o.cost - s[2]))
               s[2] = max(0, s[2] - o.cost)
               return true
             end,
@@ -261,8 +302,9 @@ extension OperationScript {
             s[2], s[8] = now, cost
           end
         end
-        local function log_add(l, s, cost, most)
-          local added = min(cost, most - s[1])
+        local function log_add(l, s, cost)
+          -- Of one instant, more than twice the count makes no difference.
+          local added = min(cost, max(0, 2 * l.n - (s[1] > 0 and s[2] == now and s[8] or 0)))
           if added <= 0 then return end
           if s[1] <= 0 then
             call('DEL', s[5])
@@ -344,9 +386,31 @@ extension OperationScript {
               end
               return false
             end,
-            charge = function(l, s, o) log_add(l, s, o.cost, 2 * l.n) end,
-            penalize = function(l, s, o) log_add(l, s, o.cost, l.n) end,
-            debit = function(l, s, o) log_add(l, s, o.cost, 2 * l.n) end,
+            charge = function(l, s, o) log_add(l, s, o.cost) end,
+            penalize = function(l, s, o) log_add(l, s, min(o.cost, l.n - s[1])) end,
+            debit = function(l, s, o) log_add(l, s, o.cost) end,
+            -- Gives back what was charged last, first.
+            credit = function(l, s, o)
+              if s[1] <= 0 then return false end
+              local left = o.cost
+              while left > 0 and s[1] > 0 do
+                local back = min(left, s[8])
+                left, s[1] = left - back, s[1] - back
+                if back < s[8] then
+                  s[8] = s[8] - back
+                  call('LSET', s[5], -1, pack('<\#(LogEntry.fields)', s[2], s[8]))
+                else
+                  call('RPOP', s[5])
+                  if s[1] > 0 then
+                    s[2], s[8] = unpack('<\#(LogEntry.fields)', call('LINDEX', s[5], -1))
+                  else
+                    s[2], s[4], s[8] = 0, 0, 0
+                  end
+                end
+              end
+              log_write(l, s)
+              return true
+            end,
             refund = function(l, s, o)
               local length = call('LLEN', s[5])
               local first = length
@@ -428,6 +492,7 @@ extension OperationScript {
             end,
             penalize = function() end,
             debit = function() end,
+            credit = function() return false end,
             refund = function(l, s, o)
               if call('ZREM', s[5], o.id .. pack('<\#(Permits.cost)', o.cost)) == 0 then return false end
               s[1] = s[1] - o.cost
@@ -441,5 +506,106 @@ extension OperationScript {
             end,
             left = function(l, s) return s[1] > 0 and lease or 0 end,
         } end
+        """#
+
+    static let holds = #"""
+        -- The holds of a key are a sorted set like permits: held units, and the set's key.
+        local all_holds = {}
+        local function holds_of(key)
+          local holds = all_holds[key]
+          if not holds then
+            holds = { 0, key }
+            local score = pcall('ZSCORE', key, '\#(Permits.heldMember)')
+            if type(score) == 'string' then
+              holds[1] = min(\#(ScriptFormat.mostHeld), -1 - tonumber(score))
+            elseif type(score) == 'table' then
+              call('DEL', key)
+            end
+            all_holds[key] = holds
+          end
+          return holds
+        end
+        local function holds_write(l, holds)
+          if holds[1] <= 0 then
+            holds[1] = 0
+            call('DEL', holds[2])
+          else
+            call('ZADD', holds[2], -1 - holds[1], '\#(Permits.heldMember)')
+            -- Kept until a hold whose lease has ended would have drained.
+            expire(holds[2], lease + 2 * l.p * ceil(holds[1] / l.n))
+          end
+        end
+        local function hold(l, holds, id, units)
+          if call('ZADD', holds[2], now + lease, id .. pack('<\#(Permits.cost)', units)) == 1 then
+            holds[1] = min(\#(ScriptFormat.mostHeld), holds[1] + units)
+          end
+          holds_write(l, holds)
+        end
+        local function release(l, holds, id, units)
+          if call('ZREM', holds[2], id .. pack('<\#(Permits.cost)', units)) == 0 then return false end
+          holds[1] = holds[1] - units
+          holds_write(l, holds)
+          return true
+        end
+
+        -- The worth of some units in a bucket, units * p / n, exactly; units, n < 2^30, p < 2^45.
+        local function worth(l, units)
+          local whole = floor(l.p / l.n)
+          local part, high = l.p - whole * l.n, floor(units / 32768)
+          local x = high * part
+          local c1 = floor(x / l.n)
+          local y = (x - c1 * l.n) * 32768 + (units - high * 32768) * part
+          local c2 = floor(y / l.n)
+          local w1 = floor(whole / 4194304)
+          local top = units * w1
+          local h = floor(top / 1073741824)
+          local q = (top - h * 1073741824) * 4194304
+          local hh, qq, ff = add(l.n, h, q, y - c2 * l.n, 0, units * (whole - w1 * 4194304), 0)
+          return add(l.n, hh, qq, ff, 0, c1 * 32768 + c2, 0)
+        end
+
+        -- Adds what is held to what a charge requires: units that don't drain are like a larger cost.
+        local function count_holds(l, o, held)
+          if not o.held then o.required1, o.rh1, o.rq1, o.rf1 = o.required, o.rh, o.rq, o.rf end
+          o.held = held
+          if l.kind == \#(Kind.leakyBucket.rawValue) then
+            o.hh, o.hq, o.hf = worth(l, held)
+            return
+          end
+          o.required = o.required1 + held
+          if l.kind == \#(Kind.tokenBucket.rawValue) then
+            local h, q, f = worth(l, held)
+            o.rh, o.rq, o.rf = add(l.n, o.rh1, o.rq1, o.rf1, h, q, f)
+          end
+        end
+
+        -- Charges the holds whose leases have ended: their processes are gone. What would have drained since is left out.
+        local function end_leases(l, s, kind, holds)
+          if holds[1] <= 0 then return end
+          local gone = call('ZRANGEBYSCORE', holds[2], 0, now, 'WITHSCORES')
+          if #gone == 0 then return end
+          call('ZREMRANGEBYSCORE', holds[2], 0, now)
+          for i = 1, #gone, 2 do
+            local units = unpack('<\#(Permits.cost)', gone[i], \#(Permits.costOffset + 1))
+            holds[1] = holds[1] - units
+            local passed, o = now - tonumber(gone[i + 1]), { cost = units }
+            local drains = passed >= l.p
+            if l.kind <= \#(Kind.lastBucket.rawValue) then
+              o.ch, o.cq, o.cf = worth(l, units)
+              drains = not above(o.ch, o.cq, o.cf, 0, passed, 0)
+            end
+            if not drains then
+              kind.debit(l, s, o)
+              if not kind.writes then changed(l, s) end
+            end
+          end
+          holds_write(l, holds)
+        end
+
+        -- After the clock went back, leases would last too long.
+        local function shorten_leases(holds)
+          local far = call('ZRANGEBYSCORE', holds[2], '(' .. string.format('%.0f', now + lease), '+inf')
+          for i = 1, #far do call('ZADD', holds[2], now + lease, far[i]) end
+        end
         """#
 }

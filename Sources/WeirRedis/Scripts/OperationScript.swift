@@ -1,3 +1,5 @@
+import Weir
+
 /// The Lua script that executes a batch of operations on one server, at one time of that server's clock.
 ///
 /// The script decides and charges. Everything else in a decision is derived from the state in its answer, by the same
@@ -21,7 +23,8 @@ enum OperationScript {
     typealias Permits = ScriptFormat.Permits
 
     static let text = [
-        opening, "uncommon = uncommon or (function()", limits, buckets, windows, log, permits, requests, "end)()",
+        opening, "uncommon = uncommon or (function()", limits, buckets, windows, log, permits, holds, requests,
+        "end)()",
         closing,
     ].joined(separator: "\n")
 
@@ -64,7 +67,7 @@ enum OperationScript {
           local isRun, length, after = flags % \#(2 * Flag.run) >= \#(Flag.run), 1, pos + \#(Operation.plainBucketLength)
           local cost, cq, cf, step, lives
           -- Common: a plain charge, the last of its request or not.
-          local isCommon = isSmall and code == \#(Code.decide.rawValue) and not isGeneral
+          local isCommon = isSmall and code == \#(Code.decide.rawValue) and not isGeneral and flags < \#(Flag.countsHolds)
             and (flags % \#(Flag.run) == \#(Flag.plain | Flag.last) or flags % \#(Flag.run) == \#(Flag.plain))
           if isRun then
             cost, cq, cf, length, after = unpack(
@@ -173,12 +176,13 @@ enum OperationScript {
         local nowh = floor(now / W)
         local nowq = now - nowh * W
 
-        -- A limit: its count n, full (fh, fq, ff), most (mh, mq, mf), kind, align, period p and longest wait.
+        -- A limit: its count n, full (fh, fq, ff), most (mh, mq, mf), kind, align, period p, longest wait, and the
+        -- furthest that debt may reach (dh, dq, df).
         local function limit(index)
           local l = limits[index]
           if not l.n then
             l.n, l.fq, l.ff, l.mq = l[2], l[3], l[4], l[5]
-            l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait = unpack('<\#(Limits.otherFields)', head, \#(Head.length + Limits.commonLength + 1) + index * \#(Limits.length))
+            l.kind, l.align, l.p, l.fh, l.mh, l.mf, l.wait, l.dh, l.dq, l.df = unpack('<\#(Limits.otherFields)', head, \#(Head.length + Limits.commonLength + 1) + index * \#(Limits.length))
           end
           return l
         end
@@ -210,12 +214,19 @@ enum OperationScript {
           return s
         end
 
+        -- Whether a charge passes, with all units that other requests hold.
+        local function allows(o)
+          if o.holds then count_holds(o.l, o, o.holds[1]) end
+          return o.kind.allows(o.l, o.s, o)
+        end
+
         -- Executes the operation at a position, for the next key. Returns the position of the next operation.
         local function execute(pos, code, flags, index)
-          if flags >= \#(Flag.seen) and not states[KEYS[k]] then
+          if flags % \#(2 * Flag.seen) >= \#(Flag.seen) and not states[KEYS[k]] then
             local value = pcall('GET', KEYS[k])
             values[k] = type(value) == 'string' and value
           end
+          local countsHolds, isHold = flags % \#(2 * Int(Flag.countsHolds)) >= \#(Flag.countsHolds), flags >= \#(Flag.hold)
           flags = flags % \#(Flag.run)
           local l = limit(index)
           local kind = kind_of(l.kind)
@@ -234,10 +245,16 @@ enum OperationScript {
           end
           flags = flags % \#(Flag.plain)
           if code == \#(Code.decide.rawValue) then
-            if l.kind == \#(Kind.concurrency.rawValue) then o.id, pos = unpack('<\#(Operation.name)', ops, pos) end
+            if isHold or l.kind == \#(Kind.concurrency.rawValue) then o.id, pos = unpack('<\#(Operation.name)', ops, pos) end
             local s = state(l, kind, k)
-            local allowed = kind.allows(l, s, o)
-            o.s, o.l, o.kind, o.allowed, o.penalizes = s, l, kind, allowed, flags % \#(2 * Flag.countsDenied) >= \#(Flag.countsDenied)
+            o.s, o.l, o.kind, o.isHold = s, l, kind, isHold
+            if countsHolds then
+              k = k + 1
+              o.holds = holds_of(KEYS[k])
+              end_leases(l, s, kind, o.holds)
+            end
+            local allowed = allows(o)
+            o.allowed, o.penalizes = allowed, flags % \#(2 * Flag.countsDenied) >= \#(Flag.countsDenied)
             if not allowed and flags % \#(2 * Flag.shadow) == 0 then passes = false end
             count = count + 1
             request[count] = o
@@ -247,24 +264,30 @@ enum OperationScript {
                 local o = request[i]
                 local s, l, kind, status = o.s, o.l, o.kind, 0
                 -- Another charge of this request may have been on the same key.
-                if s[9] == request[1] then o.allowed = kind.allows(l, s, o) end
+                if s[9] == request[1] then o.allowed = allows(o) end
                 s[9] = request[1]
                 if o.allowed then
                   status = \#(Status.allowed)
                 elseif o.penalizes and o.cost > 0 then
                   kind.penalize(l, s, o)
                   if not kind.writes then changed(l, s) end
-                  kind.allows(l, s, o)
+                  allows(o)
                 elseif not s[10] and call('PTTL', s[5]) == -1 then
                   expire(s[5], kind.left(l, s))
                 end
-                local a, b, c = s[1], s[2], s[3]
+                if o.holds and not o.allowed then shorten_leases(o.holds) end
+                local a, b, c, held = s[1], s[2], s[3], o.holds and o.holds[1]
                 if status == \#(Status.allowed) and passes and o.cost > 0 then
                   status = \#(Status.allowed | Status.charged)
-                  kind.charge(l, s, o)
-                  if not kind.writes then changed(l, s) end
+                  if o.isHold then
+                    hold(l, o.holds, o.id, o.cost)
+                  else
+                    kind.charge(l, s, o)
+                    if not kind.writes then changed(l, s) end
+                  end
                 end
                 out[#out + 1] = pack('<B\#(Status.fields)', \#(Status.answer) + status, a, b, c)
+                  .. (held and pack('<\#(Status.held)', held) or '')
               end
               count, passes = 0, true
             end
@@ -276,12 +299,14 @@ enum OperationScript {
             k = k + 1
           elseif code == \#(Code.refund.rawValue) then
             o.time, o.delay, o.id, pos = unpack('<\#(Operation.receipt)', ops, pos)
-            local s, done = state(l, kind, k), false
+            local s, done
             if l.kind == \#(Kind.concurrency.rawValue) then
+              s = state(l, kind, k)
               done = kind.refund(l, s, o)
-            elseif now - o.time <= 60000000 then
+            elseif now - o.time <= \#(Receipt.life) then
               local reset = call('GET', KEYS[k + 2])
-              if not (reset and o.time <= tonumber(reset)) and call('SET', KEYS[k + 1], 1, 'NX', 'PX', 60000 + slack) then
+              if not (reset and o.time <= tonumber(reset)) and call('SET', KEYS[k + 1], 1, 'NX', 'PX', \#(ScriptFormat.markLife) + slack) then
+                s = state(l, kind, k)
                 done = kind.refund(l, s, o)
               end
             end
@@ -292,13 +317,37 @@ enum OperationScript {
             local s = state(l, kind, k)
             local had = kind.left(l, s) > 0
             call('DEL', s[5])
-            call('SET', KEYS[k + 1], string.format('%.0f', now), 'PX', 60000 + slack)
+            call('SET', KEYS[k + 1], string.format('%.0f', now), 'PX', \#(ScriptFormat.markLife) + slack)
             states[s[5]], s[6] = nil, -1
             out[#out + 1] = pack('<B\#(Status.fields)', had and \#(Status.answer | Status.allowed) or \#(Status.answer), 0, 0, 0)
             k = k + 2
+          elseif code == \#(Code.settle.rawValue) then
+            local units
+            o.id, units, pos = unpack('<\#(Operation.hold)', ops, pos)
+            local holds = holds_of(KEYS[k + 1])
+            local done = release(l, holds, o.id, units)
+            if done then
+              local s = state(l, kind, k)
+              end_leases(l, s, kind, holds)
+              kind.debit(l, s, o)
+              if not kind.writes then changed(l, s) end
+            end
+            out[#out + 1] = pack('<B\#(Status.fields)', done and \#(Status.answer | Status.allowed) or \#(Status.answer), 0, 0, 0)
+            k = k + 2
+          elseif code == \#(Code.credit.rawValue) then
+            local s = state(l, kind, k)
+            local done = o.cost > 0 and kind.credit(l, s, o)
+            if done and not kind.writes then changed(l, s) end
+            out[#out + 1] = pack('<B\#(Status.fields)', done and \#(Status.answer | Status.allowed) or \#(Status.answer), 0, 0, 0)
+            k = k + 1
           else
             o.id, pos = unpack('<\#(Operation.name)', ops, pos)
-            kind.renew(l, state(l, kind, k), o)
+            if l.kind == \#(Kind.concurrency.rawValue) then
+              kind.renew(l, state(l, kind, k), o)
+            else
+              k = k + 1
+              hold(l, holds_of(KEYS[k]), o.id, o.cost)
+            end
             out[#out + 1] = pack('<B\#(Status.fields)', \#(Status.answer | Status.allowed), 0, 0, 0)
             k = k + 1
           end

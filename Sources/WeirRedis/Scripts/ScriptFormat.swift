@@ -15,7 +15,8 @@ import Weir
 /// ## A call
 ///
 /// `KEYS` has one key for each charge. A refund brings two more: its receipt's mark (`:` and the sequence in
-/// hexadecimal) and the key's reset mark (`:x`). A reset brings the reset mark.
+/// hexadecimal) and the key's reset mark (`:x`). A reset brings the reset mark. A charge with ``Flag/countsHolds``, a
+/// settlement and a hold's renewal bring the key of the holds (`:h`).
 ///
 /// `ARGV[1]` is the ``Head``, followed by one ``Limit`` for each different limit of the batch:
 ///
@@ -24,6 +25,7 @@ import Weir
 /// | head | `ddd` | time in µs, or below 0 for the server's; ms that a key outlives its use; µs of a permit's lease |
 /// | limit, common | `BI4dI4d` | 1 if all spans are small; n; capacity's `low` and `rest`; most's `low` |
 /// | limit, other | `BBdddI4d` | ``Kind``; alignment; period; `high` of capacity and most; most's `rest`; wait |
+/// | limit, debt | `ddI4` | the furthest that debt may reach: `high`, `low`, `rest` |
 ///
 /// `ARGV[2]` is the ``Operation``s, one after another:
 ///
@@ -35,17 +37,20 @@ import Weir
 /// | run length | `I2` | ``Flag/run``: how many keys the operation stands for |
 /// | required | `I4` | without ``Flag/plain`` |
 /// | more ticks | `dddI4` | without ``Flag/plain``, a bucket's limit: cost's `high`; required's `high`, `low`, `rest` |
-/// | permit | `c8` | a decision about a concurrency limit, or a renewal: the charge's name |
+/// | name | `c8` | a decision about a concurrency limit or with ``Flag/hold``, or a renewal: the charge's name |
+/// | hold | `c8I4` | a settlement: the hold's name and units |
 /// | receipt | `ddc8` | a refund: time, delay, sequence |
 ///
 /// ## A reply
 ///
-/// The time of the decisions (`d`), then one answer for each charge, debit, refund, reset and renewal:
+/// The time of the decisions (`d`), then one answer for each charge and each other operation:
 ///
 /// | first byte | fields after it | meaning |
 /// |---|---|---|
 /// | 6 or 1 | as stored | an allowed and charged token bucket: its ``State`` before the charge |
 /// | 8 and ``Status`` bits | `ddd` | everything else: three numbers of the state |
+///
+/// A decision with ``Flag/countsHolds`` adds the units that other requests hold (`d`).
 ///
 /// ## A stored state
 ///
@@ -57,10 +62,11 @@ import Weir
 /// | 4 | `dI4I4` | 17 | sliding window: when it expires, used now, used before |
 /// | 5 | `dddI4` | 29 | the first element of a sliding log: sum, times of the last and first entry, last cost |
 /// | 6 | `d` | 9 | bucket without `high` and `rest`: `low` |
+/// | 7 | `ddI4I4` | 25 | bucket in debt: as 2 |
 ///
 /// A sliding log is a list: the state above, then an entry (`dI4`: time, cost) for each instant. Permits are a sorted
 /// set: each member is a charge's name and its cost (`c8I4`), scored with the end of its lease; the member `h` has the
-/// score -1 - held.
+/// score -1 - held. Held units are such a set, too.
 enum ScriptFormat {
     /// The bits of a count of ticks that are its `low` part; those above are its `high` part.
     static let lowBits = 52
@@ -82,8 +88,8 @@ enum ScriptFormat {
         static let commonFields = "BI4dI4d"
         static let commonLength = 25
         /// The numbers that all others need as well.
-        static let otherFields = "BBdddI4d"
-        static let otherLength = 38
+        static let otherFields = "BBdddI4dddI4"
+        static let otherLength = 58
         static let length = commonLength + otherLength
         /// The first field of a token bucket whose spans, and sums of two of them, are below 2^52 ticks.
         static let small: UInt8 = 1
@@ -113,6 +119,8 @@ enum ScriptFormat {
         case refund = 2
         case reset = 3
         case renew = 4
+        case settle = 5
+        case credit = 6
     }
 
     /// An operation's flags. The script tests bits by remainders, so their order matters.
@@ -129,6 +137,10 @@ enum ScriptFormat {
         static let run: UInt8 = 16
         /// The key may have come up before in this call, and been written.
         static let seen: UInt8 = 32
+        /// Requests under way may hold units of the limit, which count.
+        static let countsHolds: UInt8 = 64
+        /// The units are held instead of charged.
+        static let hold: UInt8 = 128
     }
 
     /// An operation, in `ARGV[2]`.
@@ -144,6 +156,7 @@ enum ScriptFormat {
         static let moreTicks = "dddI4"
         static let name = "c8"
         static let receipt = "ddc8"
+        static let hold = "c8I4"
         /// A bucket's operation with ``Flag/plain``: also where a run's length begins.
         static let plainBucketLength = 20
     }
@@ -155,6 +168,8 @@ enum ScriptFormat {
         /// Tells an answer of this form from a stored state, whose versions are smaller.
         static let answer: UInt8 = 8
         static let fields = "ddd"
+        /// The held units, after the answer to a decision that counts them.
+        static let held = "d"
     }
 
     /// A stored state: its first byte.
@@ -165,12 +180,13 @@ enum ScriptFormat {
         case slidingWindow = 4
         case log = 5
         case wholeBucket = 6
+        case indebtedBucket = 7
 
         /// The fields after the version.
         var fields: String {
             switch self {
             case .bucket, .slidingWindow: "dI4I4"
-            case .longBucket: "ddI4I4"
+            case .longBucket, .indebtedBucket: "ddI4I4"
             case .fixedWindow: "dI4"
             case .log: "dddI4"
             case .wholeBucket: "d"
@@ -183,7 +199,7 @@ enum ScriptFormat {
             case .wholeBucket: 9
             case .fixedWindow: 13
             case .bucket, .slidingWindow: 17
-            case .longBucket: 25
+            case .longBucket, .indebtedBucket: 25
             case .log: 29
             }
         }
@@ -195,7 +211,7 @@ enum ScriptFormat {
         static let length = 12
     }
 
-    /// The permits of a concurrency limit.
+    /// The permits of a concurrency limit, and the holds of others.
     enum Permits {
         /// The member whose score tells how many are held.
         static let heldMember = "h"
@@ -203,6 +219,15 @@ enum ScriptFormat {
         static let cost = "I4"
         static let costOffset = 8
     }
+
+    /// The ending of the key of a key's holds.
+    static let holdsKey = ":h"
+
+    /// The most units that the holds of a key are taken for: products with them must be exact.
+    static let mostHeld = 1 << 30 - 1
+
+    /// How long the marks of refunds and resets are kept, in milliseconds.
+    static let markLife = Receipt.life / 1000
 
     /// The ending of a key's reset mark.
     static let resetMark = ":x"

@@ -13,7 +13,10 @@ final class StoreOperation: @unchecked Sendable {
         indirect case debit(Charge, PendingAnswer<Result<Bool, StoreError>>?)
         indirect case refund(Charge, Receipt, PendingAnswer<Result<Bool, StoreError>>?)
         indirect case reset(LimitNumbers, Key, PendingAnswer<Result<Bool, StoreError>>?)
-        /// Extends the lease of a permit.
+        /// Ends the hold of a charge and charges its actual cost.
+        indirect case settle(Charge, Receipt, actual: Int64, PendingAnswer<Result<Bool, StoreError>>?)
+        indirect case credit(Charge, PendingAnswer<Result<Bool, StoreError>>?)
+        /// Extends the lease of a permit or a hold.
         indirect case renew(Charge, id: UInt64)
     }
 
@@ -41,7 +44,9 @@ final class StoreOperation: @unchecked Sendable {
     var partition: UInt64 {
         switch work {
         case .decide(let charges, _, _): charges[0].key.partition
-        case .debit(let charge, _), .refund(let charge, _, _), .renew(let charge, id: _): charge.key.partition
+        case .debit(let charge, _), .refund(let charge, _, _), .renew(let charge, id: _), .credit(let charge, _),
+            .settle(let charge, _, actual: _, _):
+            charge.key.partition
         case .reset(_, let key, _): key.partition
         }
     }
@@ -51,7 +56,8 @@ final class StoreOperation: @unchecked Sendable {
         isAnswered = true
         switch work {
         case .decide(_, _, let answer): answer?.complete(.failure(failure))
-        case .debit(_, let answer), .refund(_, _, let answer), .reset(_, _, let answer):
+        case .debit(_, let answer), .refund(_, _, let answer), .reset(_, _, let answer), .credit(_, let answer),
+            .settle(_, _, actual: _, let answer):
             answer?.complete(.failure(failure))
         case .renew: break
         }
@@ -63,7 +69,8 @@ final class StoreOperation: @unchecked Sendable {
         switch (work, outcome) {
         case (.decide(_, _, let answer), .decisions(let decisions)): answer?.complete(.success(decisions))
         case (.debit(_, let answer), .changed(let changed)), (.refund(_, _, let answer), .changed(let changed)),
-            (.reset(_, _, let answer), .changed(let changed)):
+            (.reset(_, _, let answer), .changed(let changed)), (.credit(_, let answer), .changed(let changed)),
+            (.settle(_, _, actual: _, let answer), .changed(let changed)):
             answer?.complete(.success(changed))
         default: break
         }
