@@ -236,8 +236,8 @@ final class StoreClient: Sendable {
 
     /// Extends the leases of some permits and holds. Call it only on the loop.
     ///
-    /// A permit that was given back meanwhile must not be renewed after that. So it is looked up just before its renewal
-    /// is submitted, and nothing handed over later can overtake the renewal.
+    /// A permit that was given back meanwhile must not be renewed after that. So it is looked up just before its
+    /// renewal is submitted, and nothing handed over later can overtake the renewal.
     func renewLeases(_ ids: [UInt64]) {
         submitHandedOver()
         let now = NIODeadline.now()

@@ -1,5 +1,6 @@
-/// A segment's data besides its table: states that need more than 16 bytes, spent receipts, and held units. Created when first
-/// needed.
+/// A segment's data besides its table: states that need more than 16 bytes, spent receipts, and held units.
+///
+/// Created when first needed.
 final class SegmentAnnex {
     var logs = Shelf<SlidingLog.State>(empty: SlidingLog.State())
     var permits = Shelf<Concurrency.State>(empty: Concurrency.State())

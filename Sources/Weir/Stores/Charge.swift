@@ -18,8 +18,8 @@ public struct Charge: Sendable, Hashable {
     /// ``Algorithm/canBeLeased``; ignored otherwise.
     public var isLeased: Bool
 
-    /// Whether the units are held instead of charged, until the request's actual cost is known. Held units count against
-    /// the limit and don't drain. ``Adjustment/settle(_:_:)`` ends the hold.
+    /// Whether the units are held instead of charged, until the request's actual cost is known. Held units count
+    /// against the limit and don't drain. ``Adjustment/settle(_:_:actual:)`` ends the hold.
     public var isHold: Bool
     /// Whether other requests may hold units of this limit. A shared store looks for them only then.
     public var countsHolds: Bool

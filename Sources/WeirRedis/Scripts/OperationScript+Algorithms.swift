@@ -2,8 +2,8 @@
 /// `o`.
 ///
 /// `load` reads a stored state and `settle` brings it up to now. `allows` tells whether a charge passes. `charge`,
-/// `penalize`, `debit`, `refund` and `credit` change the state. `left` is how long the state matters, and `save` encodes it for
-/// storing.
+/// `penalize`, `debit`, `refund` and `credit` change the state. `left` is how long the state matters, and `save`
+/// encodes it for storing.
 extension OperationScript {
     static let buckets = #"""
         -- Tables are made on demand: most calls need one or none.
