@@ -202,8 +202,8 @@ struct PolicyTests {
             bypass: {header: X-B, secret: {env: A, file: b}}
             limits:
               - name: a
-                match: {method: GET, host: a.example, path: '/{id}', header: {X-A: b}, tier: [pro], address: [10.0.0.0/8]}
-                key: [{header: X-A}, {jwt: sub}, {param: id}, {address: {ipv6_prefix: 48}}]
+                match: {method: GET, host: a.example, path: '/{id}', header: {X-A: b}, tier: [pro], address: [10.0.0.0/8], json: {/m: [a]}}
+                key: [{header: X-A}, {jwt: sub}, {param: id}, {address: {ipv6_prefix: 48}}, {json: /m, known: [a], ignore_case: true}]
                 rate: 9/minute
                 burst: 9
                 cost: {json: /n, default: 1, max: 2}
@@ -219,6 +219,11 @@ struct PolicyTests {
               - {name: f, rate: 9/minute, cost: {response: {header: X-C}, errors: charge}}
               - {name: h, rate: 9/minute, cost: {response: {sum: [{json: /n, weight: 0.5}]}, default: 1}}
               - {name: i, rate: 9/minute, cost: {json_items: /n}}
+              - {name: j, rate: 9/minute, cost: {response: tokens, reserve: {header: X-C, default: 1}}}
+              - {name: k, rate: 9/minute, cost: {response: tokens, reserve: {query: q, default: 1}}}
+              - {name: l, rate: 9/minute, cost: {response: tokens, reserve: {json: /n, default: 1}}}
+              - {name: m, rate: 9/minute, cost: {response: tokens, reserve: {json_length: /n, default: 1}}}
+              - {name: n, rate: 9/minute, cost: {response: tokens, reserve: {json_items: /n, default: 1}}}
               - {name: g, rate: 9/minute, cost: {response: {json: /n}},
                  warm_up: {factor: 0.5, until: {path: /ready}}}
             """)

@@ -493,6 +493,144 @@ struct CostAndHeaderTests {
         #expect(bench.status("/") == 429, "in debt")
     }
 
+    @Test("a reserve from the request is held: the largest of its pointers, its default, or all when it can't be read")
+    func reserveInRequest() throws {
+        func remaining(_ body: String, type: String = "fixed-window", max: String = "") throws -> Int64? {
+            let bench = try Bench(
+                """
+                limits:
+                  - name: t
+                    rate: 100/hour
+                    algorithm: \(type)
+                    cost: {response: tokens, reserve: {json: [/max_tokens, /max_completion_tokens], default: 10}\(max)}
+                """)
+            #expect(bench.status(TestRequest(method: "POST"), body: .bytes(Array(body.utf8))) == 200)
+            return bench.request.reportedDecision?.remaining
+        }
+        #expect(try remaining("{\"max_tokens\": 30}") == 70)
+        #expect(try remaining("{\"max_tokens\": 1, \"max_completion_tokens\": 40}") == 60)
+        #expect(try remaining("{}") == 90)
+        #expect(try remaining("{\"max_tokens\": 0}") == 100)
+        #expect(try remaining("{\"max_tokens\": 5000}") == 0, "clipped to the capacity")
+        #expect(try remaining("{\"max_tokens\": 5000}", max: ", max: 80") == 20)
+        #expect(try remaining("{\"max_tokens\": 1, \"max_tokens\": 2}") == 0, "unreadable: all of it")
+        #expect(try remaining("{\"max_tokens\": \"x\"}", max: ", max: 80") == 20)
+    }
+
+    @Test("requests at once pass as far as their reserves fit, and end at what they cost")
+    func holds() throws {
+        let bench = try Bench(
+            """
+            limits: [{name: t, rate: 100/hour, cost: {response: tokens, reserve: {json: /max_tokens, default: 10}}}]
+            """)
+        let body = RequestBody.bytes(Array("{\"max_tokens\": 50}".utf8))
+        let requests = (0..<5).map { _ in LimitedRequest(bench.limiter) }
+        let passed = requests.map { request -> Bool in
+            var step = request.begin(TestRequest(method: "POST"), on: bench.limiter, peer: IPAddress("192.0.2.1")!)
+            if case .needsBody = step { step = request.resume(body: body) }
+            if case .verdict(.pass) = step { return true } else { return false }
+        }
+        #expect(passed == [true, true, false, false, false])
+        for request in requests[..<2] {
+            request.responseHead(status: 200) { $0.lowercased() == "content-type" ? ["application/json"] : [] }
+            let answer = Array("{\"usage\": {\"total_tokens\": 60}}".utf8)
+            answer.withUnsafeBytes { request.responseBody($0) }
+            request.finish(isComplete: true)
+        }
+        #expect(bench.status(TestRequest(method: "POST"), body: body) == 429, "120 of 100 are used")
+        #expect(bench.request.reportedDecision?.retryAfter == 2_520_000_000, "70 units at 36 s")
+    }
+
+    @Test("a reserve is clipped to what the window holds at that moment, in a warm-up too")
+    func clipped() throws {
+        let bench = try Bench(
+            """
+            limits:
+              - name: t
+                rate: 10000/minute
+                warm_up: {factor: 0.05, after: 5m}
+                cost: {response: tokens, reserve: 1024, default: 1}
+            """)
+        #expect(bench.status("/") == 200)
+        #expect(bench.request.reportedDecision?.remaining == 0)
+        #expect(bench.status("/") == 429, "one at a time")
+        bench.clock.advance(by: 300_000_000)
+        let other = LimitedRequest(bench.limiter)
+        guard case .verdict(.pass) = other.begin(TestRequest(), on: bench.limiter, peer: IPAddress("192.0.2.9")!) else {
+            Issue.record("denied")
+            return
+        }
+        #expect(other.reportedDecision?.remaining == 8976)
+    }
+
+    @Test("a token bucket pays its debt in full, and at most `max` of it", arguments: [("", 1000), (", max: 25", 25)])
+    func debt(_ max: String, _ most: Int64) throws {
+        let bench = try Bench(
+            "limits: [{name: t, rate: 10 per 2 seconds, cost: {response: {json: /n}, default: 1\(max)}}]")
+        #expect(bench.status("/") == 200)
+        bench.request.responseHead(status: 200) { $0.lowercased() == "content-type" ? ["application/json"] : [] }
+        Array("{\"n\": 100000}".utf8).withUnsafeBytes { bench.request.responseBody($0) }
+        bench.request.finish(isComplete: true)
+        #expect(bench.status("/") == 429)
+        // What is over the capacity, and one unit more, at 0.2 s each.
+        let units = max.isEmpty ? 1000 + 1 : 15 + 1
+        #expect(bench.request.reportedDecision?.retryAfter == Ticks(units * 200_000))
+    }
+
+    @Test("a key in the body has a budget for each value; what can't be relied on shares one")
+    func bodyKeys() throws {
+        func bench(_ key: String) throws -> Bench {
+            try Bench("limits: [{name: m, rate: 2/hour, key: [client, {json: /model\(key)}]}]")
+        }
+        func statuses(_ bench: Bench, _ bodies: [String]) -> [Int] {
+            bodies.map { bench.status(TestRequest(method: "POST"), body: .bytes(Array($0.utf8))) }
+        }
+        func models(_ values: String...) -> [String] { values.map { "{\"model\": \($0)}" } }
+        #expect(try statuses(bench(""), models("\"a\"", "\"a\"", "\"b\"", "\"a\"")) == [200, 200, 200, 429])
+        #expect(try statuses(bench(""), models("1", "1.0", "\"1\"", "1e0", "10")) == [200, 200, 429, 429, 200])
+        #expect(
+            try statuses(bench(""), ["{}", "{\"model\": \"a\", \"model\": \"b\"}", "{", "{\"model\": {}}"])
+                == [200, 200, 429, 429], "one shared value")
+        let long = "\"" + String(repeating: "x", count: 257) + "\""
+        #expect(try statuses(bench(""), models("null", long, "[]")) == [200, 200, 429])
+        #expect(try statuses(bench(""), models("\"a\"", "\"\\u0061\"", "\"a\"")) == [200, 200, 429], "escapes")
+        let known = try bench(", known: [a, b]")
+        #expect(statuses(known, models("\"x\"", "\"y\"", "\"z\"", "\"a\"", "\"b\"")) == [200, 200, 429, 200, 200])
+        let caseless = try bench(", ignore_case: true")
+        #expect(statuses(caseless, models("\"A\"", "\"a\"", "\"a\"")) == [200, 200, 429])
+        #expect(
+            try bench("").status(TestRequest(method: "POST", headers: [("Content-Encoding", "gzip")])) == 200,
+            "what is compressed shares the value, too")
+    }
+
+    @Test("a match in the body applies to the values listed, and to what can't be relied on, and not to what is absent")
+    func bodyMatches() throws {
+        func isLimited(_ body: RequestBody, headers: [(String, String)] = []) throws -> Bool {
+            let bench = try Bench(
+                """
+                limits:
+                  - {name: g, match: {json: {/model: [gpt-4*, o1, 7]}}, rate: 1/hour}
+                  - {name: other, rate: 1000/hour}
+                """)
+            let request = TestRequest(method: "POST", headers: headers)
+            #expect(bench.status(request, body: body) == 200)
+            return bench.status(request, body: body) == 429
+        }
+        func model(_ value: String) -> RequestBody { .bytes(Array("{\"model\": \(value)}".utf8)) }
+        for value in ["\"gpt-4\"", "\"gpt-4o-mini\"", "\"o1\"", "7.0", "\"\\u006f1\"", "[]"] {
+            #expect(try isLimited(model(value)), "\(value)")
+        }
+        for value in ["\"gpt-3\"", "\"o1-mini\"", "\"GPT-4\"", "null", "8"] {
+            #expect(try !isLimited(model(value)), "\(value)")
+        }
+        #expect(try !isLimited(.none) && !isLimited(.bytes(Array("{}".utf8))))
+        #expect(try isLimited(.unreadable) && isLimited(.bytes(Array("{\"model\"".utf8))))
+        #expect(try isLimited(.bytes(Array("{\"model\": \"a\", \"model\": \"b\"}".utf8))))
+        #expect(try isLimited(.bytes([0xFF, 0xFE] + Array("{".utf8))), "UTF-16")
+        #expect(try isLimited(.bytes(Array("{\"model\": \"".utf8) + [0xC3, 0x28] + Array("\"}".utf8))), "not UTF-8")
+        #expect(try isLimited(model("\"a\""), headers: [("Content-Encoding", "br")]))
+    }
+
     @Test("failed logins alone are counted by their status")
     func statusCost() throws {
         let bench = try Bench(

@@ -244,7 +244,7 @@ extension InApp {
                 (.fixed(-9), "a cost of -9 is below 0"),
                 (.request(.query("n"), fallback: 1, max: 6), "'max' of 6 is above"),
                 (.request(.query("n"), fallback: 3, max: 2), "'default' of 3 is above 'max' of 2"),
-                (.response(.status([:]), reserve: 6, fallback: 0, max: nil), "'reserve' of 6 is above"),
+                (.response(.status([:]), reserve: -1, fallback: 0, max: nil), "'reserve' of -1 is below 0"),
             ] {
                 rule.cost = cost
                 try refuses(rule, word)
@@ -271,6 +271,10 @@ extension InApp {
             rule = LimitRule("x", rate, algorithm: .slidingLog)
             rule.isLeased = true
             try refuses(rule, "'sync: leased' is for")
+            rule = LimitRule("x", rate)
+            rule.isLeased = true
+            rule.cost = .response(.header("X-C"), reserve: 1, fallback: 1, max: nil)
+            try refuses(rule, "a limit with a 'reserve' can't be leased")
             rule = LimitRule("x", concurrency: 4)
             rule.countsDenied = true
             try refuses(rule, "'count_denied' has no meaning for concurrency")
@@ -287,6 +291,10 @@ extension InApp {
             try refuses("the bypass secret") { $0.bypass = Bypass(header: "X-Bypass", secret: "") }
             try refuses("'no name' is not a header's name") { $0.headers.limitName = "no name" }
             try refuses("an exemption without a condition") { $0.exempt = [Match()] }
+            var inBody = Match()
+            inBody.json = [(try #require(JSONPointer("/model")), ["a"])]
+            try refuses("'json' belongs to the match of a limit") { $0.exempt = [inBody] }
+            try refuses("'json' belongs to the match of a limit") { $0.access = [AccessRule(inBody, tiers: nil)] }
             var match = Match()
             match.methods = ["post", "HEAD"]
             match.hosts = ["API.example.com"]

@@ -11,7 +11,7 @@ struct JSONProbe {
         case number(String)
         /// The number of elements of an array, members of an object or characters of a string.
         case length(Int64, isList: Bool)
-        case boolean
+        case boolean(Bool)
     }
 
     /// The error for a document that isn't JSON, is nested deeper than ``deepest``, or has a key of the pointer twice.
@@ -24,6 +24,8 @@ struct JSONProbe {
     private var index = 0
     private let tokens: [[UInt8]]
     private var finding = Finding.absent
+    /// Where the text at the pointer is.
+    private var target: (range: Range<Int>, isEscaped: Bool)?
 
     /// Returns the value at a pointer.
     ///
@@ -35,6 +37,27 @@ struct JSONProbe {
         probe.skipSpace()
         guard probe.index == bytes.count else { throw UnreadableError() }
         return probe.finding
+    }
+
+    /// Returns the value at a pointer as keys and matches compare it.
+    ///
+    /// - Throws: ``UnreadableError`` as ``find(_:in:)`` does, or if the value is an object, a list or not UTF-8.
+    static func value(at pointer: JSONPointer, in bytes: UnsafeRawBufferPointer) throws(UnreadableError) -> BodyValue {
+        var probe = JSONProbe(bytes: bytes, tokens: pointer.tokens)
+        probe.skipSpace()
+        try probe.value(matched: 0, depth: 0)
+        probe.skipSpace()
+        guard probe.index == bytes.count else { throw UnreadableError() }
+        switch probe.finding {
+        case .absent, .null: return .absent
+        case .number(let text): return BodyValue(text: text)
+        case .boolean(let value): return .text(value ? "true" : "false")
+        case .length:
+            guard let target = probe.target else { throw UnreadableError() }
+            guard target.range.count <= 6 * BodyValue.longest else { return .unreliable }
+            guard let text = try probe.text(target.range, isEscaped: target.isEscaped) else { throw UnreadableError() }
+            return BodyValue(text: text)
+        }
     }
 
     private init(bytes: UnsafeRawBufferPointer, tokens: [[UInt8]]) {
@@ -69,14 +92,17 @@ struct JSONProbe {
             let count = try array(matched: isTarget ? nil : matched, depth: depth)
             if isTarget { finding = .length(count, isList: true) }
         case UInt8(ascii: "\""):
-            let count = try string().count
-            if isTarget { finding = .length(count, isList: false) }
+            let found = try string()
+            if isTarget {
+                finding = .length(found.count, isList: false)
+                target = (found.range, found.isEscaped)
+            }
         case UInt8(ascii: "t"):
             try word("true")
-            if isTarget { finding = .boolean }
+            if isTarget { finding = .boolean(true) }
         case UInt8(ascii: "f"):
             try word("false")
-            if isTarget { finding = .boolean }
+            if isTarget { finding = .boolean(false) }
         case UInt8(ascii: "n"):
             try word("null")
             if isTarget { finding = .null }
@@ -199,11 +225,16 @@ struct JSONProbe {
 
     /// Reads a key and compares it with a name. Resolves escapes as the app does: `"in\u0070uts"` is `inputs`.
     private mutating func string(equals name: [UInt8]) throws(UnreadableError) -> Bool {
-        let start = index
         let (range, isEscaped, _) = try string()
         if !isEscaped { return bytes[range].elementsEqual(name) }
+        return try text(range, isEscaped: true)?.utf8.elementsEqual(name) ?? false
+    }
+
+    /// Resolves a string's escapes. Returns nil if it isn't UTF-8.
+    private mutating func text(_ range: Range<Int>, isEscaped: Bool) throws(UnreadableError) -> String? {
+        guard isEscaped else { return String(validating: bytes[range], as: UTF8.self) }
         let end = index
-        index = start + 1
+        index = range.lowerBound
         var units: [UInt16] = []
         while index < range.upperBound {
             if bytes[index] == UInt8(ascii: "\\") {
@@ -216,7 +247,7 @@ struct JSONProbe {
             }
         }
         index = end
-        return String(decoding: units, as: UTF16.self).utf8.elementsEqual(name)
+        return String(decoding: units, as: UTF16.self)
     }
 
     private mutating func word(_ text: StaticString) throws(UnreadableError) {

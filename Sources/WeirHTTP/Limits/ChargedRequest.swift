@@ -7,6 +7,8 @@ struct ChargedRequest {
         var rule: Int
         var window: LimitPlan.Window
         var isWarm: Bool
+        /// The reserve as the policy or the request says it; the charge's own may be clipped.
+        var reserve: Int64 = 0
 
         /// Distinguishes this part's text in `RateLimit-Policy` from that of other windows, tiers and warm-up states.
         fileprivate var policyMark: Int {
@@ -57,17 +59,44 @@ struct ChargedRequest {
         charges.append(
             Charge(
                 numbers, key: key, cost: 0, isShadow: plan.rule.isShadow, countsDenied: plan.rule.countsDenied,
-                isLeased: plan.rule.isLeased))
+                isLeased: plan.rule.isLeased, countsHolds: plan.holdsUnits))
         parts.append(Part(rule: rule, window: window, isWarm: isWarm))
     }
 
     /// Writes one rule's cost into its charges, which start at `index`, and advances `index` past them.
     @inline(__always)
-    mutating func price(rule: Int, from index: inout Int, units: Int64, required: Int64) {
+    mutating func price(rule: Int, from index: inout Int, _ cost: PlannedRequest.Cost) {
         while index < parts.count, parts[index].rule == rule {
-            charges[index].cost = units
-            charges[index].required = required
+            charges[index].cost = cost.units
+            charges[index].required = cost.units
+            if cost.isHold { reserve(index, cost) }
             index += 1
+        }
+    }
+
+    /// Makes a charge a hold. It is clipped to the window's capacity, never to what is left, so that a small budget
+    /// admits one request at a time.
+    private mutating func reserve(_ index: Int, _ cost: PlannedRequest.Cost) {
+        charges[index].isHold = charges[index].countsHolds
+        clip(index)
+        parts[index].reserve = cost.isUnreadable ? charges[index].cost : cost.units
+    }
+
+    private mutating func clip(_ index: Int) {
+        charges[index].cost = min(charges[index].cost, charges[index].numbers.capacity)
+        charges[index].required = max(1, charges[index].cost)
+    }
+
+    /// Removes a limit's charges: what it matches isn't in the request's body.
+    mutating func remove(rule: Int) {
+        charges = charges.indices.filter { parts[$0].rule != rule }.map { charges[$0] }
+        parts.removeAll { $0.rule == rule }
+    }
+
+    /// Sets the key of a limit's charges.
+    mutating func setKey(_ dimensions: [UInt64], of rule: Int, _ hasher: KeyHasher) {
+        for index in parts.indices where parts[index].rule == rule {
+            charges[index].key = hasher.key(dimensions, seed: parts[index].window.seed)
         }
     }
 
@@ -127,6 +156,7 @@ struct ChargedRequest {
             return charge
         }
         parts = local.map { parts[$0] }
+        for index in charges.indices where charges[index].isHold { clip(index) }
         storeFailed = true
         guard !denies else { return .answer(.storeFailed) }
         guard !charges.isEmpty else { return .pass(delay: 0) }
@@ -269,7 +299,7 @@ struct ChargedRequest {
             let charge = charges[part]
             let rule = parts[part].rule
             guard var meter,
-                case .response(let source, let reserve, let fallback, let most, let chargesErrors) =
+                case .response(let source, _, let fallback, let most, let chargesErrors) =
                     limiter.plans[rule].rule.cost
             else {
                 if let receipt = decisions[part].receipt { _ = store.apply(.refund(charge, receipt)) }
@@ -285,27 +315,25 @@ struct ChargedRequest {
                     actual = fallback
                     break
                 }
-                actual = max(reserve, fallback, seen)
+                actual = max(parts[part].reserve, fallback, seen)
                 // A limit with several windows is told of once.
                 if last != rule { unknown(rule, reason) }
                 last = rule
             }
             if let most { actual = min(actual, most) }
-            settle(charge, decisions[part].receipt, from: reserve, to: actual, in: store)
+            settle(charge, decisions[part].receipt, actual: actual, in: store)
         }
         forgetMeters()
     }
 
-    private func settle(
-        _ charge: Charge, _ receipt: Receipt?, from reserve: Int64, to actual: Int64, in store: any Store
-    ) {
-        var charge = charge
-        if actual > reserve {
-            charge.cost = min(actual - reserve, Rate.largestCount)
+    private func settle(_ charge: Charge, _ receipt: Receipt?, actual: Int64, in store: any Store) {
+        if let receipt {
+            _ = store.apply(.settle(charge, receipt, actual: actual))
+        } else if actual > 0 {
+            // Nothing was held.
+            var charge = charge
+            charge.cost = min(actual, Rate.largestCount)
             _ = store.apply(.debit(charge))
-        } else if actual < reserve, let receipt {
-            charge.cost = reserve - actual
-            _ = store.apply(.refund(charge, receipt))
         }
     }
 
@@ -314,7 +342,8 @@ struct ChargedRequest {
         let store = chargedStore(of: limiter)
         for index in decisions.indices where index < charges.count {
             guard let receipt = decisions[index].receipt else { continue }
-            _ = store.apply(.refund(charges[index], receipt))
+            let charge = charges[index]
+            _ = store.apply(charge.isHold ? .settle(charge, receipt, actual: 0) : .refund(charge, receipt))
             decisions[index].dropReceipt()
         }
         forgetMeters()

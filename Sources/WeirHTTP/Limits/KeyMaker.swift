@@ -3,6 +3,8 @@ import Weir
 /// Hashes the values of a limit's key, in order. It is used for one limit after another, so that it allocates once.
 struct KeyMaker {
     private(set) var dimensions: [UInt64] = []
+    /// The parts that are in the body, and where in the dimensions they belong.
+    private(set) var inBody: [(place: Int, dimension: KeyDimension)] = []
 
     /// Hashes the dimensions of one limit's key for one request.
     @inline(__always)
@@ -11,6 +13,7 @@ struct KeyMaker {
         match: MatchedRule, on limiter: RequestLimiter
     ) {
         dimensions.removeAll(keepingCapacity: true)
+        if !inBody.isEmpty { inBody.removeAll() }
         for dimension in plan.rule.key {
             append(dimension, request, facts, identity: identity, of: plan, match: match, on: limiter)
         }
@@ -24,6 +27,9 @@ struct KeyMaker {
         let paths = plan.rule.match.paths
         let value: String
         switch dimension {
+        case .json:
+            inBody.append((dimensions.count, dimension))
+            return
         case .client:
             if identity.source == 0 {
                 hasher.append(identity.maskedAddress, to: &dimensions)
@@ -52,6 +58,35 @@ struct KeyMaker {
             value = facts.route?.path == nil ? found : RequestPath.decoded(segment: found)
         }
         hasher.append(value, seed: 0, to: &dimensions)
+    }
+}
+
+/// A limit's key, of which parts are in the body.
+struct BodyKey {
+    let rule: Int
+    let dimensions: [UInt64]
+    let inBody: [(place: Int, dimension: KeyDimension)]
+
+    /// The dimensions with the values in a body.
+    func dimensions(with body: RequestBody, _ hasher: KeyHasher) -> [UInt64] {
+        var all: [UInt64] = []
+        var next = 0
+        for (place, dimension) in inBody {
+            all += dimensions[next..<place]
+            next = place
+            hasher.append(Self.value(of: dimension, in: body), seed: 0, to: &all)
+        }
+        return all + dimensions[next...]
+    }
+
+    /// The value that is hashed. One that is unknown or can't be relied on is the empty one.
+    private static func value(of dimension: KeyDimension, in body: RequestBody) -> String {
+        guard case .json(let pointer, let known, let ignoresCase) = dimension,
+            case .text(let text) = BodyValue(pointer, in: body)
+        else { return "" }
+        let value = ignoresCase ? text.lowercased() : text
+        guard let known else { return value }
+        return known.contains { BodyValue(text: ignoresCase ? $0.lowercased() : $0) == .text(value) } ? value : ""
     }
 }
 

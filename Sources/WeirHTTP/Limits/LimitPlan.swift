@@ -36,8 +36,13 @@ final class LimitPlan: Sendable {
     private let windows: [Window]
     private let byTier: [String: [Window]]
     let warmUp: WarmUp?
-    /// Whether the cost is in the request's body.
-    let needsRequestBody: Bool
+    /// Whether the cost, or the reserve, is in the request's body.
+    let hasCostInBody: Bool
+    /// Whether the key, or what the limit matches, is in the request's body.
+    let hasKeyInBody: Bool
+    let hasMatchInBody: Bool
+    /// Whether requests hold units until their cost is known.
+    let holdsUnits: Bool
     /// The pointers of a cost in the response's body.
     let costPointers: JSONPointerTree?
 
@@ -52,11 +57,15 @@ final class LimitPlan: Sendable {
     init(_ rule: LimitRule, fallbackTier: String?, hasher: KeyHasher, warmUp: WarmUp?) throws(LimitError) {
         self.rule = rule
         self.warmUp = warmUp
-        if case .request(let cost, _, _) = rule.cost {
-            needsRequestBody = cost.needsBody
-        } else {
-            needsRequestBody = false
-        }
+        (hasCostInBody, holdsUnits) =
+            switch rule.cost {
+            case .fixed: (false, false)
+            case .request(let cost, _, _): (cost.needsBody, false)
+            case .response(_, .request(let reserve, _), _, _, _): (reserve.needsBody, true)
+            case .response(_, let reserve, _, _, _): (false, reserve.holdsUnits)
+            }
+        hasKeyInBody = rule.key.contains(where: \.isInBody)
+        hasMatchInBody = !rule.match.json.isEmpty
         if case .response(.body(let body), _, _, _, _) = rule.cost {
             costPointers = JSONPointerTree(body.pointers)
         } else {
@@ -85,10 +94,14 @@ final class LimitPlan: Sendable {
             return [window(of: rule, limit, cold: cold, hasher)]
         case .rates(let rates):
             var windows: [Window] = []
+            var mostDebt: Int64?
+            if case .response(_, _, _, let most, _) = rule.cost { mostDebt = most }
             for (index, rate) in rates.enumerated() {
                 let name = LimitRule.windowName(rule.name, index)
                 func limit(_ rate: Rate) throws(LimitError) -> Limit {
-                    try Limit(name, rate, algorithm: rule.algorithm, maxWait: rule.maxWait, alignment: rule.alignment)
+                    try Limit(
+                        name, rate, algorithm: rule.algorithm, maxWait: rule.maxWait, alignment: rule.alignment,
+                        mostDebt: mostDebt)
                 }
                 let cold = try rule.warmUp.map { (rule) throws(LimitError) in
                     try limit(rate.scaled(by: rule.numerator, over: rule.denominator))

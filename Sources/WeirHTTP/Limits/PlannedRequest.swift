@@ -29,10 +29,13 @@ struct PlannedRequest {
         }
     }
 
-    private struct Cost {
+    /// A limit's cost for this request.
+    struct Cost {
         var units: Int64
-        /// The number of units that must be left for the request to pass.
-        var required: Int64
+        /// Whether the units are held until the response has said the cost.
+        var isHold = false
+        /// Whether the units are the most that the request may cost, because the reserve couldn't be read.
+        var isUnreadable = false
     }
 
     private(set) var identity: Identity?
@@ -47,6 +50,8 @@ struct PlannedRequest {
     private var matched: [MatchedRule] = []
     private var costs: [Cost] = []
     private var keys = KeyMaker()
+    /// The keys that wait for the body.
+    private var bodyKeys: [BodyKey] = []
     private var pause: Pause?
 
     /// Forgets the request.
@@ -60,6 +65,7 @@ struct PlannedRequest {
         // They are mostly empty already, since the request before was cleared.
         if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
         if !costs.isEmpty { costs.removeAll(keepingCapacity: true) }
+        if !bodyKeys.isEmpty { bodyKeys.removeAll() }
     }
 
     // MARK: identify
@@ -174,15 +180,16 @@ struct PlannedRequest {
         var needsBody = false
         for match in matched {
             let plan = limiter.plans[match.rule]
-            if plan.needsRequestBody, costOverride == nil {
+            if plan.hasKeyInBody || plan.hasMatchInBody { needsBody = true }
+            if plan.hasCostInBody, costOverride == nil {
                 needsBody = true
-                costs.append(Cost(units: 0, required: 0))
+                costs.append(Cost(units: 0))
                 continue
             }
-            var reading = CostReading.absent
-            if case .request(let cost, _, _) = plan.rule.cost {
-                reading = CostReading.read(cost, request, query: path?.query, body: .none)
-            }
+            let reading =
+                plan.rule.cost.inRequest.map {
+                    CostReading.read($0, request, query: path?.query, body: .none)
+                } ?? .absent
             guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
             costs.append(cost)
         }
@@ -194,27 +201,41 @@ struct PlannedRequest {
         return price(charges: &charged)
     }
 
-    /// Continues with a request whose cost is in its body.
+    /// Continues with a request of which a cost, a key or a match is in its body.
     mutating func resume(
         body: RequestBody, on limiter: RequestLimiter, into charged: inout ChargedRequest
     ) -> Step {
         for (index, match) in matched.enumerated() {
             let plan = limiter.plans[match.rule]
-            guard plan.needsRequestBody, case .request(let source, _, _) = plan.rule.cost else { continue }
+            guard plan.rule.match.json.allSatisfy({ BodyValue($0.pointer, in: body).fits($0.values) }) else {
+                charged.remove(rule: match.rule)
+                continue
+            }
+            guard plan.hasCostInBody, let source = plan.rule.cost.inRequest else { continue }
             guard let cost = cost(of: plan, CostReading.read(source, in: body)) else {
                 return .answered(Self.tooCostly)
             }
             costs[index] = cost
+        }
+        for key in bodyKeys {
+            charged.setKey(key.dimensions(with: body, limiter.hasher), of: key.rule, limiter.hasher)
         }
         return price(charges: &charged)
     }
 
     /// Returns a request's cost for one limit; nil when it exceeds the policy's `max`.
     private func cost(of plan: LimitPlan, _ reading: CostReading) -> Cost? {
-        if let costOverride { return Cost(units: costOverride, required: costOverride) }
+        if let costOverride { return Cost(units: costOverride) }
         switch plan.rule.cost {
-        case .fixed(let units): return Cost(units: units, required: units)
-        case .response(_, let reserve, _, _, _): return Cost(units: reserve, required: max(1, reserve))
+        case .fixed(let units): return Cost(units: units)
+        case .response(_, .units(let reserve), _, let most, _):
+            return Cost(units: min(reserve, most ?? reserve), isHold: true)
+        case .response(_, .request(_, let fallback), _, let most, _):
+            switch reading {
+            case .absent: return Cost(units: min(fallback, most ?? fallback), isHold: true)
+            case .unreadable: return Cost(units: most ?? Rate.largestCount, isHold: true, isUnreadable: most == nil)
+            case .units(let found): return Cost(units: min(found, most ?? Rate.largestCount), isHold: true)
+            }
         case .request(_, let fallback, let most):
             let units: Int64
             switch reading {
@@ -225,7 +246,7 @@ struct PlannedRequest {
             case .units(let found): units = max(1, found)
             }
             if units > most ?? Rate.largestCount { return nil }
-            return Cost(units: units, required: units)
+            return Cost(units: units)
         }
     }
 
@@ -252,6 +273,9 @@ struct PlannedRequest {
                     plan, window: window, rule: match.rule, isWarm: isWarm,
                     key: limiter.hasher.key(keys.dimensions, seed: window.seed))
             }
+            if plan.hasKeyInBody {
+                bodyKeys.append(BodyKey(rule: match.rule, dimensions: keys.dimensions, inBody: keys.inBody))
+            }
         }
     }
 
@@ -261,9 +285,19 @@ struct PlannedRequest {
         if charged.isEmpty { return .passes }
         var index = 0
         for (place, match) in matched.enumerated() {
-            charged.price(rule: match.rule, from: &index, units: costs[place].units, required: costs[place].required)
+            charged.price(rule: match.rule, from: &index, costs[place])
         }
         return .ready
+    }
+}
+
+extension CostRule {
+    /// Where in the request the cost, or the reserve, is; nil when it isn't there.
+    fileprivate var inRequest: RequestCost? {
+        switch self {
+        case .request(let cost, _, _), .response(_, .request(let cost, _), _, _, _): cost
+        case .fixed, .response: nil
+        }
     }
 }
 

@@ -4,11 +4,26 @@ public enum CostRule: Sendable {
     case fixed(Int64)
     /// A cost in the request. A request that doesn't state one costs `fallback`; a cost above `max` is refused.
     case request(RequestCost, fallback: Int64, max: Int64?)
-    /// A cost in the response. `reserve` units are charged in advance, and the difference is settled at the end. A cost
-    /// that can't be read is the larger of `reserve` and `fallback`; a cost above `max` is lowered to it. A response
-    /// with a status of 400 or above that says no cost costs nothing, or `fallback` if `chargesErrors`. A cost by
-    /// status costs `fallback` for a status that it doesn't list.
-    case response(ResponseCost, reserve: Int64, fallback: Int64, max: Int64?, chargesErrors: Bool = false)
+    /// A cost in the response. The `reserve` is held until the response has ended, clipped to what the limit holds. A
+    /// cost that can't be read is the larger of `reserve` and `fallback`; a cost above `max` is lowered to it. A
+    /// response with a status of 400 or above that says no cost costs nothing, or `fallback` if `chargesErrors`. A cost
+    /// by status costs `fallback` for a status that it doesn't list. All debt of one key is at most `max`, or a hundred
+    /// times the capacity.
+    case response(ResponseCost, reserve: Reserve, fallback: Int64, max: Int64?, chargesErrors: Bool = false)
+
+    /// The units that a request holds until its response has said what it cost.
+    public enum Reserve: Sendable, Hashable, ExpressibleByIntegerLiteral {
+        /// The same number of units for each request, 0 to 10^9; 0 holds nothing.
+        case units(Int64)
+        /// A number in the request. A request that doesn't state it holds `fallback` units; one that can't be read
+        /// holds the most that it may cost.
+        case request(RequestCost, fallback: Int64)
+
+        public init(integerLiteral value: Int64) { self = .units(value) }
+
+        /// Whether any request holds units.
+        var holdsUnits: Bool { self != .units(0) }
+    }
 
     /// The place of a cost in a request.
     public enum RequestCost: Sendable, Hashable {

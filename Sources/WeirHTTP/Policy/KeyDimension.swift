@@ -12,6 +12,14 @@ public enum KeyDimension: Sendable, Hashable {
     case header(String)
     case claim(String)
     case parameter(String)
+    /// A value in the request's JSON body.
+    ///
+    /// A value that is absent, unreadable, there twice or longer than 256 bytes counts as one shared value. So do all
+    /// values that aren't `known`, unless that is nil. Equal numbers are equal values, as text too.
+    case json(JSONPointer, known: [String]? = nil, ignoresCase: Bool = false)
+
+    /// Whether the value is in the request's body.
+    var isInBody: Bool { if case .json = self { true } else { false } }
 
     var text: String {
         switch self {
@@ -25,6 +33,7 @@ public enum KeyDimension: Sendable, Hashable {
         case .header(let name): "header:\(name.lowercased())"
         case .claim(let name): "jwt:\(name)"
         case .parameter(let name): "param:\(name)"
+        case .json(let pointer, _, let ignoresCase): "json:\(pointer)\(ignoresCase ? "/i" : "")"
         }
     }
 }

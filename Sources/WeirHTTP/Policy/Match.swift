@@ -16,6 +16,9 @@ public struct Match: Sendable {
     public var tiers: [String] = []
     /// The address ranges, one of which must contain the client's address.
     public var addresses: [AddressRange] = []
+    /// The values in the request's JSON body, for limits only: each a pointer and the texts, one of which must be
+    /// there. A text with `*` at its end stands for all that begin so. A value that can't be relied on fits.
+    public var json: [(pointer: JSONPointer, values: [String])] = []
 
     /// Creates a match without conditions, which matches every request.
     public init() {}
@@ -29,6 +32,7 @@ public struct Match: Sendable {
     /// Whether it has no conditions.
     var isEverything: Bool {
         methods.isEmpty && hosts.isEmpty && paths.isEmpty && headers.isEmpty && tiers.isEmpty && addresses.isEmpty
+            && json.isEmpty
     }
 
     /// Creates a match by methods and paths.

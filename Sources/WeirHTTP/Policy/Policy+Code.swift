@@ -59,6 +59,9 @@ extension Policy {
             if let problem = RuleChecker.problem(ofFieldName: name) { throw PolicyError(problem) }
         }
         if exempt.contains(where: \.isEverything) { throw PolicyError(RuleChecker.exemptsEverything) }
+        if !(exempt + access.map(\.match)).allSatisfy({ $0.json.isEmpty }) {
+            throw PolicyError(RuleChecker.bodyMatchOutsideLimit)
+        }
         for rule in limits {
             if let problem = RuleChecker.problems(of: rule, fallbackTier: tiers?.fallback).first {
                 throw found(problem, in: "limit '\(rule.name)'")

@@ -14,6 +14,7 @@ struct PolicyLint {
             checkKey(limit, at: places.limitKeys[index] ?? places.limits[index])
             checkExempted(limit, at: places.limits[index])
             checkSize(limit, at: places.limits[index])
+            checkResponseCost(limit, at: places.limits[index])
         }
         for (index, rule) in policy.access.enumerated() {
             checkMatch(rule.match, at: places.access[index])
@@ -93,11 +94,45 @@ struct PolicyLint {
             document.warning(
                 "the key 'route' needs paths in 'match'; without them, all requests share one route", at: mark)
         }
-        guard !limit.isShadow, let free = limit.key.first(where: \.isFreelyChosen), !isBounded(limit) else { return }
+        guard !limit.isShadow, let free = limit.key.first(where: { isFree($0, in: limit) }), !isBounded(limit) else {
+            return
+        }
         guard free != .path else { return }
         document.warning(
             "a client freely chooses the '\(free.text)' in the key, so every new value buys a fresh budget; add a limit for the same requests with a key that it can't choose, such as 'key: [address]'",
             at: mark)
+    }
+
+    /// Whether a client can choose a value of the key. It can't choose one that the limit matches.
+    private func isFree(_ dimension: KeyDimension, in limit: LimitRule) -> Bool {
+        if case .json(let pointer, _, _) = dimension {
+            let isMatched = limit.match.json.contains { condition in
+                condition.pointer == pointer && !condition.values.contains { $0.hasSuffix("*") }
+            }
+            if isMatched { return false }
+        }
+        return dimension.isFreelyChosen
+    }
+
+    /// Warns of a cost from the response by which many requests at once could pass, or of one that failures evade.
+    private func checkResponseCost(_ limit: LimitRule, at mark: Place?) {
+        guard case .response(let source, let reserve, _, _, _) = limit.cost, !limit.isShadow else { return }
+        func isCovered(_ holds: (LimitRule) -> Bool) -> Bool {
+            policy.limits.contains {
+                $0.name != limit.name && !$0.isShadow && holds($0) && $0.match.covers(limit.match)
+            }
+        }
+        if !reserve.holdsUnits, !isCovered({ $0.algorithm == .concurrency }) {
+            document.warning(
+                "without a 'reserve', any number of requests at once pass while a unit is left; add 'reserve', or a concurrency limit for the same requests",
+                at: mark)
+        }
+        if case .status = source { return }
+        if !isCovered({ $0.boundsRate && $0.cost.countsRequests }) {
+            document.warning(
+                "nothing limits the number of these requests, and a response that fails costs nothing; add a limit on requests, such as 'rate: 60/minute'",
+                at: mark)
+        }
     }
 
     /// Whether a different enforced limit, whose key clients can't choose, applies to all requests of this one.
@@ -193,7 +228,7 @@ extension LimitRule {
         key.allSatisfy { dimension in
             switch dimension {
             case .address, .global, .route: true
-            case .client, .path, .host, .method, .header, .claim, .parameter: false
+            case .client, .path, .host, .method, .header, .claim, .parameter, .json: false
             }
         }
     }
@@ -205,12 +240,23 @@ extension LimitRule {
     }
 }
 
+extension CostRule {
+    /// Whether every request costs something, whatever the response.
+    fileprivate var countsRequests: Bool {
+        switch self {
+        case .fixed(let units): units > 0
+        case .request: true
+        case .response: false
+        }
+    }
+}
+
 extension KeyDimension {
     /// Whether a client can choose the value freely.
     fileprivate var isFreelyChosen: Bool {
         switch self {
-        case .path, .host, .method, .header, .parameter: true
-        case .client, .address, .route, .global, .claim: false
+        case .path, .host, .method, .header, .parameter, .json(_, known: nil, _): true
+        case .client, .address, .route, .global, .claim, .json: false
         }
     }
 }
@@ -223,7 +269,8 @@ extension Match {
         }
         guard isWider(methods, other.methods), isWider(hosts, other.hosts), isWider(tiers, other.tiers),
             isWider(addresses, other.addresses),
-            headers.allSatisfy({ header in other.headers.contains { $0 == header } })
+            headers.allSatisfy({ header in other.headers.contains { $0 == header } }),
+            json.allSatisfy({ condition in other.json.contains { $0 == condition } })
         else { return false }
         if paths.isEmpty || paths.contains(where: \.isEverything) { return true }
         return !other.paths.isEmpty && other.paths.allSatisfy { path in paths.contains { $0.covers(path) } }

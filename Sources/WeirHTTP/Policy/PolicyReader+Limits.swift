@@ -18,7 +18,7 @@ extension PolicyReader {
         var rule = LimitRule(name: name, allowance: allowance)
         rule.algorithm = algorithm
         if let node = mapping["match"] {
-            guard let match = match(node) else { return nil }
+            guard let match = match(node, mayReadBody: true) else { return nil }
             rule.match = match
         }
         if let node = mapping["key"] { rule.key = dimensions(node) }
@@ -140,6 +140,14 @@ extension PolicyReader {
                 }
                 return document.text(claim, "'jwt'").map { .claim($0) }
             }
+            if let json = mapping["json"] {
+                return pointer(json).map {
+                    .json($0, known: mapping.texts("known"), ignoresCase: mapping.boolean("ignore_case") ?? false)
+                }
+            }
+            for key in ["known", "ignore_case"] where mapping[key] != nil {
+                mapping.error("'\(key)' in a key belongs to 'json'", at: key)
+            }
             if let parameter = mapping.text("param") { return .parameter(parameter) }
             return mapping["address"].map { .address(ipv6Prefix: ipv6Prefix($0)) }
         }
@@ -181,14 +189,14 @@ extension PolicyReader {
 
     private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?) -> CostRule? {
         let range: ClosedRange<Int64> = 0...Rate.largestCount
-        let reserve = cost.integer("reserve", in: range) ?? 0
         let chargesErrors = cost.choice("errors", ["free": false, "charge": true]) ?? false
         if case .scalar = node {
             guard document.choice(node, "'response'", ["tokens": true]) != nil else { return nil }
             let fallback = cost.integer("default", in: range)
             if fallback == nil { warnOfNoDefault(cost) }
             return .response(
-                .body(.tokens), reserve: reserve, fallback: fallback ?? 1, max: most, chargesErrors: chargesErrors)
+                .body(.tokens), reserve: reserve(cost) ?? .units(0), fallback: fallback ?? 1, max: most,
+                chargesErrors: chargesErrors)
         }
         guard let mapping = document.mapping(node, .response) else { return nil }
         let kinds = ["status", "header", "json", "sum"].filter { mapping[$0] != nil }
@@ -199,9 +207,32 @@ extension PolicyReader {
         let given = mapping.integer("default", in: range) ?? cost.integer("default", in: range)
         if given == nil, kinds != ["status"] { warnOfNoDefault(cost) }
         guard let source = responseSource(mapping) else { return nil }
+        let reserve = reserve(cost) ?? .units(source.dearestStatus ?? 0)
         return .response(
             source, reserve: reserve, fallback: given ?? (kinds == ["status"] ? 0 : 1), max: most,
             chargesErrors: chargesErrors)
+    }
+
+    /// Reads a number of units, or their place in the request.
+    private func reserve(_ cost: PolicyMapping) -> CostRule.Reserve? {
+        guard let node = cost["reserve"] else { return nil }
+        let range: ClosedRange<Int64> = 0...Rate.largestCount
+        if case .scalar = node { return document.integer(node, "'reserve'", in: range).map { .units($0) } }
+        guard let mapping = document.mapping(node, .reserve) else { return nil }
+        let kinds = ["header", "query", "json_length", "json_items", "json"].filter { mapping[$0] != nil }
+        guard kinds.count == 1 else {
+            mapping.error(
+                "'reserve' is a number, or needs exactly one of 'header', 'query', 'json_length', 'json_items' and 'json'"
+            )
+            return nil
+        }
+        guard let fallback = mapping.integer("default", in: range) else {
+            if mapping["default"] == nil {
+                mapping.error("'reserve' needs a 'default', for requests that don't state it")
+            }
+            return nil
+        }
+        return requestCost(mapping).map { .request($0, fallback: fallback) }
     }
 
     private func warnOfNoDefault(_ cost: PolicyMapping) {
@@ -260,7 +291,7 @@ extension PolicyReader {
         return .status(costs)
     }
 
-    private func pointer(_ node: Node) -> JSONPointer? {
+    func pointer(_ node: Node) -> JSONPointer? {
         guard let text = document.text(node, "a JSON pointer") else { return nil }
         if let pointer = JSONPointer(text) { return pointer }
         document.error("'\(text)' is not a JSON pointer (RFC 6901), such as /usage/total_tokens", at: node.place)
@@ -293,5 +324,12 @@ extension PolicyReader {
             return nil
         }
         return WarmUpRule(factor.numerator, over: factor.denominator, until: until)
+    }
+}
+
+extension CostRule.ResponseCost {
+    /// The highest cost of a cost by status.
+    fileprivate var dearestStatus: Int64? {
+        if case .status(let costs) = self { costs.values.max() } else { nil }
     }
 }

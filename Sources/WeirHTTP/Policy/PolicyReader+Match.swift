@@ -5,7 +5,9 @@ extension PolicyReader {
     // MARK: Matches
 
     /// Reads the conditions on requests that a rule applies to. An exemption lists them directly, without 'match'.
-    func match(_ node: Node, inExempt: Bool = false) -> Match? {
+    ///
+    /// - Parameter mayReadBody: whether conditions on the body are allowed: a body is read for limits only.
+    func match(_ node: Node, inExempt: Bool = false, mayReadBody: Bool = false) -> Match? {
         guard let mapping = document.mapping(node, .match) else { return nil }
         var match = Match()
         for (key, value) in mapping.values {
@@ -31,12 +33,30 @@ extension PolicyReader {
             }
         }
         if let node = mapping["header"] { match.headers = headerConditions(node) }
+        if let node = mapping["json"] {
+            if !mayReadBody { mapping.error(RuleChecker.bodyMatchOutsideLimit, at: "json") }
+            match.json = bodyConditions(node)
+        }
         match.tiers = mapping.texts("tier") ?? []
         match.addresses = addresses(mapping["address"], "'address'")
         if inExempt, mapping.values.isEmpty {
             mapping.error(RuleChecker.exemptsEverything)
         }
         return match
+    }
+
+    private func bodyConditions(_ node: Node) -> [(pointer: JSONPointer, values: [String])] {
+        guard case .mapping(let mapping) = node, !mapping.isEmpty else {
+            document.error(
+                "'json' must be a mapping of pointers and values, such as {/model: [gpt-4*, o1]}", at: node.place)
+            return []
+        }
+        return mapping.compactMap { key, value in
+            guard let pointer = pointer(key) else { return nil }
+            let values = document.texts(value, "a value of '\(pointer)'")
+            if values.isEmpty { document.error("an empty list of values matches nothing", at: value.place) }
+            return (pointer, values)
+        }
     }
 
     private static func isHost(_ name: Substring) -> Bool {

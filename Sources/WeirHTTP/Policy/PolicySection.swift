@@ -49,7 +49,8 @@ package struct PolicySection: Sendable {
     static let tiers = PolicySection("tiers", "'tiers'", ["source", "default"])
     static let tierSource = PolicySection("tierSource", "'source'", ["header", "file", "redis_hash", "field", "jwt"])
     static let access = PolicySection("access", "an access rule", ["match", "tier", "deny"])
-    static let match = PolicySection("match", "'match'", ["method", "host", "path", "header", "tier", "address"])
+    static let match = PolicySection(
+        "match", "'match'", ["method", "host", "path", "header", "tier", "address", "json"])
     static let bypass = PolicySection("bypass", "'bypass'", ["header", "secret"])
     static let secret = PolicySection("secret", "'secret'", ["env", "file"])
     static let limit = PolicySection(
@@ -58,7 +59,10 @@ package struct PolicySection: Sendable {
             "name", "match", "key", "algorithm", "rate", "burst", "limit", "align", "max_wait", "cost", "warm_up",
             "mode", "count_denied", "on_store_failure", "sync",
         ])
-    static let keyDimension = PolicySection("keyDimension", "a key dimension", ["header", "jwt", "param", "address"])
+    static let keyDimension = PolicySection(
+        "keyDimension", "a key dimension", ["header", "jwt", "param", "address", "json", "known", "ignore_case"])
+    static let reserve = PolicySection(
+        "reserve", "'reserve'", ["header", "query", "json_length", "json_items", "json", "default"])
     static let cost = PolicySection(
         "cost", "'cost'",
         ["header", "query", "json_length", "json_items", "json", "response", "default", "max", "reserve", "errors"])
@@ -71,6 +75,6 @@ package struct PolicySection: Sendable {
         policy, admin, cors, tls, store, memory, gateway, log, headers, headerNames, clientSource, jwt, address, lookup,
         bearer, tiers,
         tierSource,
-        access, match, bypass, secret, limit, keyDimension, cost, response, costPart, warmUp, until,
+        access, match, bypass, secret, limit, keyDimension, cost, reserve, response, costPart, warmUp, until,
     ]
 }

@@ -121,9 +121,20 @@ enum RuleChecker {
                     RuleProblem(["cost", "response"], "\(reason), so its cost can't come from the response"))
             }
             if case .body(let body) = source { problems += Self.problems(of: body) }
-            check(reserve, "'reserve'", at: ["cost", "reserve"])
+            let least: Int64
+            switch reserve {
+            case .units(let units): least = units
+            case .request(_, let fallback): least = fallback
+            }
+            // A reserve is clipped to what the limit holds, and a cost above that is paid as debt.
+            check(least, "'reserve'", at: ["cost", "reserve"], needsRoom: false)
             check(fallback, "'default'", at: ["cost", "default"], needsRoom: false)
-            if let most { check(most, "'max'", from: 1, at: ["cost", "max"]) }
+            if let most { check(most, "'max'", from: 1, at: ["cost", "max"], needsRoom: false) }
+            if rule.isLeased, reserve.holdsUnits {
+                problems.append(
+                    RuleProblem(
+                        ["sync"], "a limit with a 'reserve' can't be leased: every instance must know what is held"))
+            }
         }
         return problems
     }
@@ -166,6 +177,8 @@ enum RuleChecker {
     static func problem(ofFieldName name: String) -> String? {
         HTTPField.Name(name) == nil ? "'\(name)' is not a header's name" : nil
     }
+
+    static let bodyMatchOutsideLimit = "'json' belongs to the match of a limit: for other rules, no body is read"
 
     static let exemptsEverything = "an exemption without a condition would exempt everything"
 
