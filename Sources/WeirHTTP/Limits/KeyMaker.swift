@@ -52,10 +52,10 @@ struct KeyMaker {
             // Take the value from the spelling that the pattern matched; from any other, the client could choose its
             // own key.
             let pattern = match.pattern < paths.count ? paths[match.pattern] : nil
-            let found =
-                pattern?.value(of: name, in: facts.routedPath) ?? pattern?.value(of: name, in: facts.path) ?? ""
+            var found = pattern?.value(of: name, in: facts.routedPath) ?? pattern?.value(of: name, in: facts.path)
+            for reading in facts.otherReadings where found == nil { found = pattern?.value(of: name, in: reading) }
             // A router's path is as it was sent. Decode the segment: different encodings of one value must be one key.
-            value = facts.route?.path == nil ? found : RequestPath.decoded(segment: found)
+            value = facts.route?.path == nil ? found ?? "" : RequestPath.decoded(segment: found ?? "")
         }
         hasher.append(value, seed: 0, to: &dimensions)
     }

@@ -120,7 +120,8 @@ struct PlannedRequest {
     ) -> Step {
         let host = limiter.readsHost ? (path?.authority ?? request.host).map(RequestFacts.hostName) : nil
         let facts = RequestFacts(
-            sentMethod: request.method, path: path?.path ?? "", host: host, tier: identity.tier,
+            sentMethod: request.method, path: path?.path ?? "", otherReadings: path?.otherReadings ?? [], host: host,
+            tier: identity.tier,
             address: identity.address, route: route)
         self.identity = consume identity
         origin = request.onlyValue(of: "Origin")
@@ -157,12 +158,14 @@ struct PlannedRequest {
         guard !limiter.exempt.isEmpty else { return false }
         // Every reading of the path must be exempt, because the reading that the handler uses isn't known here.
         var facts = facts
-        let routed = facts.routedPath
+        let others = facts.otherReadings + (facts.routedPath == facts.path ? [] : [facts.routedPath])
         facts.route = nil
+        facts.otherReadings = []
         limiter.exempt.find(request, facts, into: &matched)
-        guard !matched.isEmpty, routed != facts.path else { return !matched.isEmpty }
-        facts.path = routed
-        limiter.exempt.find(request, facts, into: &matched)
+        for reading in others where !matched.isEmpty {
+            facts.path = reading
+            limiter.exempt.find(request, facts, into: &matched)
+        }
         return !matched.isEmpty
     }
 

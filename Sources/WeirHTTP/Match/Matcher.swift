@@ -48,6 +48,7 @@ struct Matcher: Sendable {
         }
         guard hasPaths else { return }
         addMatches(of: facts.path, request, facts, to: &found)
+        for reading in facts.otherReadings { addMatches(of: reading, request, facts, to: &found) }
         guard let route = facts.route else { return }
         // A rule for a route must apply to every request that reaches it, however the request spelled its path.
         if let path = route.path, path != facts.path { addMatches(of: path, request, facts, to: &found) }

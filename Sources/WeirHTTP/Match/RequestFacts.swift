@@ -4,6 +4,8 @@ struct RequestFacts {
     var sentMethod: String
     /// The path to match, decoded.
     var path: String
+    /// Other readings of a lenient path.
+    var otherReadings: [String] = []
     /// The host in lower case, without a port.
     var host: String?
     var tier: String?

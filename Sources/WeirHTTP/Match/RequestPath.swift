@@ -2,9 +2,16 @@
 ///
 /// Rules are matched against ``path`` and the request is forwarded to ``target``. Both are the same path, so that no
 /// alternative spelling of a path gets past a rule.
+///
+/// A lenient path is forwarded as it came. Nobody knows then how the upstream reads it, so limits and access rules apply
+/// if any of its readings fits, and exemptions only if all do.
 public struct RequestPath: Sendable, Hashable {
-    /// The path to match: decoded once, without dot segments, doubled slashes and `;parameters`.
+    /// The path to match: decoded once, without dot segments, doubled slashes and `;parameters`. Of a lenient path, the
+    /// most reduced reading: decoded as far as it goes, with every encoded separator for one.
     public var path: String
+    /// Other readings of a lenient path: as it came; decoded once; and without dot segments and doubled slashes, but
+    /// with separators that stay encoded. Never combinations of these, so that no path is expensive.
+    public private(set) var otherReadings: [String] = []
     /// The target to forward: the path, encoded again in one spelling, and the query as sent.
     public var target: String
     /// The authority of a target that was a whole URL, such as `api.example:8080`; nil for any other target.
@@ -20,8 +27,8 @@ public struct RequestPath: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - target: the target as sent: `/path?query`, `http://host/path`, or `*`.
-    ///   - lenient: whether to keep encoded slashes, backslashes, NULs and double encodings as sent. By default they
-    ///     are refused.
+    ///   - lenient: whether to forward the path as it came, with doubled slashes, encoded slashes, backslashes, NULs
+    ///     and double encodings. By default doubled slashes are resolved and the others are refused.
     /// - Throws: ``RequestPathError`` if the target is malformed, or if two servers could read it differently.
     public init(_ target: String, lenient: Bool = false) throws(RequestPathError) {
         if target == "*" {
@@ -62,6 +69,61 @@ public struct RequestPath: Sendable, Hashable {
             throw RequestPathError(.character, "a character in the query that must be encoded")
         }
         self.target = encoded + query
+        if lenient { readLeniently(text, String(text[..<mark])) }
+    }
+
+    /// Keeps the target as it came, and finds the readings of its path.
+    private mutating func readLeniently(_ text: String, _ sent: String) {
+        target = text
+        let separated = path
+        let decoded = Self.decoded(Array(sent.utf8))
+        var reduced = decoded
+        for _ in 0..<Self.mostDecodings where reduced.contains(UInt8(ascii: "%")) { reduced = Self.decoded(reduced) }
+        for index in reduced.indices where reduced[index] == UInt8(ascii: "\\") { reduced[index] = UInt8(ascii: "/") }
+        path = Self.resolved(reduced)
+        for reading in [sent, String(decoding: decoded, as: UTF8.self), separated]
+        where reading != path && !otherReadings.contains(reading) {
+            otherReadings.append(reading)
+        }
+    }
+
+    /// The most times that a path is decoded. Nobody decodes more often.
+    private static let mostDecodings = 4
+
+    /// Decodes a path once. What isn't an encoding stays.
+    private static func decoded(_ path: [UInt8]) -> [UInt8] {
+        var decoded: [UInt8] = []
+        decoded.reserveCapacity(path.count)
+        var index = 0
+        while index < path.count {
+            if path[index] == UInt8(ascii: "%"), index + 2 < path.count, let high = hex(path[index + 1]),
+                let low = hex(path[index + 2])
+            {
+                decoded.append(high << 4 | low)
+                index += 3
+            } else {
+                decoded.append(path[index])
+                index += 1
+            }
+        }
+        return decoded
+    }
+
+    /// Resolves dot segments and doubled slashes, and removes `;parameters`.
+    private static func resolved(_ path: [UInt8]) -> String {
+        var segments: [ArraySlice<UInt8>] = []
+        var endsWithSlash = false
+        for part in path.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).dropFirst() {
+            let segment = part.prefix { $0 != UInt8(ascii: ";") }
+            let isParent = segment.elementsEqual("..".utf8)
+            endsWithSlash = segment.isEmpty || isParent || segment.elementsEqual(".".utf8)
+            if isParent { _ = segments.popLast() }
+            if !endsWithSlash { segments.append(segment) }
+        }
+        var bytes: [UInt8] = []
+        for segment in segments { bytes += [UInt8(ascii: "/")] + segment }
+        if endsWithSlash || bytes.isEmpty { bytes.append(UInt8(ascii: "/")) }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The length of the target's path in bytes, or nil if the target isn't in the canonical spelling already.
