@@ -3,8 +3,8 @@
 /// Rules are matched against ``path`` and the request is forwarded to ``target``. Both are the same path, so that no
 /// alternative spelling of a path gets past a rule.
 ///
-/// A lenient path is forwarded as it came. Nobody knows then how the upstream reads it, so limits and access rules apply
-/// if any of its readings fits, and exemptions only if all do.
+/// A lenient path is forwarded as it came. Nobody knows then how the upstream reads it: limits and access rules apply
+/// if any of its readings fits, exemptions only if all do.
 public struct RequestPath: Sendable, Hashable {
     /// The path to match: decoded once, without dot segments, doubled slashes and `;parameters`. Of a lenient path, the
     /// most reduced reading: decoded as far as it goes, with every encoded separator for one.
