@@ -74,6 +74,147 @@ struct PolicyTests {
     }
 
     @Test(
+        "what other notations mean is said in ours",
+        arguments: [
+            ("limits: [{name: a, rate: 20/minute burst=20}]", "write '20/minute burst 20'"),
+            ("limits: [{name: a, rate: 10r/s}]", "write '10/second'"),
+            ("limits: [{name: a, rate: 100rpm}]", "write '100/minute'"),
+            ("limits: [{name: a, rate: 10/5s}]", "write '10 per 5 seconds'"),
+            ("limits: [{name: a, rate: 100/hour/user}]", "write '100/hour'"),
+            ("limits: [{name: a, rate: '60/minute, burst 20'}]", "write '60/minute burst 20'"),
+            ("limits: [{name: a, rate: 10k/hour}]", "write '10000/hour'"),
+            ("limits: [{name: a, rate: 1.5/second}]", "write '90/minute'"),
+            ("limits: [{name: a, rate: 60/minute and 1000/hour}]", "write '60/minute; 1000/hour'"),
+            ("limits: [{name: a, rate: many}]", "write a rate as"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '^/predict/[0-9]+$'}}]", "not regular expressions"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/v[12]/x'}}]", "not regular expressions"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/users/:id'}}]", "write '{id}'"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/users/<int:id>'}}]", "write '{int}'"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/users/{id:int}'}}]", "write '{id}', not '{id:int}'"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/a/{p:path}/b'}}]", "so it must be its end"),
+            ("limits: [{name: a, rate: 1/s, match: {path: /users/{id}}}]", "put quotes around"),
+            ("limits:\n\t- {name: a, rate: 1/s}", "indent with spaces"),
+            ("limits:\n  - name: a\n   rate: 1/s", "must begin alike"),
+            ("limits: []\n---\nlimits: []", "a second document"),
+            ("upstream: https://a.example", "TLS to the upstream is not supported yet"),
+            ("upstream: ${X:-http://a}", "a default can't be given here"),
+            ("exempt: [/health]", "write '- path: /health'"),
+            ("client: [{header: X-A, known: keys.txt}]", "write 'known: {file: keys.txt}'"),
+            ("client: [{jwt: {claim: sub, keys: 'https://a.example/jwks'}}]", "'keys' is a file"),
+            ("limits: [{name: a, rate: 9/s, cost: {json_len: /n}}]", "did you mean 'json_length'?"),
+            ("limits: [{name: a, rate: 9/s, key: ip}]", "is called 'address' here"),
+            ("limits: [{name: a, rate: 9/s, key: nobody}]", "client, address, route"),
+            ("listen: 127.0.0.1:80\nadmin: 127.0.0.1:80", "can't have the same address"),
+            ("listen: '*:80'\nadmin: 127.0.0.1:80", "can't have the same address"),
+            ("body_limit: 10 parsecs", "not a size"),
+            ("exempt: [{json: {/a: b}}]", "'json' belongs to the match of a limit"),
+            ("limits: [{name: a, rate: 9/s, match: {json: {a: b}}}]", "not a JSON pointer"),
+            ("limits: [{name: a, rate: 9/s, match: {json: {/a: []}}}]", "matches nothing"),
+            ("limits: [{name: a, rate: 9/s, match: {json: /a}}]", "a mapping of pointers and values"),
+            ("limits: [{name: a, rate: 9/s, key: [{header: X-A, known: [a]}]}]", "belongs to 'json'"),
+            (
+                "limits: [{name: a, rate: 9/s, cost: {response: tokens, reserve: {json: /n}}}]",
+                "needs a 'default', for requests"
+            ),
+            (
+                "limits: [{name: a, rate: 9/s, cost: {response: tokens, reserve: {jsn: /n, default: 1}}}]",
+                "did you mean 'json'?"
+            ),
+            (
+                "limits: [{name: a, rate: 9/s, sync: leased, cost: {response: tokens, reserve: 2, default: 1}}]",
+                "can't be leased"
+            ),
+        ])
+    func otherNotations(_ yaml: String, _ word: String) {
+        let found = errors(yaml)
+        #expect(found.contains { $0.contains(word) }, "\(found)")
+        #expect(found.allSatisfy { $0.firstMatch(of: #/^weir.yaml:\d+:\d+: /#) != nil }, "\(found)")
+    }
+
+    @Test("a byte order mark is skipped, sizes may have units, and `{name:path}` takes the rest of a path")
+    func accepted() throws {
+        #expect(errors("\u{FEFF}limits: []").isEmpty)
+        #expect(try policy("body_limit: 10MB").bodyLimit == 10_000_000)
+        #expect(try policy("body_limit: 64 KiB").bodyLimit == 65_536)
+        #expect(try policy("gateway: {max_header_size: 16kB}").server.maxHeaderSize == 16_000)
+        let pattern = try PathPattern("/files/{p:path}")
+        #expect(pattern.value(of: "p", in: "/files/a/b") == "a/b")
+        #expect(pattern.parameters == ["p"])
+        var index = PathIndex()
+        index.insert(pattern, id: 1)
+        var found: [Int] = []
+        index.forEachMatch("/files/a/b/c") { found.append($0) }
+        #expect(found == [1])
+    }
+
+    @Test("lines of a keys file that are probably wrong are warned of, by their numbers and without the keys")
+    func keysFile() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "weir-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let keys = "# keys\nk1 pro\nk2 gold\nk3 prro\nk4\nk5,pro\nk6: pro\n\"k7\" pro\nk1 pro\nk8 pro extra\n"
+        try keys.write(to: folder.appending(path: "keys.txt"), atomically: true, encoding: .utf8)
+        let reading = Policy.read(
+            """
+            client: [{header: X-Key, known: {file: keys.txt}}]
+            tiers: {source: {file: keys.txt}, default: free}
+            limits: [{name: a, rate: {free: 1/s, pro: 2/s, platinum: 9/s}}]
+            """, file: folder.appending(path: "weir.yaml").path)
+        let warnings = reading.diagnostics.map(\.description).map { $0.replacing(folder.path + "/", with: "") }
+        func expect(_ line: Int, _ word: String) {
+            #expect(warnings.contains { $0.hasPrefix("keys.txt:\(line):1: warning: ") && $0.contains(word) }, "\(word)")
+        }
+        expect(3, "no limit has a rate for the tier 'gold', so its clients get that of 'free'")
+        expect(4, "'prro', so its clients get that of 'free'; did you mean 'pro'?")
+        expect(5, "this client has no tier, so it gets 'free'")
+        expect(6, "with a comma in it")
+        expect(7, "the key ends with ':'")
+        expect(8, "begins with a quote")
+        expect(9, "there twice")
+        expect(10, "what follows the tier 'pro' is ignored")
+        #expect(warnings.contains { $0.contains("weir.yaml:3:10: warning: nobody has the tier 'platinum'") })
+        #expect(!warnings.contains { $0.contains("k1") || $0.contains("k5") || $0.contains("k7") })
+        #expect(warnings.count == 9, "\(warnings)")
+    }
+
+    @Test("a missing keys file is the only error about itself; an unreadable policy says why")
+    func missingFiles() throws {
+        let found = errors(
+            "tiers: {source: {file: /nowhere/keys.txt}, default: free}\nlimits: [{name: a, rate: {free: 1/s}}]")
+        #expect(found.count == 1 && found.first?.contains("can't be read") == true, "\(found)")
+        let none = Policy.read(contentsOf: "/nowhere/weir.yaml", environment: [:]).diagnostics
+        #expect(none.first?.message.contains("there is no such file") == true)
+        let folder = Policy.read(contentsOf: "/tmp", environment: [:]).diagnostics
+        #expect(folder.first?.message.contains("it is a folder") == true)
+    }
+
+    @Test("costs from the response that many requests at once, or failures, could evade are warned of")
+    func evadedCosts() {
+        let cost = "cost: {response: tokens, default: 9, reserve: 5}"
+        func found(_ limits: String) -> [String] { warnings("limits:\n" + limits) }
+        let covered = "  - {name: r, rate: 60/m}\n"
+        #expect(found("  - {name: a, rate: 99/m, \(cost)}\n" + covered).isEmpty)
+        #expect(found("  - {name: a, rate: 99/m, \(cost)}\n").contains { $0.contains("limits the number of these") })
+        let unreserved = "  - {name: a, rate: 99/m, cost: {response: tokens, default: 9}}\n" + covered
+        #expect(found(unreserved).contains { $0.contains("without a 'reserve'") })
+        #expect(found(unreserved + "  - {name: c, algorithm: concurrency, limit: 2}\n").isEmpty)
+        #expect(found("  - {name: a, rate: 99/m, cost: {response: {status: {401: 1}}}}\n").isEmpty)
+    }
+
+    @Test("an admin port that everybody reaches, and body keys of any value, are warned of")
+    func open() {
+        #expect(
+            warnings("admin: 0.0.0.0:9090\nlimits: [{name: a, rate: 1/s}]").contains {
+                $0.contains("open to everybody")
+            })
+        let key = "limits: [{name: a, rate: 9/m, key: [client, {json: /model"
+        #expect(warnings(key + "}]}]").contains { $0.contains("freely chooses the 'json:/model'") })
+        #expect(warnings(key + ", known: [a]}]}]").isEmpty)
+        #expect(warnings(key + "}], match: {json: {/model: [a, b]}}}]").isEmpty)
+        #expect(!warnings(key + "}], match: {json: {/model: [a*]}}}]").isEmpty)
+    }
+
+    @Test(
         "mistakes are errors",
         arguments: [
             ("limits: [{name: a, rate: 1/s}, {name: a, rate: 2/s}]", "used twice"),
@@ -149,7 +290,7 @@ struct PolicyTests {
             ("", "empty"),
             ("- a", "must be a mapping"),
             ("threads: 0", "1 to 1024"),
-            ("body_limit: 99999999999999999999", "whole number"),
+            ("body_limit: 99999999999999999999", "not a size"),
             ("limits: [{name: a, rate: 1/s, match: {path: []}}]", "empty list"),
             ("limits: [{name: a, rate: 1/s, match: {host: 'a.com:8080'}}]", "not a host name"),
             ("limits: [{name: a, rate: 2/s, cost: {json_length: /x, default: 10}}]", "'default' of 10 is above"),

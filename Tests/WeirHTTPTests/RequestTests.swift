@@ -163,7 +163,7 @@ struct IdentityTests {
 
     @Test("a known key in another spelling of the same characters is another key")
     func canonicalEquivalence() {
-        let directory = Directory(file: "f", clients: ["KEY-K1": "pro"])
+        let directory = Directory(file: "f", text: "KEY-K1 pro") { _, _ in }
         #expect(directory.entry("KEY-K1")?.tier == "pro")
         #expect("\u{212A}EY-K1" == "KEY-K1", "to String they are the same")
         #expect(directory.entry("\u{212A}EY-K1") == nil)

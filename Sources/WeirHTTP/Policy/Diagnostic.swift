@@ -52,7 +52,9 @@ enum Suggestion {
         let best = names.map { (name: $0, distance: distance(written.lowercased(), $0.lowercased())) }
             .filter { $0.distance <= limit }
             .min { $0.distance < $1.distance }
-        return best.map { "; did you mean '\($0.name)'?" } ?? ""
+        let written = written.lowercased()
+        let longer = written.count >= 3 ? names.filter { $0.hasPrefix(written) }.min { $0.count < $1.count } : nil
+        return (best?.name ?? longer).map { "; did you mean '\($0)'?" } ?? ""
     }
 
     /// The number of letters to change, insert, delete or swap with a neighbour to turn one name into the other

@@ -41,8 +41,12 @@ extension Policy {
                 return .failed(path, "the file is not UTF-8")
             }
             text = decoded
+        } catch let error as CocoaError where error.code == .fileReadNoSuchFile {
+            return .failed(path, "there is no such file; `weir init` writes one to begin with")
+        } catch let error as CocoaError where error.code == .fileReadNoPermission {
+            return .failed(path, "the file can't be read: Permission denied")
         } catch {
-            return .failed(path, "the file can't be read; `weir init` writes one to begin with")
+            return .failed(path, "the file can't be read: it is a folder, or damaged")
         }
         return read(text, file: path, environment: environment)
     }
@@ -55,6 +59,8 @@ extension Policy {
     ///   - environment: the variables for `${NAME}`.
     public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
         let document = PolicyDocument(file: file, environment: environment)
+        // Some editors begin a file with a byte order mark.
+        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
         guard let root = document.compose(text) else {
             if !document.hasErrors {
                 document.error("the file is empty; `weir init` writes one to begin with", at: nil)

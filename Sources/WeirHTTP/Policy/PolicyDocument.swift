@@ -26,6 +26,11 @@ final class PolicyDocument {
     func error(_ message: String, at mark: Place?) { add(.error, message, at: mark) }
     func warning(_ message: String, at mark: Place?) { add(.warning, message, at: mark) }
 
+    /// Adds a warning about another file that the policy names.
+    func warning(_ message: String, file: String, line: Int) {
+        diagnostics.append(Diagnostic(severity: .warning, file: file, line: line, column: 1, message: message))
+    }
+
     private func add(_ severity: Diagnostic.Severity, _ message: String, at mark: Place?) {
         diagnostics.append(
             Diagnostic(
@@ -51,18 +56,19 @@ final class PolicyDocument {
         do {
             return try Parser(yaml: text, resolver: .basic, encoding: .utf8).singleRoot()
         } catch let error as YamlError {
-            report(error)
+            report(error, in: text)
         } catch {
             self.error("the file can't be read as YAML: \(error)", at: nil)
         }
         return nil
     }
 
-    private func report(_ error: YamlError) {
+    private func report(_ error: YamlError, in text: String) {
         switch error {
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
             .composer(_, let problem, let mark, _):
-            self.error(problem, at: Place(line: mark.line, column: mark.column))
+            self.error(
+                Self.explained(problem, line: mark.line, in: text), at: Place(line: mark.line, column: mark.column))
         case .duplicatedKeysInMapping(let duplicates, let context):
             self.error(
                 "the key '\(duplicates.first.map { String(describing: $0) } ?? "")' is given twice in this mapping",
@@ -72,6 +78,28 @@ final class PolicyDocument {
         default:
             self.error("the file can't be read as YAML", at: nil)
         }
+    }
+
+    /// Says what is wrong in words of this file, where the parser's own don't tell.
+    private static func explained(_ problem: String, line: Int, in text: String) -> String {
+        if problem.contains("expected a single document") || problem.contains("another document") {
+            return "the file has a second document, after a line '---'; a policy is one document"
+        }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        // The parser often notices a fault only at the line after it.
+        let near = [line - 1, line - 2].filter(lines.indices.contains).map { lines[$0] }
+        if near.contains(where: { $0.prefix(while: \.isWhitespace).contains("\t") }) {
+            return "the line is indented with a tab; indent with spaces"
+        }
+        if let source = near.first(where: { source in
+            source.firstMatch(of: /[{,]\s*[\w.-]+:\s*[^"'\s,]*\{[\w:]+\}/) != nil
+        }) {
+            return "put quotes around a text with braces, such as \"/users/{id}\": '\(source.trimmingSpaces())'"
+        }
+        guard let source = near.first(where: { !$0.allSatisfy(\.isWhitespace) }) else { return problem }
+        let indent = source.prefix { $0 == " " }.count
+        return
+            "\(problem); this line begins after \(indent) space\(indent == 1 ? "" : "s"): lines of one list or mapping must begin alike"
     }
 
     /// Finds the first anchor or alias outside quotes and comments.
@@ -140,6 +168,12 @@ final class PolicyDocument {
             }
             let name = String(rest[start.upperBound..<end])
             guard let value = environment[name] else {
+                if name.contains(where: { !($0.isLetter || $0.isNumber || $0 == "_") }) {
+                    error(
+                        "'${\(name)}' is not a variable's name; a default can't be given here, so set the variable",
+                        at: mark)
+                    return nil
+                }
                 error("the environment variable '\(name)' is not set", at: mark)
                 return nil
             }

@@ -29,6 +29,45 @@ struct PolicyLint {
         for (index, match) in policy.exempt.enumerated() { checkMatch(match, at: places.exempt[index]) }
         checkClient()
         checkProxies()
+        checkDirectory()
+        checkServer()
+    }
+
+    /// Warns of clients whose tier gets them no rate of their own, in the file that names them.
+    private func checkDirectory() {
+        guard let tiers = policy.tiers, case .directory(let directory)? = tiers.source else { return }
+        var rated: Set<String> = []
+        for limit in policy.limits { if case .each(let each) = limit.allowance { rated.formUnion(each.keys) } }
+        let other = policy.access.flatMap { $0.tiers ?? [] } + policy.limits.flatMap(\.match.tiers)
+        for (tier, line) in directory.tierLines.sorted(by: { $0.value < $1.value })
+        where !rated.isEmpty && !rated.contains(tier) && !other.contains(tier) {
+            document.warning(
+                "no limit has a rate for the tier '\(tier)', so its clients get that of '\(tiers.fallback)'\(Suggestion.text(for: tier, among: rated.sorted()))",
+                file: directory.file, line: line)
+        }
+        if let line = directory.tierlessLine, !directory.tierLines.isEmpty {
+            document.warning(
+                "this client has no tier, so it gets '\(tiers.fallback)'", file: directory.file, line: line)
+        }
+        let having = Set(directory.tierLines.keys).union([tiers.fallback])
+        for (index, limit) in policy.limits.enumerated() {
+            guard case .each(let each) = limit.allowance else { continue }
+            for tier in each.keys.sorted() where !having.contains(tier) {
+                document.warning(
+                    "nobody has the tier '\(tier)' of the limit '\(limit.name)'\(Suggestion.text(for: tier, among: having.sorted()))",
+                    at: places.limits[index])
+            }
+        }
+    }
+
+    private func checkServer() {
+        let server = policy.server
+        guard let admin = server.admin.flatMap({ SocketText($0) }), let place = places.admin else { return }
+        if ["0.0.0.0", "::", "*"].contains(admin.host) {
+            document.warning(
+                "the admin port is open to everybody who reaches this machine; bind it to 127.0.0.1, or to an address of a private network",
+                at: place)
+        }
     }
 
     /// All names of tiers that the policy mentions.

@@ -37,6 +37,18 @@ struct PolicyMapping {
             }
         }
     }
+    /// Reads a size in bytes, such as `10MB`.
+    func size(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
+        self[key].flatMap { (node: Node) -> Int64? in
+            guard let text = document.text(node, "'\(key)'") else { return nil }
+            do {
+                return try RateText.size(text, in: range)
+            } catch {
+                document.error("'\(key)': \(error)", at: node.place)
+                return nil
+            }
+        }
+    }
     func mapping(_ key: String, _ section: PolicySection) -> PolicyMapping? {
         self[key].flatMap { document.mapping($0, section) }
     }

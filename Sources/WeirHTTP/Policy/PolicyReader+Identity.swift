@@ -44,6 +44,10 @@ extension PolicyReader {
 
     /// The clients that `known` lists; nil inside if there is no `known`, nil outside if it is faulty.
     private func known(of source: PolicyMapping) -> KnownClients?? {
+        if let file = source["known"]?.scalar?.string {
+            source.error("write 'known: {file: \(file)}' for a file of known clients", at: "known")
+            return nil
+        }
         guard let lookup = source.mapping("known", .lookup) else {
             return source["known"] == nil ? .some(nil) : nil
         }
@@ -65,6 +69,11 @@ extension PolicyReader {
         guard let keys = jwt.text("keys") else {
             if token == nil { jwt.error("'jwt' needs 'keys', a file with a JSON Web Key Set") }
             return token == nil ? nil : claim
+        }
+        if keys.contains("://") {
+            jwt.error(
+                "'keys' is a file; download the key set from '\(keys)' into one, and again when it changes", at: "keys")
+            return nil
         }
         let settings = TokenSettings(
             keysFile: resolve(keys), issuer: jwt.text("issuer"), audience: jwt.text("audience"))
@@ -104,17 +113,12 @@ extension PolicyReader {
         }
         if let read = directories[file] { return read }
         guard let text = readText(file, at: lookup["file"]?.place) else { return nil }
-        var clients: [String: String?] = [:]
-        for line in text.split(whereSeparator: \.isNewline) {
-            let words = line.split(whereSeparator: \.isWhitespace)
-            guard let client = words.first, !client.hasPrefix("#") else { continue }
-            let tier = words.count > 1 && !words[1].hasPrefix("#") ? String(words[1]) : nil
-            clients.updateValue(tier, forKey: String(client))
+        let directory = Directory(file: resolve(file), text: text) { line, message in
+            document.warning(message, file: resolve(file), line: line)
         }
-        if clients.isEmpty {
+        if directory.clients.isEmpty {
             lookup.warning("'\(file)' names no client; each line is a key, and after a space its tier", at: "file")
         }
-        let directory = Directory(file: resolve(file), clients: clients)
         directories[file] = directory
         return directory
     }
@@ -125,6 +129,7 @@ extension PolicyReader {
                 "'tiers' needs a 'default', the tier of whoever has none: letters, digits, '_' or '-'", at: "default")
             return nil
         }
+        fallbackTier = fallback
         guard let node = tiers["source"] else { return TierRules(source: nil, fallback: fallback) }
         guard let source = document.mapping(node, .tierSource) else { return nil }
         let kinds = ["header", "file", "redis_hash", "jwt"].filter { source[$0] != nil }

@@ -125,9 +125,19 @@ extension PolicyReader {
         return dimensions.isEmpty && !nodes.isEmpty ? [.client] : dimensions
     }
 
+    /// What others call the dimensions.
+    private static let otherDimensionNames = [
+        "ip": "address", "remote_addr": "address", "remote_address": "address", "user": "client", "api_key": "client",
+        "apikey": "client", "consumer": "client", "endpoint": "route", "url": "path", "all": "global",
+        "service": "global",
+    ]
+
     private func dimension(_ node: Node) -> KeyDimension? {
         if case .mapping = node {
             guard let mapping = document.mapping(node, .keyDimension) else { return nil }
+            for key in ["known", "ignore_case"] where mapping[key] != nil && mapping["json"] == nil {
+                mapping.error("'\(key)' in a key belongs to 'json'", at: key)
+            }
             if let header = mapping["header"] { return fieldName(header, "'header'").map { .header($0) } }
             if let claim = mapping["jwt"] {
                 if case .mapping = claim {
@@ -145,11 +155,12 @@ extension PolicyReader {
                     .json($0, known: mapping.texts("known"), ignoresCase: mapping.boolean("ignore_case") ?? false)
                 }
             }
-            for key in ["known", "ignore_case"] where mapping[key] != nil {
-                mapping.error("'\(key)' in a key belongs to 'json'", at: key)
-            }
             if let parameter = mapping.text("param") { return .parameter(parameter) }
             return mapping["address"].map { .address(ipv6Prefix: ipv6Prefix($0)) }
+        }
+        if let text = node.scalar?.string, let name = Self.otherDimensionNames[text.lowercased()] {
+            document.error("a key dimension '\(text)' is called '\(name)' here", at: node.place)
+            return nil
         }
         return document.choice(
             node, "a key dimension",

@@ -8,6 +8,10 @@ extension PolicyReader {
     ///
     /// - Parameter mayReadBody: whether conditions on the body are allowed: a body is read for limits only.
     func match(_ node: Node, inExempt: Bool = false, mayReadBody: Bool = false) -> Match? {
+        if inExempt, let path = node.scalar?.string, path.hasPrefix("/") {
+            document.error("an exemption lists its conditions: write '- path: \(path)'", at: node.place)
+            return nil
+        }
         guard let mapping = document.mapping(node, .match) else { return nil }
         var match = Match()
         for (key, value) in mapping.values {

@@ -9,9 +9,22 @@ extension PolicyReader {
             top.error(
                 "'\(address)' needs a certificate; set 'tls' to {certificate: cert.pem, key: key.pem}", at: "listen")
         }
-        if let node = top["admin"] { readAdmin(node, &server) }
+        if let node = top["admin"] {
+            readAdmin(node, &server)
+            if let admin = server.admin.flatMap({ SocketText($0) }), admin.port != 0,
+                server.listen.contains(where: {
+                    $0.place == .host(admin) || $0.place == .allInterfaces(port: admin.port)
+                })
+            {
+                document.error("'admin' and 'listen' can't have the same address and port", at: places.admin)
+            }
+        }
         if let node = top["upstream"], let text = document.text(node, "'upstream'") {
-            if Upstream(text) == nil {
+            if text.hasPrefix("https://") {
+                document.error(
+                    "TLS to the upstream is not supported yet; use http:// over loopback or a private network",
+                    at: node.place)
+            } else if Upstream(text) == nil {
                 document.error("'upstream' must be a URL such as http://127.0.0.1:8000, not '\(text)'", at: node.place)
             }
             server.upstream = text
@@ -42,6 +55,7 @@ extension PolicyReader {
         } else {
             server.admin = hostAndPort(address, "'admin'") ?? server.admin
         }
+        places.admin = address.place
     }
 
     static var failureModes: KeyValuePairs<String, StoreFailureMode> {
@@ -60,7 +74,7 @@ extension PolicyReader {
         func count(_ key: String, _ value: inout Int) {
             if let number = gateway.integer(key, in: counts) { value = Int(number) }
         }
-        count("max_header_size", &server.maxHeaderSize)
+        if let size = gateway.size("max_header_size", in: counts) { server.maxHeaderSize = Int(size) }
         count("max_connections", &server.maxConnections)
         count("max_connections_per_address", &server.maxConnectionsPerAddress)
         count("max_delayed", &server.maxDelayed)

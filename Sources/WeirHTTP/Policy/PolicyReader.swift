@@ -16,6 +16,8 @@ final class PolicyReader {
     var token: TokenSettings?
     /// The files read so far, so that each is read and watched once.
     var directories: [String: Directory] = [:]
+    /// The tier of clients that have none, even if the rest of 'tiers' is faulty.
+    var fallbackTier: String?
     var files: [String] = []
 
     init(document: PolicyDocument, environment: [String: String]) {
@@ -41,9 +43,8 @@ final class PolicyReader {
             policy.addressHeader = header
         }
         policy.lenientPaths = top.choice("paths", ["strict": false, "lenient": true]) ?? false
-        policy.bodyLimit = top.integer("body_limit", in: 1...(1 << 30)).map(Int.init) ?? policy.bodyLimit
+        policy.bodyLimit = top.size("body_limit", in: 1...(1 << 30)).map(Int.init) ?? policy.bodyLimit
         readIdentity(top, &policy)
-        let tierNames = policy.tiers.map { [$0.fallback] } ?? []
         policy.access = readList(top["access"], "'access'").compactMap { accessRule($0) }
         policy.exempt = readList(top["exempt"], "'exempt'").compactMap { node in
             match(node, inExempt: true).map { match in
@@ -53,7 +54,7 @@ final class PolicyReader {
         }
         policy.bypass = top.mapping("bypass", .bypass).flatMap(bypass)
         let limits = readList(top["limits"], "'limits'")
-        policy.limits = limits.compactMap { limit($0, fallbackTier: tierNames.first) }
+        policy.limits = limits.compactMap { limit($0, fallbackTier: fallbackTier) }
         if policy.limits.isEmpty, !document.hasErrors {
             top.warning("the policy has no limits, so every request passes", at: "limits")
         }

@@ -49,7 +49,13 @@ package enum RateText {
         if text.trimmingSpaces().lowercased() == "unlimited" { return nil }
         var rates: [Rate] = []
         for part in text.split(separator: ";", omittingEmptySubsequences: false) {
-            let rate = try rate(String(part))
+            let rate: Rate
+            do {
+                rate = try self.rate(String(part))
+            } catch {
+                guard let suggestion = RateSuggestion.rate(for: text) else { throw error }
+                throw ValueError("'\(text.trimmingSpaces())' is not a rate; write '\(suggestion)'")
+            }
             guard !rates.contains(where: { $0.period == rate.period }) else {
                 throw ValueError("two windows of one limit can't have the same period")
             }
@@ -107,6 +113,27 @@ package enum RateText {
             throw ValueError("\(what) must be 1 to 1000000000, not \(text)")
         }
         return value
+    }
+
+    /// Reads a size such as `1048576`, `512kB` or `10MB`. Returns it in bytes: a kB is 1,000 of them, a KiB 1,024.
+    ///
+    /// - Throws: ``ValueError`` if the text isn't a size, or isn't in the range.
+    static func size(_ text: String, in range: ClosedRange<Int64>) throws(ValueError) -> Int64 {
+        let trimmed = text.trimmingSpaces()
+        let digits = trimmed.prefix { $0.isASCII && $0.isNumber || $0 == "_" }
+        let unit = trimmed.dropFirst(digits.count).drop(while: \.isWhitespace).lowercased()
+        let sizes: [String: Int64] = [
+            "": 1, "b": 1, "kb": 1000, "k": 1000, "mb": 1_000_000, "m": 1_000_000, "gb": 1_000_000_000,
+            "g": 1_000_000_000, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
+        ]
+        guard let number = Int64(digits.filter { $0 != "_" }), let size = sizes[unit] else {
+            throw ValueError("'\(text)' is not a size; write bytes, or a number and a unit, such as '512kB' or '10MB'")
+        }
+        let value = number.multipliedReportingOverflow(by: size)
+        guard !value.overflow, range.contains(value.partialValue) else {
+            throw ValueError("'\(text)' must be from \(range.lowerBound) to \(range.upperBound) bytes")
+        }
+        return value.partialValue
     }
 
     /// Reads a duration such as `500ms`, `30s`, `5m` or `2 hours`. Returns it in microseconds.
