@@ -24,7 +24,7 @@ struct Init: ParsableCommand {
             complain("\(file) can't be written: \(error.localizedDescription)")
             throw ExitCode.failure
         }
-        print("wrote \(file); next, run: weir validate \(file) && weir serve --config \(file)")
+        print("wrote \(file); next, run: weir validate \(file) && weir serve \(file)")
     }
 
     static func template(upstream: String) -> String {

@@ -9,12 +9,15 @@ struct Replay: AsyncParsableCommand {
         abstract: "Try a policy on a log: see who would have been limited, when, and by which limit.",
         discussion: """
             Requests are decided by the same code as in `weir serve`, at the times in the log. A report goes to standard \
-            error. With --decisions, standard output gets one line of JSON for each line of the log.
+            error. With --decisions, standard output gets one line of JSON for each line of the log. docs/replay.md \
+            describes the log. The exit code is 1 if nothing in it could be read.
             """
     )
 
-    @Option(help: "The policy file to try.")
-    var policy = "weir.yaml"
+    @OptionGroup var option: PolicyOption
+
+    @Option(help: .hidden)
+    var policy: String?
 
     @Option(help: "The log's format: jsonl is one JSON object per line.")
     var format = Format.jsonl
@@ -22,12 +25,20 @@ struct Replay: AsyncParsableCommand {
     @Flag(help: "Print each decision as a line of JSON.")
     var decisions = false
 
-    @Argument(help: "The log file, or - for standard input.")
-    var log = "-"
+    @Argument(help: "The policy file, without --config, and the log file, or - for standard input.")
+    var files: [String] = []
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case jsonl }
 
+    func validate() throws {
+        guard files.count <= (option.config == nil && policy == nil ? 2 : 1) else {
+            throw ValidationError("there are too many files: give a policy and a log")
+        }
+    }
+
     func run() async throws {
+        let policy = option.config ?? policy ?? (files.count > 1 ? files[0] : "weir.yaml")
+        let log = files.last ?? "-"
         let clock = ReplayClock()
         let loaded: LoadedPolicy
         do {
@@ -54,6 +65,10 @@ struct Replay: AsyncParsableCommand {
         }
         progress.end()
         complain(replayer.report.description)
+        if !replayer.report.hasLines {
+            complain("nothing could be read; docs/replay.md describes the log")
+            throw ExitCode.failure
+        }
     }
 }
 

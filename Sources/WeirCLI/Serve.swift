@@ -17,17 +17,24 @@ struct Serve: AsyncParsableCommand {
             WEIR_LISTEN, WEIR_UPSTREAM, WEIR_ADMIN, WEIR_THREADS and WEIR_STORE, in the environment or in .env, override \
             the policy. WEIR_KEY_SECRET is the secret with which keys are hashed in a shared store. SIGHUP or a change \
             of the file reloads the policy. SIGTERM finishes the requests in progress, then exits.
-            """
+            """,
+        aliases: ["start", "run"]
     )
 
-    @Option(help: "The policy file.")
-    var config = "weir.yaml"
+    @OptionGroup var policy: PolicyOption
+
+    @Argument(help: "The policy file, without --config.")
+    var file: String?
 
     @Flag(help: "Exit if the shared store can't be reached at startup.")
     var requireStore = false
 
+    func validate() throws { try policy.check(file) }
+
     func run() async throws {
+        let config = policy.path(file)
         let environment = try await Settings.environment()
+        for warning in Settings.warnings(environment) { complain("weir: warning: \(warning)") }
         let loaded: LoadedPolicy
         do {
             loaded = try await LoadedPolicy.load(config, environment: environment)

@@ -17,6 +17,20 @@ enum Settings {
         return environment
     }
 
+    /// The variables that Weir reads.
+    private static let names = [
+        "WEIR_LISTEN", "WEIR_UPSTREAM", "WEIR_ADMIN", "WEIR_THREADS", "WEIR_STORE", "WEIR_KEY_SECRET",
+    ]
+
+    /// Warns of variables that are probably mistyped. A policy may name any other.
+    static func warnings(_ environment: [String: String]) -> [String] {
+        environment.keys.sorted().compactMap { name in
+            guard name.hasPrefix("WEIR_"), !names.contains(name) else { return nil }
+            let suggestion = Suggestion.text(for: name, among: names)
+            return suggestion.isEmpty ? nil : "Weir reads no variable '\(name)'\(suggestion)"
+        }
+    }
+
     /// Returns a value without surrounding blanks and quotes.
     private static func unquoted(_ text: Substring) -> String {
         let value = text.trimmingCharacters(in: .whitespaces)

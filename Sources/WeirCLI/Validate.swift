@@ -10,18 +10,28 @@ struct Validate: AsyncParsableCommand {
         discussion: "Exits with 0 if the policy can be used, and with 2 if it has errors or, with --strict, warnings."
     )
 
-    @Argument(help: "The policy file.")
-    var file = "weir.yaml"
+    @OptionGroup var policy: PolicyOption
+
+    @Argument(help: "The policy file, without --config.")
+    var argument: String?
 
     @Flag(help: "Treat warnings as errors.")
     var strict = false
 
+    func validate() throws { try policy.check(argument) }
+
     func run() async throws {
+        let file = policy.path(argument)
         do {
             let environment = try await Settings.environment()
+            var warnings = Settings.warnings(environment).map { "\(file): warning: \($0)" }
             let loaded = try await LoadedPolicy.load(file, environment: environment)
-            for warning in loaded.warnings { complain(warning.description) }
-            if strict, !loaded.warnings.isEmpty { throw policyErrorCode }
+            warnings += loaded.warnings.map(\.description)
+            if loaded.policy.server.upstream == nil, environment["WEIR_UPSTREAM"] ?? "" == "" {
+                warnings.append("\(file): warning: there is no 'upstream', which 'weir serve' needs; an app needs none")
+            }
+            for warning in warnings { complain(warning) }
+            if strict, !warnings.isEmpty { throw policyErrorCode }
             if case .shared(let url) = loaded.policy.server.store {
                 do {
                     _ = try RedisAddress(url)

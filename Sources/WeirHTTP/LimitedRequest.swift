@@ -256,6 +256,8 @@ extension LimitedRequest {
     package func finish(
         isComplete: Bool, reachedUpstream: Bool, unknown: (_ rule: Int, _ reason: String) -> Void
     ) {
+        for rule in planned.unreadable { unknown(rule, planned.bodyIsUnreadable ? "request_body" : "request") }
+        planned.forgetUnreadable()
         charged.finish(isComplete: isComplete, reachedUpstream: reachedUpstream, on: limiter) {
             unknown($0, $1.rawValue)
         }

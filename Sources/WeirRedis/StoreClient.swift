@@ -28,6 +28,8 @@ final class StoreClient: Sendable {
     /// How many slices of the permits have been renewed.
     let renewals = Atomic<UInt64>(0)
     let isUp = Atomic<Bool>(false)
+    /// How many nodes answer with errors.
+    private let refusing = Atomic<Int>(0)
     let timers = Mutex<[RepeatedTask]>([])
 
     struct Secrets {
@@ -97,7 +99,8 @@ final class StoreClient: Sendable {
         RedisStore.Statistics(
             answeredLocally: denials.answered, leased: leases.spent,
             lateCharges: lateCharges.load(ordering: .relaxed), instances: instances,
-            isUp: isUp.load(ordering: .relaxed), canBorrow: sharers(at: .now()) != nil)
+            isUp: isUp.load(ordering: .relaxed) && refusing.load(ordering: .relaxed) == 0,
+            canBorrow: sharers(at: .now()) != nil)
     }
 
     var keyHasher: KeyHasher { secrets.withLock { $0.hasher } }
@@ -326,6 +329,10 @@ extension StoreClient: NodeOwner {
             return
         }
         topology.refused(operation, error, by: node)
+    }
+
+    func node(_ node: Node, isRefusing: Bool) {
+        refusing.wrappingAdd(isRefusing ? 1 : -1, ordering: .relaxed)
     }
 
     func nodeIsAboutToSend(_ node: Node) { submitHandedOver() }

@@ -4,7 +4,6 @@ import WeirHTTP
 
 /// A request in a JSON log.
 struct ReplayLine: LimitableRequest {
-
     /// The time of the request, in microseconds.
     var time: Timestamp
     var method = "GET"
@@ -17,6 +16,26 @@ struct ReplayLine: LimitableRequest {
     var duration: Timestamp = 0
     /// The client's tier, in place of the policy's; nil for the policy's.
     var tier: String?
+    /// The request's body; nil if the log has none.
+    var body: [UInt8]?
+    /// The response's status; nil if the log has none.
+    var status: Int?
+    /// The response's body, as far as a cost is in it; nil if the log has none.
+    var usage: [UInt8]?
+    /// The fields that nobody reads.
+    private(set) var unknownFields: [String] = []
+
+    private static let fields: Set<String> = [
+        "time", "method", "path", "headers", "address", "cost", "duration", "tier", "body", "status", "usage",
+    ]
+
+    /// What other logs call the fields.
+    static let otherNames = [
+        "remote_addr": "address", "remote_address": "address", "ip": "address", "client_ip": "address",
+        "client": "address", "timestamp": "time", "ts": "time", "@timestamp": "time", "time_local": "time",
+        "uri": "path", "url": "path", "request_uri": "path", "request_method": "method", "status_code": "status",
+        "request_time": "duration", "latency": "duration", "header": "headers",
+    ]
 
     var host: String? { headers.first { $0.name == "host" }?.value }
 
@@ -62,12 +81,31 @@ struct ReplayLine: LimitableRequest {
     init(_ text: String) throws(ReplayLineError) {
         let numbers: JSONNumbers
         do {
-            numbers = try JSONNumbers(text, ["time", "cost", "duration"])
+            numbers = try JSONNumbers(text, ["time", "cost", "duration", "status"], texts: ["time"])
         } catch {
             throw ReplayLineError(error.message)
         }
-        guard let time = numbers["time"] else { throw ReplayLineError("'time' is missing") }
-        self.time = try Self.ticks(time, "time")
+        let object = (try? JSONSerialization.jsonObject(with: Data(text.utf8))) as? [String: Any] ?? [:]
+        unknownFields = object.keys.filter { !Self.fields.contains($0) }.sorted()
+        if let time = numbers["time"] {
+            self.time = try Self.ticks(time, "time")
+        } else if let text = object["time"] as? String {
+            self.time = try Self.instant(text)
+        } else {
+            throw ReplayLineError("'time' is missing")
+        }
+        if let status = numbers["status"] {
+            guard let code = Int(status), (100...599).contains(code) else {
+                throw ReplayLineError("'status' must be a status from 100 to 599")
+            }
+            self.status = code
+        }
+        body = Self.json(object["body"])
+        if let number = object["usage"] as? NSNumber {
+            usage = Array("{\"usage\":{\"total_tokens\":\(number)}}".utf8)
+        } else {
+            usage = object["usage"].flatMap { Self.json(["usage": $0]) }
+        }
         if let duration = numbers["duration"] { self.duration = try Self.ticks(duration, "duration") }
         if let cost = numbers["cost"] {
             guard let value = Self.scaledInteger(cost, places: 0, exactly: true),
@@ -93,6 +131,53 @@ struct ReplayLine: LimitableRequest {
             guard let address = IPAddress(text) else { throw ReplayLineError("'address' is not an IP address") }
             self.address = address
         }
+    }
+
+    /// A value as JSON. A text is taken as it is, because it may be JSON already.
+    private static func json(_ value: Any?) -> [UInt8]? {
+        switch value {
+        case nil, is NSNull: nil
+        case let text as String: Array(text.utf8)
+        case let value?:
+            (try? JSONSerialization.data(withJSONObject: value, options: [.fragmentsAllowed, .sortedKeys]))
+                .map { Array($0) }
+        }
+    }
+
+    /// What the log would have to say for the cost, the key or the match of a limit; nil if it says all.
+    func missing(for rule: LimitRule) -> String? {
+        switch rule.cost {
+        case .request(let cost, _, _) where cost.isInBody && body == nil && self.cost == nil:
+            return "its cost is in the body, and there is no 'body'"
+        case .response(let source, let reserve, _, _, _) where self.cost == nil:
+            if case .request(let cost, _) = reserve, cost.isInBody, body == nil {
+                return "its reserve is in the body, and there is no 'body'"
+            }
+            switch source {
+            case .status: if status == nil { return "its cost is by status, and there is no 'status'" }
+            case .body: if usage == nil { return "its cost is in the response, and there is no 'usage'" }
+            case .header: return "its cost is in a header of the response, which a log can't say"
+            }
+        case .fixed, .request, .response: break
+        }
+        let isInBody = rule.key.contains { if case .json = $0 { true } else { false } } || !rule.match.json.isEmpty
+        return isInBody && body == nil ? "its key or match is in the body, and there is no 'body'" : nil
+    }
+
+    /// Reads a time as of RFC 3339, with a zone, such as `2026-11-27T10:00:00.25Z`.
+    private static func instant(_ text: String) throws(ReplayLineError) -> Timestamp {
+        // The parser reads no fractions finer than it keeps, so they are read apart.
+        var text = text
+        var fraction: Timestamp = 0
+        if let point = text.firstIndex(of: ".") {
+            let digits = text[text.index(after: point)...].prefix { $0.isASCII && $0.isNumber }
+            fraction = Timestamp(digits.prefix(6).padding(toLength: 6, withPad: "0", startingAt: 0)) ?? 0
+            text.removeSubrange(point..<digits.endIndex)
+        }
+        guard let date = try? Date(text, strategy: .iso8601), (0..<1e10).contains(date.timeIntervalSince1970) else {
+            throw ReplayLineError("'time' must be seconds since 1970, or a time such as 2026-11-27T10:00:00Z")
+        }
+        return Timestamp(date.timeIntervalSince1970) * 1_000_000 + fraction
     }
 
     /// Converts decimal seconds to microseconds. Cuts off further digits.

@@ -6,6 +6,18 @@ package struct ReplayReport: CustomStringConvertible {
     /// The number of lines that couldn't be read.
     var broken = 0
     private var lines = 0
+    /// The number of lines with each field that nobody reads.
+    private var unknownFields: [String: Int] = [:]
+    /// The number of requests of each limit whose cost or key the log doesn't tell, and the field that would.
+    private var untold: [Untold: Int] = [:]
+
+    private struct Untold: Hashable {
+        var limit: String
+        var what: String
+    }
+
+    /// Whether any line could be read.
+    package var hasLines: Bool { lines > 0 }
     private var allowed = 0
     private var delayed = 0
     /// The number of requests that were not forwarded, by their status.
@@ -16,6 +28,7 @@ package struct ReplayReport: CustomStringConvertible {
     private var clients: [IPAddress: Int] = [:]
     /// Bounds the memory that the log of an attack can take.
     private static let mostClients = 100_000
+    private static let mostFields = 20
 
     /// Adds a decision.
     ///
@@ -25,6 +38,9 @@ package struct ReplayReport: CustomStringConvertible {
         at now: Timestamp
     ) {
         lines += 1
+        for field in line.unknownFields where unknownFields.count < Self.mostFields || unknownFields[field] != nil {
+            unknownFields[field, default: 0] += 1
+        }
         switch verdict {
         case .pass(let delay):
             allowed += 1
@@ -36,6 +52,8 @@ package struct ReplayReport: CustomStringConvertible {
             }
         }
         request.forEachOutcome { outcome in
+            let rule = limiter.policy.limits[outcome.rule]
+            if let what = line.missing(for: rule) { untold[Untold(limit: rule.name, what: what), default: 0] += 1 }
             guard !outcome.allowed else { return }
             let name = limiter.policy.limits[outcome.rule].name
             var entry = limits[name] ?? (0, 0, now)
@@ -53,6 +71,13 @@ package struct ReplayReport: CustomStringConvertible {
             text += "\n  limit \(name): denied \(entry.denied)"
             if entry.shadow > 0 { text += ", would have denied \(entry.shadow) (shadow)" }
             text += ", first at \(ReplayAnswer.seconds(Ticks(entry.first)))"
+        }
+        for (what, count) in untold.sorted(by: { ($0.key.limit, $0.key.what) < ($1.key.limit, $1.key.what) }) {
+            text += "\n  limit \(what.limit): \(what.what) in \(count) request\(count == 1 ? "" : "s")"
+        }
+        for (field, count) in unknownFields.sorted(by: { $0.key < $1.key }) {
+            let known = ReplayLine.otherNames[field].map { "; it is called '\($0)' here" } ?? ""
+            text += "\n  unknown field '\(field)' in \(count) line\(count == 1 ? "" : "s")\(known)"
         }
         for (address, count) in clients.sorted(by: { ($0.value, $0.key.description) > ($1.value, $1.key.description) })
             .prefix(10)

@@ -8,8 +8,16 @@ package struct Replayer {
     private let clock: ReplayClock
     private var limiter: RequestLimiter?
     /// A heap of the requests in flight, with the earliest end first. They hold permits until they end.
-    private var inFlight: [(end: Timestamp, request: LimitedRequest)] = []
+    private var inFlight: [Flight] = []
     private var spare: [LimitedRequest] = []
+
+    private struct Flight {
+        var end: Timestamp
+        var request: LimitedRequest
+        var status: Int?
+        var usage: [UInt8]?
+    }
+
     package private(set) var report = ReplayReport()
 
     /// - Parameters:
@@ -38,23 +46,29 @@ package struct Replayer {
         let limiter = try makeLimiter()
         let request = spare.popLast() ?? LimitedRequest(limiter)
         let step = request.begin(line, on: limiter, peer: line.address, tier: line.tier, cost: line.cost)
-        let verdict = finish(step, request)
+        let verdict = finish(step, request, body: line.body)
         report.count(line, verdict: verdict, request: request, limiter: limiter, at: clock.now())
         if case .pass(let delay) = verdict {
             let (sum, overflow) = clock.now().addingReportingOverflow(line.duration + delay)
-            hold(request, until: overflow ? .max : sum)
+            hold(
+                Flight(end: overflow ? .max : sum, request: request, status: line.status, usage: line.usage))
         } else {
             spare.append(request)
         }
         return ReplayAnswer(verdict, request, limiter).json
     }
 
-    /// Finishes a decision. A log has no bodies, so a cost from one is its default. Nothing is pending, because the
+    /// Finishes a decision. Without a body in the log, a cost from it is its default. Nothing is pending, because the
     /// memory store answers at once.
-    private func finish(_ step: LimitedRequest.Step, _ request: LimitedRequest) -> LimitedRequest.Verdict {
+    private func finish(
+        _ step: LimitedRequest.Step, _ request: LimitedRequest, body: [UInt8]?
+    ) -> LimitedRequest.Verdict {
         switch step {
         case .verdict(let verdict): verdict
-        case .needsBody: finish(request.resume(body: .none), request)
+        case .needsBody(let most):
+            finish(
+                request.resume(body: body.map { $0.count > most ? .unreadable : .bytes($0) } ?? .none), request,
+                body: nil)
         case .pending, .needsLookup: .pass(delay: 0)
         }
     }
@@ -71,9 +85,9 @@ package struct Replayer {
         return limiter
     }
 
-    private mutating func hold(_ request: LimitedRequest, until end: Timestamp) {
+    private mutating func hold(_ flight: Flight) {
         // Sift the request up the heap.
-        inFlight.append((end, request))
+        inFlight.append(flight)
         var child = inFlight.count - 1
         while child > 0, inFlight[child].end < inFlight[(child - 1) / 2].end {
             inFlight.swapAt(child, (child - 1) / 2)
@@ -81,11 +95,21 @@ package struct Replayer {
         }
     }
 
+    /// Settles a request, as far as the log says how it was answered.
+    private func end(_ flight: Flight) {
+        guard flight.status != nil || flight.usage != nil else { return flight.request.finish(isComplete: false) }
+        flight.request.responseHead(status: flight.status ?? 200) { name in
+            name.lowercased() == "content-type" ? ["application/json"] : []
+        }
+        flight.usage?.withUnsafeBytes { flight.request.responseBody($0) }
+        flight.request.finish(isComplete: true)
+    }
+
     /// Ends the requests that end by `time` or by now, each at its own instant.
     private mutating func endRequests(before time: Timestamp) {
         while let first = inFlight.first, first.end <= max(time, clock.now()) {
             clock.advance(to: first.end)
-            first.request.finish(isComplete: false)
+            end(first)
             spare.append(first.request)
             inFlight.swapAt(0, inFlight.count - 1)
             inFlight.removeLast()

@@ -10,8 +10,12 @@ extension EndToEnd {
         init() throws { folder = try Folder() }
 
         /// Runs a command. Returns its exit code and all that it wrote.
-        func weir(_ arguments: String...) async throws -> (code: Int32, output: String) {
-            let program = try Program(Weir.binary, arguments, in: folder)
+        func weir(_ arguments: String...) async throws -> (code: Int32, output: String) { try await weir(arguments) }
+
+        func weir(
+            _ arguments: [String], environment: [String: String] = [:]
+        ) async throws -> (code: Int32, output: String) {
+            let program = try Program(Weir.binary, arguments, in: folder, environment: environment)
             return (try await program.wait(), program.log)
         }
 
@@ -167,6 +171,75 @@ extension EndToEnd {
                 ], "\(result.output)")
             #expect(result.output.contains("11 requests: 7 allowed, 1 answered 400, 3 answered 429; 2 broken lines"))
             #expect(result.output.contains("limit a: denied 2, first at 10.2"))
+        }
+
+        @Test("replay reads bodies, statuses, usages and ISO times, and says what the log doesn't tell")
+        func replayFields() async throws {
+            _ = try folder.write(
+                """
+                limits:
+                  - {name: batch, match: {path: /batch}, rate: 10/hour, cost: {json_items: /inputs}}
+                  - {name: tokens, match: {path: /chat}, rate: 1000/hour, cost: {response: tokens, reserve: 10, default: 400}}
+                  - {name: login, match: {path: /login}, rate: 2/hour, cost: {response: {status: {401: 1}}}}
+                  - {name: model, match: {path: /model}, rate: 1/hour, key: [{json: /model}]}
+                """, "fields.yaml")
+            _ = try folder.write(
+                """
+                {"time": "2026-11-27T10:00:00Z", "path": "/batch", "body": {"inputs": [1, 2, 3]}}
+                {"time": "2026-11-27T11:00:00.5+01:00", "path": "/batch", "body": "{\\"inputs\\": [1]}"}
+                {"time": 1795773601, "path": "/batch", "remote_addr": "192.0.2.1"}
+                {"time": 1795773602, "path": "/chat", "status": 200, "usage": {"prompt_tokens": 5, "completion_tokens": 7}}
+                {"time": 1795773603, "path": "/chat", "status": 200, "usage": 88}
+                {"time": 1795773604, "path": "/chat", "status": 422}
+                {"time": 1795773605, "path": "/chat"}
+                {"time": 1795773606, "path": "/chat", "cost": 0}
+                {"time": 1795773607, "path": "/login", "status": 401}
+                {"time": 1795773608, "path": "/login", "status": 200}
+                {"time": 1795773609, "path": "/login", "status": 401}
+                {"time": 1795773610, "path": "/login", "status": 401}
+                {"time": 1795773611, "path": "/model", "body": {"model": "a"}}
+                {"time": 1795773612, "path": "/model", "body": {"model": "b"}}
+                {"time": "yesterday"}
+                """, "fields.jsonl")
+            let result = try await weir("replay", "fields.yaml", "fields.jsonl", "--decisions")
+            #expect(result.code == 0)
+            let remaining = result.output.components(separatedBy: "\"remaining\": ").dropFirst().map {
+                Int($0.prefix { $0.isNumber }) ?? -1
+            }
+            #expect(
+                remaining == [7, 6, 5, 990, 978, 890, 890, 501, 1, 0, 0, 0, 0, 0], "\(result.output)")
+            let statuses = result.output.components(separatedBy: "\"status\": ").dropFirst().map { $0.prefix(3) }
+            #expect(statuses.suffix(6) == ["200", "200", "200", "429", "200", "200"])
+            for text in [
+                "{\"error\": \"'time' must be seconds since 1970, or a time such as 2026-11-27T10:00:00Z\"}",
+                "limit batch: its cost is in the body, and there is no 'body' in 1 request",
+                "limit tokens: its cost is in the response, and there is no 'usage' in 2 requests",
+                "unknown field 'remote_addr' in 1 line; it is called 'address' here",
+            ] { #expect(result.output.contains(text), "\(text): \(result.output)") }
+            _ = try folder.write("nothing\n", "broken.jsonl")
+            let broken = try await weir("replay", "-c", "fields.yaml", "broken.jsonl")
+            #expect(broken.code == 1 && broken.output.contains("nothing could be read"))
+        }
+
+        @Test("every command takes the policy as --config, as -c and as it is, and says when it is there twice")
+        func policyOption() async throws {
+            _ = try folder.write("upstream: http://127.0.0.1:1\nlimits: [{name: a, rate: 1/s}]", "p.yaml")
+            for arguments in [["--config", "p.yaml"], ["-c", "p.yaml"], ["p.yaml"]] {
+                let result = try await weir(["validate"] + arguments)
+                #expect(result.code == 0 && result.output.contains("p.yaml: ok, 1 limit"), "\(arguments)")
+            }
+            #expect(try await weir("validate", "-c", "p.yaml", "p.yaml").output.contains("is given twice"))
+            #expect(try await weir("serve", "-c", "p.yaml", "p.yaml").output.contains("is given twice"))
+            let none = try await weir("start", "none.yaml")
+            #expect(none.code == 2 && none.output.contains("none.yaml: error: there is no such file"))
+        }
+
+        @Test("validate warns of a policy without an upstream and of mistyped variables")
+        func silentMistakes() async throws {
+            _ = try folder.write("limits: [{name: a, rate: 1/s}]", "none.yaml")
+            let result = try await weir(["validate", "none.yaml"], environment: ["WEIR_UPSTRAEM": "http://a"])
+            #expect(result.output.contains("there is no 'upstream', which 'weir serve' needs"))
+            #expect(result.output.contains("Weir reads no variable 'WEIR_UPSTRAEM'; did you mean 'WEIR_UPSTREAM'?"))
         }
 
         @Test("replay prints the delay of the request, whichever limit it comes from")

@@ -187,6 +187,10 @@ extension EndToEnd {
             let slowest = waits[waits.count * 99 / 100]
             #expect(slowest < .milliseconds(50 + 30), "a bound that the issue names; the rest is the request itself")
             #expect(weir.program.residentBytes - memory < 20_000_000)
+            if case .full = stall {
+                #expect(try weir.metrics().contains("weir_store_up 0"))
+                #expect(weir.program.log.components(separatedBy: "the store refuses").count == 2, "told once")
+            }
             let healed = ContinuousClock.now
             switch stall {
             case .stopped: redis.program?.signal(SIGCONT)
@@ -195,6 +199,7 @@ extension EndToEnd {
             case .full: try redis.ask("CONFIG", "SET", "maxmemory", "0")
             }
             try await until("it heals") { try weir.get("/deny").status == 200 }
+            try await until("it counts as up") { try weir.metrics().contains("weir_store_up 1") }
             #expect(ContinuousClock.now - healed < .seconds(2), "a bound that the issue names")
             print("\(stall): \(waits.count) requests, p99 \(slowest), healed within \(ContinuousClock.now - healed)")
         }

@@ -184,6 +184,25 @@ extension EndToEnd {
             }
         }
 
+        @Test("a request's cost that can't be read is counted and logged, with the reason")
+        func unreadableRequests() async throws {
+            let api = try await SampleAPI(folder)
+            let weir = try await Weir(
+                folder, upstream: api.port,
+                "body_limit: 1kB\nlimits: [{name: t, rate: 1000/hour, cost: {json: /n, max: 5}}]")
+            for (body, coding) in [
+                ("{", "identity"), ("{}", "gzip"), (String(repeating: "x", count: 2000), "identity"),
+            ] {
+                let answer = try weir.request("POST", "/sink", headers: ["Content-Encoding": coding], body: body)
+                #expect(answer.status < 500)
+            }
+            let metrics = try weir.metrics()
+            #expect(metrics.contains("weir_cost_unknown_total{limit=\"t\",reason=\"request\"} 1"))
+            #expect(metrics.contains("weir_cost_unknown_total{limit=\"t\",reason=\"request_body\"} 2"))
+            let program = weir.program
+            try await until("it is logged") { program.log.contains("the request's cost could not be read") }
+        }
+
         @Test("a forwarded address that isn't believed is counted, and told once a minute")
         func ignoredAddress() async throws {
             let (upstream, weir) = try await start()

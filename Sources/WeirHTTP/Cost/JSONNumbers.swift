@@ -9,8 +9,9 @@ package struct JSONNumbers {
     /// - Parameters:
     ///   - text: the object.
     ///   - names: the members to read. Each must be a number, null or absent.
+    ///   - texts: those of them that may be of another type, too. They are left out then.
     /// - Throws: ``JSONNumbersError`` if the text isn't an object, or a member is of a different type or given twice.
-    package init(_ text: String, _ names: [String]) throws(JSONNumbersError) {
+    package init(_ text: String, _ names: [String], texts: Set<String> = []) throws(JSONNumbersError) {
         let bytes = Array(text.utf8)
         for name in names {
             guard let pointer = JSONPointer("/" + name),
@@ -19,6 +20,7 @@ package struct JSONNumbers {
             switch finding {
             case .absent, .null: continue
             case .number(let text): values[name] = text
+            case .length where texts.contains(name): continue
             case .length, .boolean: throw JSONNumbersError("'\(name)' must be a number")
             }
         }

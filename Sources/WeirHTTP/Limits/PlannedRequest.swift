@@ -52,6 +52,10 @@ struct PlannedRequest {
     private var keys = KeyMaker()
     /// The keys that wait for the body.
     private var bodyKeys: [BodyKey] = []
+    /// The limits whose cost stands in the request and couldn't be read.
+    private(set) var unreadable: [Int] = []
+    /// Whether that is because the body is compressed or too long.
+    private(set) var bodyIsUnreadable = false
     private var pause: Pause?
 
     /// Forgets the request.
@@ -66,7 +70,12 @@ struct PlannedRequest {
         if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
         if !costs.isEmpty { costs.removeAll(keepingCapacity: true) }
         if !bodyKeys.isEmpty { bodyKeys.removeAll() }
+        if !unreadable.isEmpty { unreadable.removeAll() }
+        bodyIsUnreadable = false
     }
+
+    /// Forgets the costs that couldn't be read, once they are reported.
+    mutating func forgetUnreadable() { if !unreadable.isEmpty { unreadable.removeAll() } }
 
     // MARK: identify
 
@@ -208,6 +217,7 @@ struct PlannedRequest {
     mutating func resume(
         body: RequestBody, on limiter: RequestLimiter, into charged: inout ChargedRequest
     ) -> Step {
+        if case .unreadable = body { bodyIsUnreadable = true }
         for (index, match) in matched.enumerated() {
             let plan = limiter.plans[match.rule]
             guard plan.rule.match.json.allSatisfy({ BodyValue($0.pointer, in: body).fits($0.values) }) else {
@@ -215,9 +225,9 @@ struct PlannedRequest {
                 continue
             }
             guard plan.hasCostInBody, let source = plan.rule.cost.inRequest else { continue }
-            guard let cost = cost(of: plan, CostReading.read(source, in: body)) else {
-                return .answered(Self.tooCostly)
-            }
+            let reading = CostReading.read(source, in: body)
+            if reading == .unreadable, costOverride == nil { unreadable.append(match.rule) }
+            guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
             costs[index] = cost
         }
         for key in bodyKeys {

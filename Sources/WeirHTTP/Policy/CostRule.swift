@@ -38,6 +38,9 @@ public enum CostRule: Sendable {
         /// A number in a JSON body, the largest at some pointers.
         case json([JSONPointer])
 
+        /// Whether it is in the request's body.
+        package var isInBody: Bool { needsBody }
+
         var needsBody: Bool {
             switch self {
             case .header, .query: false

@@ -45,9 +45,9 @@ public struct PolicyError: Error, Sendable, CustomStringConvertible {
 }
 
 /// Suggests a name for a misspelled one.
-enum Suggestion {
+package enum Suggestion {
     /// Returns `; did you mean 'name'?` with the closest name, or an empty text if none is close.
-    static func text(for written: String, among names: [String]) -> String {
+    package static func text(for written: String, among names: [String]) -> String {
         let limit = max(1, written.count / 3)
         let best = names.map { (name: $0, distance: distance(written.lowercased(), $0.lowercased())) }
             .filter { $0.distance <= limit }

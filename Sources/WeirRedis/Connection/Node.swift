@@ -63,6 +63,15 @@ final class Node: @unchecked Sendable {
         pipeline = Pipeline(configuration.pipeline)
     }
 
+    /// Whether the server answers, but with errors: it is full, say. Every request is then decided without it.
+    private var isRefusing = false {
+        didSet {
+            guard isRefusing != oldValue else { return }
+            if oldValue { log(.notice, "the store answers again") }
+            owner?.node(self, isRefusing: isRefusing)
+        }
+    }
+
     // MARK: Taking operations
 
     /// Takes an operation or fails it. Call it only on the loop.
@@ -210,6 +219,7 @@ final class Node: @unchecked Sendable {
                 fail(batch, StoreError(.refused, "the server's reply is malformed"))
                 return
             }
+            isRefusing = false
             for (operation, result) in zip(batch.operations, results) {
                 // Tell the owner first: the caller may give a charge back at once, and the owner must have noted it by
                 // then.
@@ -232,7 +242,8 @@ final class Node: @unchecked Sendable {
                 fail(batch, error.failure)
                 channel?.close(promise: nil)
             case .denied, .other:
-                log(.warning, "the store refused: \(error.failure)")
+                if !isRefusing { log(.warning, "the store refuses: \(error.failure)") }
+                isRefusing = true
                 fail(batch, error.failure)
             }
         default:
@@ -402,6 +413,7 @@ final class Node: @unchecked Sendable {
 
     /// Fails all operations and connects again after a pause, which grows and differs between instances.
     private func lost(_ failure: StoreError) {
+        isRefusing = false
         trouble = failure
         probeTask?.cancel()
         failAll(failure)

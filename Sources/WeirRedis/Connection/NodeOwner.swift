@@ -10,6 +10,9 @@ protocol NodeOwner: AnyObject, Sendable {
     func nodeIsReady(_ node: Node)
     /// The node is about to send, so the owner must submit all operations that were handed over.
     func nodeIsAboutToSend(_ node: Node)
+
+    /// The server has begun to answer with errors, or has stopped.
+    func node(_ node: Node, isRefusing: Bool)
     /// Until `gathering` ends, the node looks by itself at the operations that have gathered, and nobody needs to wake
     /// it. Nil if it must be woken for every operation.
     ///

@@ -38,14 +38,17 @@ final class FailureLog: Sendable {
         writer.write(line.ended())
     }
 
-    /// Logs that a response didn't say its cost, on the logger `weir.costs`.
+    /// Logs that a response didn't say its cost, or that a request's can't be read, on the logger `weir.costs`.
     func logUnknownCost(limit: String, reason: String, path: String, at time: Timestamp) {
         guard let suppressed = admit(at: time / 1_000_000) else { return }
         var line = JSONLine()
         line.add("time", TimeText.text(of: time))
         line.add("level", "warning")
         line.add("logger", "weir.costs")
-        line.add("message", "the response did not say its cost")
+        line.add(
+            "message",
+            reason.hasPrefix("request")
+                ? "the request's cost could not be read, so it costs the most" : "the response did not say its cost")
         line.add("limit", limit)
         line.add("reason", reason)
         line.add("path", path)
