@@ -51,7 +51,8 @@ public struct AdminServer: Service {
         }
         let listening = onListening
         var quiet = logger
-        quiet.logLevel = .warning
+        // Whatever it can't go on with it throws; at the end it would log that it was cancelled.
+        quiet.logLevel = .critical
         let app = Application(
             router: router,
             server: .http1(configuration: HTTP1Channel.Configuration(idleTimeout: .seconds(30))),

@@ -40,4 +40,15 @@ extension LimitedRequest {
             address: clientAddress, tier: tier, limit: decision.limit, remaining: decision.remaining,
             retryAfter: decision.retryAfter)
     }
+
+    /// The record of a denial that didn't happen, because its limit is in shadow mode; nil when the limit allowed.
+    ///
+    /// - Parameter rule: the limit's index in the policy.
+    package func shadowDenial(rule: Int, method: String) -> Denial? {
+        guard let decision = shadowDecision(rule: rule) else { return nil }
+        return Denial(
+            limits: [limiter.limitNames[rule]], method: method, path: path?.path ?? "", client: clientHash,
+            address: clientAddress, tier: tier, limit: decision.limit, remaining: decision.remaining,
+            retryAfter: decision.retryAfter)
+    }
 }

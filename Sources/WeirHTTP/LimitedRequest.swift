@@ -178,6 +178,9 @@ extension LimitedRequest {
     /// The decision that is reported: the denying limit's, or else the one with the least left.
     public var reportedDecision: Decision? { charged.reported.map { charged.decisions[$0] } }
 
+    /// The denial of a limit in shadow mode; nil when it allowed.
+    func shadowDecision(rule: Int) -> Decision? { charged.shadowDecision(rule: rule) }
+
     /// The reported limit's index in the policy.
     public var reportedRule: Int? { charged.reported.map { charged.parts[$0].rule } }
 

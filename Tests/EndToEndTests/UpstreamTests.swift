@@ -203,6 +203,30 @@ extension EndToEnd {
             try await until("it is logged") { program.log.contains("the request's cost could not be read") }
         }
 
+        @Test("a limit in shadow mode logs what it would have denied")
+        func shadowLog() async throws {
+            let (upstream, weir) = try await start()
+            _ = upstream
+            let shadow = try await Weir(
+                try Folder(), upstream: weir.port, "limits: [{name: s, rate: 1/day, mode: shadow}]")
+            for _ in 0..<3 { #expect(try shadow.get("/x").status == 200) }
+            let program = shadow.program
+            try await until("it is logged") {
+                program.log.split(separator: "\n").count {
+                    $0.contains("would have been denied (shadow)") && $0.contains("\"limits\":[\"s\"]")
+                } == 2
+            }
+        }
+
+        @Test("an upstream that can't be reached at the start is told of once")
+        func unreachableAtStart() async throws {
+            let weir = try await Weir(folder, upstream: try freePort(), "limits: [{name: a, rate: 1/s}]")
+            let program = weir.program
+            try await until("it is told") {
+                program.log.components(separatedBy: "the upstream can't be reached; requests").count == 2
+            }
+        }
+
         @Test("a forwarded address that isn't believed is counted, and told once a minute")
         func ignoredAddress() async throws {
             let (upstream, weir) = try await start()

@@ -267,6 +267,10 @@ extension Redis {
                 } catch let error as StoreError { return error.description }
             }()
             #expect(wrong.contains("WRONGPASS") || wrong.contains("invalid"), "\(wrong)")
+            let none = await #expect(throws: StoreError.self) {
+                try await makeStore("redis://127.0.0.1:\(server.port)")
+            }
+            #expect(none?.description.contains("the server wants a password") == true)
             let store = try await makeStore("redis://:hunter2-hunter2@127.0.0.1:\(server.port)/3")
             let limit = try Limit("a", .perMinute(10))
             #expect(await failure(store, limit) == nil)

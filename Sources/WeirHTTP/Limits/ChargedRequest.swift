@@ -187,6 +187,11 @@ struct ChargedRequest {
         parts.contains { limiter.plans[$0.rule].rule.name == name }
     }
 
+    /// The denial of a limit in shadow mode; nil when it allowed.
+    func shadowDecision(rule: Int) -> Decision? {
+        zip(parts, decisions).first { $0.rule == rule && !$1.allowed && !$1.isUnasked }?.1
+    }
+
     /// The names of the limits that deny, in the policy's order, each once.
     func violatedPolicies(on limiter: RequestLimiter) -> [String] {
         var names: [String] = []

@@ -55,6 +55,8 @@ struct ServerError: Error, Hashable, CustomStringConvertible {
             StoreError(.unavailable, "the server is busy, or its slots are being moved")
         case .clusterDown: StoreError(.unavailable, "the cluster is down")
         case .readOnly: StoreError(.refused, "the server is a read-only replica")
+        case .denied where message.contains("unauthenticated") || message.hasPrefix("NOAUTH"):
+            StoreError(.refused, "the server wants a password: redis://:${REDIS_PASSWORD}@host:port")
         case .other where message.contains("max number of clients"):
             StoreError(.unavailable, "the server has too many clients")
         case .denied, .other: StoreError(.refused, String(message.prefix(200).filter { !$0.isNewline }))
@@ -85,7 +87,9 @@ extension ServerError.Kind {
             // A script that met one of these passes it on inside its own error.
             if text.contains("READONLY") {
                 self = .readOnly
-            } else if text.contains("invalid username-password") || text.contains("invalid password") {
+            } else if text.contains("invalid username-password") || text.contains("unauthenticated")
+                || text.contains("invalid password")
+            {
                 self = .denied
             } else {
                 self = .other

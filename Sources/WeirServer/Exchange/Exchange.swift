@@ -133,7 +133,12 @@ final class Exchange {
     /// Carries the verdict out.
     private func conclude(_ verdict: LimitedRequest.Verdict, since start: NIODeadline) {
         loop.metrics.count(decisionNanoseconds: decisionTime + (NIODeadline.now() - start).nanoseconds)
-        limited.forEachOutcome { loop.metrics.count($0, policy) }
+        limited.forEachOutcome { outcome in
+            loop.metrics.count(outcome, policy)
+            if outcome.isShadow, !outcome.allowed, let head {
+                loop.denials.logShadow(limited, rule: outcome.rule, method: head.method.rawValue, policy)
+            }
+        }
         switch limited.carryOut(verdict, places: loop.places) {
         case .forward: run(machine.passed())
         case .hold(let microseconds):

@@ -23,12 +23,27 @@ final class DenialLog: Sendable {
         return true
     }
 
-    static func line(_ denial: Denial, at time: Timestamp, suppressed: UInt64) -> [UInt8] {
+    /// Logs a request that a limit in shadow mode would have denied, within the same bounds.
+    func logShadow(_ request: LimitedRequest, rule: Int, method: String, _ policy: PolicyView) {
+        let most = policy.limiter.policy.log.denialsPerSecond
+        guard most > 0,
+            let suppressed = sampler.admit(
+                limit: policy.slots[rule], client: request.clientHashValue, at: policy.limiter.now / 1_000_000,
+                most: most),
+            let denial = request.shadowDenial(rule: rule, method: method)
+        else { return }
+        writer.write(
+            Self.line(denial, "would have been denied (shadow)", at: policy.limiter.now, suppressed: suppressed))
+    }
+
+    static func line(
+        _ denial: Denial, _ message: String = "denied", at time: Timestamp, suppressed: UInt64
+    ) -> [UInt8] {
         var line = JSONLine()
         line.add("time", TimeText.text(of: time))
         line.add("level", "info")
         line.add("logger", "weir.denials")
-        line.add("message", "denied")
+        line.add("message", message)
         line.add("limits", denial.limits)
         line.add("client", denial.client)
         line.add("address", denial.address?.description ?? "")

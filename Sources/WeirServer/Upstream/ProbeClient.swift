@@ -9,6 +9,15 @@ struct ProbeClient: Sendable {
     /// The longest time to wait for the answer.
     var timeout = TimeAmount.seconds(2)
 
+    /// Whether the upstream takes a connection.
+    func connects() async -> Bool {
+        let channel = try? await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .connectTimeout(timeout)
+            .connect(host: upstream.host, port: upstream.port).get()
+        try? await channel?.close()
+        return channel != nil
+    }
+
     /// The status of a GET; nil when no answer comes in time.
     func status(of path: String) async -> Int? {
         let loop = MultiThreadedEventLoopGroup.singleton.any()

@@ -4,7 +4,8 @@ public import ServiceLifecycle
 import Weir
 public import WeirHTTP
 
-/// Ends the warm-up of limits that wait for the upstream. It asks the upstream every second until it answers 2xx.
+/// Says at the start if the upstream can't be reached, and ends the warm-up of limits that wait for it. It asks the
+/// upstream every second until it answers 2xx.
 public struct ReadinessWatcher: Service {
     private let server: Server
     private let probe: ProbeClient
@@ -18,6 +19,11 @@ public struct ReadinessWatcher: Service {
 
     public func run() async throws {
         await cancelWhenGracefulShutdown {
+            if await !probe.connects() {
+                logger.warning(
+                    "the upstream can't be reached; requests are answered 502 until it can",
+                    metadata: ["upstream": "\(probe.upstream.authority)"])
+            }
             while !Task.isCancelled {
                 await check()
                 try? await Task.sleep(for: .seconds(1))
