@@ -9,9 +9,9 @@ import WeirHummingbird
 /// By hand: tokens are guessed from the length of the prompt. Or they are counted in a second step after the response,
 /// which a client avoids by closing the connection, or by not asking for the usage of a stream.
 ///
-/// Here a reserve is charged first, and the actual number is settled at the end. A response that doesn't state its
-/// usage, or ends before it does, costs the policy's `default`. That is as much as an answer can cost, so a client
-/// gains nothing by hiding it.
+/// Here the request's own `max_tokens` are held while it is under way, and at its end it is charged what it used. A
+/// response that doesn't state its usage, or ends before it does, costs the larger of that and the policy's `default`.
+/// That is as much as an answer can cost, so a client gains nothing by hiding it.
 enum LanguageModelTokens: Example {
     static let title = "LLM tokens: requests and tokens a minute together, charged from the response"
 

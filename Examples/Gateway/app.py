@@ -49,11 +49,18 @@ def predict_large(body: dict):
     return lengths("heavy", body)
 
 
+@app.post("/login")
+def login(body: dict, response: Response):
+    response.status_code = 200 if body.get("password") == "right" else 401
+    return {"welcome": response.status_code == 200}
+
+
 @app.post("/v1/chat/completions")
 async def chat(body: dict):
     # An answer has at most four words, of a hundred tokens each.
     words = body["prompt"].split()[:4]
-    usage = {"usage": {"total_tokens": 100 * len(words)}}
+    tokens = 100 * len(words)
+    usage = {"usage": {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}}
     if not body.get("stream"):
         return usage
 

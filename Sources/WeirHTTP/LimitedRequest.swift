@@ -251,6 +251,12 @@ extension LimitedRequest {
     ///   reserve. If its cost can't be known, it pays the policy's `default`.
     public func finish(isComplete: Bool) { finish(isComplete: isComplete, reachedUpstream: true) { _, _ in } }
 
+    /// As ``finish(isComplete:)``, for a request of a log. A cost that the log doesn't tell is what the request
+    /// reserved, or the policy's `default` if it reserved nothing.
+    package func finishFromLog(isComplete: Bool) {
+        charged.finish(isComplete: isComplete, reachedUpstream: true, isUntold: true, on: limiter) { _, _ in }
+    }
+
     /// As ``finish(isComplete:)``, for a server.
     ///
     /// - Parameters:

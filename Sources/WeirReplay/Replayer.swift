@@ -97,12 +97,14 @@ package struct Replayer {
 
     /// Settles a request, as far as the log says how it was answered.
     private func end(_ flight: Flight) {
-        guard flight.status != nil || flight.usage != nil else { return flight.request.finish(isComplete: false) }
+        guard flight.status != nil || flight.usage != nil else {
+            return flight.request.finishFromLog(isComplete: false)
+        }
         flight.request.responseHead(status: flight.status ?? 200) { name in
             name.lowercased() == "content-type" ? ["application/json"] : []
         }
         flight.usage?.withUnsafeBytes { flight.request.responseBody($0) }
-        flight.request.finish(isComplete: true)
+        flight.request.finishFromLog(isComplete: true)
     }
 
     /// Ends the requests that end by `time` or by now, each at its own instant.

@@ -207,7 +207,7 @@ extension EndToEnd {
                 Int($0.prefix { $0.isNumber }) ?? -1
             }
             #expect(
-                remaining == [7, 6, 5, 990, 978, 890, 890, 501, 1, 0, 0, 0, 0, 0], "\(result.output)")
+                remaining == [7, 6, 5, 990, 978, 890, 890, 891, 1, 0, 0, 0, 0, 0], "\(result.output)")
             let statuses = result.output.components(separatedBy: "\"status\": ").dropFirst().map { $0.prefix(3) }
             #expect(statuses.suffix(6) == ["200", "200", "200", "429", "200", "200"])
             for text in [

@@ -368,7 +368,7 @@ struct ExamplesTests {
         }
     }
 
-    @Test("every policy of the examples is sound for weir serve too", arguments: 1...12)
+    @Test("every policy of the examples is sound for weir serve too", arguments: 1...15)
     func policies(_ number: Int) throws {
         let folder = packageFolder.appending(path: "Examples/Policies")
         let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)

@@ -292,9 +292,10 @@ struct ChargedRequest {
     ///
     /// - Parameters:
     ///   - reachedUpstream: whether the request was sent on. One that never was costs nothing.
+    ///   - isUntold: whether nobody knows the response, as in a log. An unknown cost is then what the request reserved.
     ///   - unknown: called for each limit whose cost the response should have said and did not.
     mutating func finish(
-        isComplete: Bool, reachedUpstream: Bool, on limiter: RequestLimiter,
+        isComplete: Bool, reachedUpstream: Bool, isUntold: Bool = false, on limiter: RequestLimiter,
         unknown: (_ rule: Int, ResponseMeter.Unknown) -> Void
     ) {
         guard !meters.isEmpty else { return }
@@ -318,6 +319,10 @@ struct ChargedRequest {
             case .unknown(let reason, let seen):
                 if case .status = source {
                     actual = fallback
+                    break
+                }
+                if isUntold {
+                    actual = charge.cost > 0 ? charge.cost : fallback
                     break
                 }
                 actual = max(parts[part].reserve, fallback, seen)
