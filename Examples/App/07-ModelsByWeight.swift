@@ -8,8 +8,8 @@ import WeirHummingbird
 /// By hand: every request counts as one, so a batch of a thousand is as cheap as a single input. Or the limiter parses
 /// the body, which is then no longer there for the handler.
 ///
-/// Here the cost is the number of `inputs`, a single text counts as one, and a body that can't be read costs the maximum. More than 64 inputs get
-/// 413 and cost nothing. The handler gets the whole body.
+/// Here the cost is the number of `inputs`, and a single text counts as one. A body that can't be read costs the
+/// maximum. More than 64 inputs get 413 and cost nothing. The handler gets the whole body.
 enum ModelsByWeight: Example {
     static let title = "light, heavy and batch models, cost by batch length"
 
