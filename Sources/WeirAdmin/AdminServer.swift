@@ -51,7 +51,7 @@ public struct AdminServer: Service {
         }
         let listening = onListening
         var quiet = logger
-        // Whatever it can't go on with it throws; at the end it would log that it was cancelled.
+        // It throws the errors that it can't go on with, and at the end it would log that it was cancelled.
         quiet.logLevel = .critical
         let app = Application(
             router: router,

@@ -1,14 +1,6 @@
 import ArgumentParser
 import Foundation
 
-@main
-enum Main {
-    static func main() async {
-        StandardStreams.openMissing()
-        await WeirCommand.main()
-    }
-}
-
 struct WeirCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "weir",
@@ -19,6 +11,14 @@ struct WeirCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [Serve.self, Demo.self, Init.self, Validate.self, Replay.self]
     )
+}
+
+@main
+enum Main {
+    static func main() async {
+        StandardStreams.openMissing()
+        await WeirCommand.main()
+    }
 }
 
 /// The exit code of a command whose policy has errors.

@@ -86,7 +86,7 @@ final class DenialMemory: Sendable {
 
     /// Remembers a server's denial.
     func remember(_ charge: Charge, _ decision: Decision, sent: NIODeadline, at now: NIODeadline) {
-        // Whatever is held may be given back at any moment.
+        // Held units may be given back at any moment.
         guard !decision.allowed, !charge.isShadow, !charge.countsDenied, !charge.countsHolds,
             charge.numbers.algorithm != .concurrency
         else { return }

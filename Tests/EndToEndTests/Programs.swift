@@ -45,15 +45,18 @@ struct Weir {
     ///   - upstream: the port of the API.
     ///   - policy: all of the policy but where it listens.
     ///   - addresses: further addresses to listen on.
+    ///   - hosts: names by which the admin port may be addressed.
     init(
         _ folder: Folder, upstream: Int, _ policy: String, alsoListen addresses: [String] = [],
+        adminHosts hosts: [String] = [],
         environment: [String: String] = [:]
     ) async throws {
         port = try freePort()
         admin = try freePort()
         self.folder = folder
         let listen = (["127.0.0.1:\(port)"] + addresses).map { "\"\($0)\"" }.joined(separator: ", ")
-        serverLines = "listen: [\(listen)]\nadmin: 127.0.0.1:\(admin)\nupstream: http://127.0.0.1:\(upstream)\n"
+        serverLines =
+            "listen: [\(listen)]\nadmin: {listen: '127.0.0.1:\(admin)', hosts: [\(hosts.joined(separator: ", "))]}\nupstream: http://127.0.0.1:\(upstream)\n"
         policyPath = try folder.write(serverLines + policy, "weir.yaml")
         program = try Program(Weir.binary, ["serve", "--config", policyPath], in: folder, environment: environment)
         let port = port

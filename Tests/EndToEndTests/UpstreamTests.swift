@@ -184,6 +184,37 @@ extension EndToEnd {
             }
         }
 
+        @Test("a page of a listed origin can read a denial, with credentials; other pages get none")
+        func crossOrigin() async throws {
+            let (upstream, weir) = try await start("cors: {origins: [https://app.example], credentials: true}")
+            _ = upstream
+            func denial(_ origin: String) throws -> RawResponse {
+                _ = try weir.get("/denied")
+                return try weir.get("/denied", headers: ["Origin": origin])
+            }
+            let listed = try denial("https://app.example")
+            #expect(listed.status == 429)
+            #expect(listed["Access-Control-Allow-Origin"] == "https://app.example")
+            #expect(listed["Access-Control-Allow-Credentials"] == "true")
+            #expect(listed["Access-Control-Expose-Headers"]?.lowercased().contains("retry-after") == true)
+            #expect(listed["Vary"]?.lowercased().contains("origin") == true)
+            let other = try denial("https://evil.example")
+            #expect(other["Access-Control-Allow-Credentials"] == nil)
+            #expect(other["Access-Control-Allow-Origin"] != "https://evil.example")
+        }
+
+        @Test("the admin port answers to the names that the policy lists, and to no others")
+        func adminHosts() async throws {
+            let weir = try await Weir(
+                folder, upstream: try freePort(), "limits: [{name: a, rate: 1/s}]", adminHosts: ["weir.internal"])
+            for (host, status) in [("weir.internal:\(weir.admin)", 200), ("weir.internal", 200), ("evil.example", 403)]
+            {
+                let connection = try Connection(weir.admin)
+                try connection.send("GET /metrics HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n")
+                #expect(try connection.readToEnd().hasPrefix("HTTP/1.1 \(status)"), "\(host)")
+            }
+        }
+
         @Test("a request's cost that can't be read is counted and logged, with the reason")
         func unreadableRequests() async throws {
             let api = try await SampleAPI(folder)

@@ -210,6 +210,30 @@ extension InApp {
                 calls: [get("/teapot"), get("/tokens"), get("/stream"), get("/tokens"), get("/tokens"), get("/stream")]
                     + [post("/login", "", ["Authorization": "x"])] + times(3, post("/login", ""))),
             Case(
+                description: "keys, matches and reserves in the body",
+                policy: """
+                    limits:
+                      - {name: model, match: {path: /predict}, rate: 2/minute, key: [client, {json: /model, known: [a, b]}]}
+                      - {name: large, match: {path: /predict, json: {/model: [gpt-4*]}}, rate: 1/minute}
+                      - {name: t, rate: 90/minute, cost: {response: {json: /usage/total_tokens}, reserve: {json: /max, default: 5}, default: 7}}
+                    """,
+                calls: [
+                    post("/predict", "{\"model\": \"a\", \"max\": 20}"), post("/predict", "{\"model\": \"a\"}"),
+                    post("/predict", "{\"model\": \"a\"}"), post("/predict", "{\"model\": \"b\", \"max\": 500}"),
+                    post("/predict", "{\"model\": \"gpt-4o\"}"), post("/predict", "{\"model\": \"gpt-4\"}"),
+                    post("/predict", "{\"model"), post("/predict", ""), get("/tokens"), get("/teapot"),
+                ]),
+            Case(
+                description: "a page that sends credentials can read what Weir answers",
+                policy: """
+                    cors: {origins: [https://a.example], credentials: true}
+                    limits: [{name: a, rate: 1/minute}]
+                    """,
+                calls: [
+                    get("/", ["Origin": "https://a.example"]), get("/", ["Origin": "https://a.example"]),
+                    get("/", ["Origin": "https://b.example"]), get(),
+                ]),
+            Case(
                 description: "clients by key, tiers, access, exemptions, bypass and shadow",
                 policy: """
                     client: [{header: X-API-Key, known: {file: keys.txt}}]
@@ -345,6 +369,7 @@ extension InApp {
             let names = [
                 "ratelimit", "quota", "ratelimit-policy", "x-ratelimit-limit", "x-ratelimit-remaining",
                 "x-ratelimit-reset", "retry-after", "access-control-allow-origin", "access-control-expose-headers",
+                "access-control-allow-credentials", "vary",
                 "vary",
             ]
             var lines = ["\(answer.status)"]

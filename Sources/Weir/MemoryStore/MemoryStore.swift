@@ -105,7 +105,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
         segments.lock(of: segment).pointee.lock()
         let now = now()
         let decision = visit(segment, fingerprint, charge.numbers, at: now, Conclude(charge: charge, passes: true))
-        hold(charge, decision, segment, fingerprint)
+        hold(charge, by: decision, of: fingerprint)
         paceSweeper(segment, at: now)
         segments.lock(of: segment).pointee.unlock()
         return decision ?? decideShared(charge)
@@ -215,7 +215,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
                 segment(of: participant.fingerprint), participant.fingerprint, charge.numbers, at: now,
                 evenIfFull: true, Conclude(charge: charge, passes: passes, isShared: participant.isShared)
             )
-            hold(charge, decision, segment(of: participant.fingerprint), participant.fingerprint)
+            hold(charge, by: decision, of: participant.fingerprint)
             if let decision { decisions.append(decision) }
             if participant.isShared { counters.shared.wrappingAdd(1, ordering: .relaxed) }
         }
@@ -223,11 +223,9 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
 
     /// Keeps the hold that a decision made.
     @inline(__always)
-    private func hold(
-        _ charge: Charge, _ decision: Decision?, _ segment: UnsafeMutablePointer<Segment>, _ fingerprint: UInt64
-    ) {
+    private func hold(_ charge: Charge, by decision: Decision?, of fingerprint: UInt64) {
         guard charge.isHold, let receipt = decision?.receipt else { return }
-        segment.pointee.hold(charge.cost, of: fingerprint, sequence: receipt.withoutMark.sequence)
+        segment(of: fingerprint).pointee.hold(charge.cost, of: fingerprint, sequence: receipt.withoutMark.sequence)
     }
 
     // MARK: Finding and keeping

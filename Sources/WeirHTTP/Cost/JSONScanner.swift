@@ -1,9 +1,9 @@
 /// Reads numbers of JSON documents (RFC 8259) that arrive in pieces, without keeping them.
 ///
-/// What it needs is bounded, whatever the length of a document: a level for each token of the longest pointer, and the
+/// Its memory is bounded, whatever the length of a document: a level for each token of the longest pointer, and the
 /// text of one key or number. What lies off every pointer's path is only checked for balanced brackets and quotes.
 struct JSONScanner {
-    /// What a document has at a pointer.
+    /// The value that a document has at a pointer.
     enum Finding: Equatable {
         case absent
         case number(Int64)

@@ -57,12 +57,12 @@ enum RateSuggestion {
         else { return nil }
         let scale: Int64 = thousands == 0 ? 1 : thousands == 1 ? 1000 : 1_000_000
         guard !millionths.multipliedReportingOverflow(by: scale).overflow else { return nil }
-        return window(millionths * scale, multiple, name, unit).map { $0 + burst }
+        return window(of: millionths * scale, multiple: multiple, name: name, unit: unit).map { $0 + burst }
     }
 
     /// A whole number in the smallest period that has one: 1.5 a second are 90 a minute.
     private static func window(
-        _ millionths: Int64, _ multiple: Substring, _ name: String, _ unit: Int64
+        of millionths: Int64, multiple: Substring, name: String, unit: Int64
     ) -> String? {
         if millionths.isMultiple(of: 1_000_000) {
             let count = millionths / 1_000_000

@@ -209,7 +209,7 @@ final class Exchange {
 
     /// Resumes writing: the client can take data again.
     func clientIsWritable() {
-        // What another stream of the connection did is no sign of life.
+        // Another stream of the connection may have made it writable. That is no sign of life of this one.
         if machine.upstream?.resumeReading() == true { touch(loop.settings.responseTimeout) }
     }
 
