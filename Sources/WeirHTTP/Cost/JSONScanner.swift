@@ -269,6 +269,8 @@ struct JSONScanner {
         } else if first == UInt8(ascii: "t") || first == UInt8(ascii: "f") {
             guard text.elementsEqual("true".utf8) || text.elementsEqual("false".utf8) else { return state = .failed }
             found(.unreadable)
+        } else if let node, !tree.nodes[node].pointers.isEmpty, let units = wholeNumber {
+            found(.number(units))
         } else if let node, !tree.nodes[node].pointers.isEmpty {
             switch CostReading(number: String(decoding: text, as: UTF8.self)) {
             case .units(let units):
@@ -280,6 +282,17 @@ struct JSONScanner {
             }
         }
         endValue()
+    }
+
+    /// The number under way, if it is what most are: a few digits.
+    private var wholeNumber: Int64? {
+        guard (1...12).contains(text.count), text[0] != UInt8(ascii: "0") || text.count == 1 else { return nil }
+        var number: Int64 = 0
+        for byte in text {
+            guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+            number = number * 10 + Int64(byte - UInt8(ascii: "0"))
+        }
+        return number
     }
 
     // MARK: Keys

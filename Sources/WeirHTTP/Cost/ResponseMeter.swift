@@ -60,15 +60,21 @@ struct ResponseMeter {
             let coding = header("Content-Encoding")
             guard coding.isEmpty || coding == ["identity"] else { return isCompressed = true }
             scanner = tree.map { JSONScanner($0) }
-            let type = header("Content-Type").first?.lowercased().prefix { $0 != ";" }.trimmingSpaces() ?? ""
-            switch type {
-            case "text/event-stream": mode = .events
-            case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
-                "application/json-seq":
-                mode = .lines
-            default: mode = .document
-            }
+            mode = header("Content-Type").first.map(Self.mode(ofType:)) ?? .document
         }
+    }
+
+    private static let lineTypes = [
+        "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines",
+        "application/json-seq",
+    ]
+
+    /// How a body of a media type is read.
+    private static func mode(ofType text: String) -> Mode {
+        let end = text.utf8.firstIndex { $0 == UInt8(ascii: ";") || $0 == UInt8(ascii: " ") } ?? text.endIndex
+        let type = String(text[..<end])
+        if type.isEqualIgnoringCase("text/event-stream") { return .events }
+        return lineTypes.contains { type.isEqualIgnoringCase($0) } ? .lines : .document
     }
 
     /// Ends with an error, whose status isn't known here. A cost by status is the highest one configured.

@@ -373,7 +373,9 @@ final class Exchange {
         guard let method = self.head?.method else { return }
         if limited.metersResponse {
             limited.responseHead(status: Int(head.status.code)) { name in
-                head.headers.filter { $0.name.isEqualIgnoringCase(name) }.map(\.value)
+                var values: [String] = []
+                for (other, value) in head.headers where other.isEqualIgnoringCase(name) { values.append(value) }
+                return values
             }
         }
         var header = ResponseHeader(head, to: method, dropping: limited.isLimited ? policy.limitHeaders : nil)
