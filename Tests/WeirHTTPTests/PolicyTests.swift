@@ -131,6 +131,34 @@ struct PolicyTests {
         #expect(found.allSatisfy { $0.firstMatch(of: #/^weir.yaml:\d+:\d+: /#) != nil }, "\(found)")
     }
 
+    @Test("a cost's max may be one for each tier, and is told which tier it is too large for")
+    func mostByTier() throws {
+        func found(_ most: String) -> [String] {
+            errors(
+                "tiers: {default: free}\nlimits: [{name: a, rate: {free: 5/m, pro: 50/m}, cost: {json: /n, max: \(most)}}]"
+            )
+        }
+        #expect(found("{free: 5, pro: 50}").isEmpty)
+        #expect(found("20").first?.contains("above the capacity of the tier 'free', which is 5") == true)
+        #expect(
+            found("{free: 5, pro: 51}").first?.contains("above the capacity of the tier 'pro', which is 50") == true)
+        #expect(found("{pro: 50}").first?.contains("no entry for the default tier 'free'") == true)
+        #expect(
+            errors("limits: [{name: a, rate: 9/m, cost: {json: /n, max: {a: 1}}}]").first?.contains("needs 'tiers'")
+                == true)
+        let bench = try Bench(
+            """
+            trusted_proxies: [192.0.2.1]
+            tiers: {source: {header: X-Tier}, default: free}
+            limits: [{name: a, rate: {free: 5/m, pro: 50/m}, cost: {header: X-Cost, max: {free: 5, pro: 50}}}]
+            """)
+        func status(_ cost: String, _ tier: String) -> Int {
+            bench.status("/", headers: [("X-Cost", cost), ("X-Tier", tier)])
+        }
+        #expect(status("6", "free") == 413 && status("6", "pro") == 200 && status("51", "pro") == 413)
+        #expect(status("6", "unheard") == 413, "the default tier's")
+    }
+
     @Test("a byte order mark is skipped, sizes may have units, and `{name:path}` takes the rest of a path")
     func accepted() throws {
         #expect(errors("\u{FEFF}limits: []").isEmpty)

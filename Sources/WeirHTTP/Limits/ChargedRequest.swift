@@ -9,6 +9,8 @@ struct ChargedRequest {
         var isWarm: Bool
         /// The reserve as the policy or the request says it; the charge's own may be clipped.
         var reserve: Int64 = 0
+        /// The most that the response may cost; nil if nothing bounds it.
+        var most: Int64?
 
         /// Distinguishes this part's text in `RateLimit-Policy` from that of other windows, tiers and warm-up states.
         fileprivate var policyMark: Int {
@@ -79,6 +81,7 @@ struct ChargedRequest {
     private mutating func reserve(_ index: Int, _ cost: PlannedRequest.Cost) {
         charges[index].isHold = charges[index].countsHolds
         clip(index)
+        parts[index].most = cost.most
         parts[index].reserve = cost.isUnreadable ? charges[index].cost : cost.units
     }
 
@@ -305,7 +308,7 @@ struct ChargedRequest {
             let charge = charges[part]
             let rule = parts[part].rule
             guard var meter,
-                case .response(let source, _, let fallback, let most, let chargesErrors) =
+                case .response(let source, _, let fallback, _, let chargesErrors) =
                     limiter.plans[rule].rule.cost
             else {
                 if let receipt = decisions[part].receipt { _ = store.apply(.refund(charge, receipt)) }
@@ -330,7 +333,7 @@ struct ChargedRequest {
                 if last != rule { unknown(rule, reason) }
                 last = rule
             }
-            if let most { actual = min(actual, most) }
+            if let most = parts[part].most { actual = min(actual, most) }
             settle(charge, decisions[part].receipt, actual: actual, in: store)
         }
         forgetMeters()

@@ -36,6 +36,7 @@ final class LimitPlan: Sendable {
     private let windows: [Window]
     private let byTier: [String: [Window]]
     let warmUp: WarmUp?
+    private let fallbackTier: String?
     /// Whether the cost, or the reserve, is in the request's body.
     let hasCostInBody: Bool
     /// Whether the key, or what the limit matches, is in the request's body.
@@ -51,12 +52,16 @@ final class LimitPlan: Sendable {
         return byTier[tier] ?? windows
     }
 
+    /// The most that a request of a tier may cost; nil if nothing bounds it.
+    func mostCost(for tier: String?) -> Int64? { rule.cost.most?.units(for: tier, fallback: fallbackTier) }
+
     /// The seeds of all its windows' keys. They stay the same as long as its state does.
     var seeds: Set<UInt64> { Set((windows + byTier.values.flatMap { $0 }).map(\.seed)) }
 
     init(_ rule: LimitRule, fallbackTier: String?, hasher: KeyHasher, warmUp: WarmUp?) throws(LimitError) {
         self.rule = rule
         self.warmUp = warmUp
+        self.fallbackTier = fallbackTier
         (hasCostInBody, holdsUnits) =
             switch rule.cost {
             case .fixed: (false, false)
@@ -73,16 +78,21 @@ final class LimitPlan: Sendable {
         }
         var byTier: [String: [Window]] = [:]
         switch rule.allowance {
-        case .all(let allowance): windows = try Self.windows(rule, allowance, hasher)
+        case .all(let allowance):
+            // All tiers share these windows, so their debt is bounded by the largest of the tiers' bounds.
+            windows = try Self.windows(rule, allowance, mostDebt: rule.cost.most?.byTier.values.max(), hasher)
         case .each(let allowances):
-            for (tier, allowance) in allowances { byTier[tier] = try Self.windows(rule, allowance, hasher) }
+            for (tier, allowance) in allowances {
+                let most = rule.cost.most?.units(for: tier, fallback: fallbackTier)
+                byTier[tier] = try Self.windows(rule, allowance, mostDebt: most, hasher)
+            }
             windows = fallbackTier.flatMap { byTier[$0] } ?? []
         }
         self.byTier = byTier
     }
 
     private static func windows(
-        _ rule: LimitRule, _ allowance: LimitRule.Allowance, _ hasher: KeyHasher
+        _ rule: LimitRule, _ allowance: LimitRule.Allowance, mostDebt: Int64?, _ hasher: KeyHasher
     ) throws(LimitError) -> [Window] {
         switch allowance {
         case .unlimited: return []
@@ -94,8 +104,6 @@ final class LimitPlan: Sendable {
             return [window(of: rule, limit, cold: cold, hasher)]
         case .rates(let rates):
             var windows: [Window] = []
-            var mostDebt: Int64?
-            if case .response(_, _, _, let most, _) = rule.cost { mostDebt = most }
             for (index, rate) in rates.enumerated() {
                 let name = LimitRule.windowName(rule.name, index)
                 func limit(_ rate: Rate) throws(LimitError) -> Limit {

@@ -36,6 +36,8 @@ struct PlannedRequest {
         var isHold = false
         /// Whether the units are the most that the request may cost, because the reserve couldn't be read.
         var isUnreadable = false
+        /// The most that the response may cost; nil if nothing bounds it.
+        var most: Int64?
     }
 
     private(set) var identity: Identity?
@@ -239,17 +241,19 @@ struct PlannedRequest {
     /// Returns a request's cost for one limit; nil when it exceeds the policy's `max`.
     private func cost(of plan: LimitPlan, _ reading: CostReading) -> Cost? {
         if let costOverride { return Cost(units: costOverride) }
+        let most = plan.rule.cost.most == nil ? nil : plan.mostCost(for: identity?.tier)
         switch plan.rule.cost {
         case .fixed(let units): return Cost(units: units)
-        case .response(_, .units(let reserve), _, let most, _):
-            return Cost(units: min(reserve, most ?? reserve), isHold: true)
-        case .response(_, .request(_, let fallback), _, let most, _):
+        case .response(_, .units(let reserve), _, _, _):
+            return Cost(units: min(reserve, most ?? reserve), isHold: true, most: most)
+        case .response(_, .request(_, let fallback), _, _, _):
             switch reading {
-            case .absent: return Cost(units: min(fallback, most ?? fallback), isHold: true)
-            case .unreadable: return Cost(units: most ?? Rate.largestCount, isHold: true, isUnreadable: most == nil)
-            case .units(let found): return Cost(units: min(found, most ?? Rate.largestCount), isHold: true)
+            case .absent: return Cost(units: min(fallback, most ?? fallback), isHold: true, most: most)
+            case .unreadable:
+                return Cost(units: most ?? Rate.largestCount, isHold: true, isUnreadable: most == nil, most: most)
+            case .units(let found): return Cost(units: min(found, most ?? Rate.largestCount), isHold: true, most: most)
             }
-        case .request(_, let fallback, let most):
+        case .request(_, let fallback, _):
             let units: Int64
             switch reading {
             case .absent: units = fallback

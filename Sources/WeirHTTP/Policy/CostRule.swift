@@ -3,13 +3,21 @@ public enum CostRule: Sendable {
     /// The same number of units for each request.
     case fixed(Int64)
     /// A cost in the request. A request that doesn't state one costs `fallback`; a cost above `max` is refused.
-    case request(RequestCost, fallback: Int64, max: Int64?)
+    case request(RequestCost, fallback: Int64, max: MostCost?)
     /// A cost in the response. The `reserve` is held until the response has ended, clipped to what the limit holds. A
     /// cost that can't be read is the larger of `reserve` and `fallback`; a cost above `max` is lowered to it. A
     /// response with a status of 400 or above that says no cost costs nothing, or `fallback` if `chargesErrors`. A cost
     /// by status costs `fallback` for a status that it doesn't list. All debt of one key is at most `max`, or a hundred
     /// times the capacity.
-    case response(ResponseCost, reserve: Reserve, fallback: Int64, max: Int64?, chargesErrors: Bool = false)
+    case response(ResponseCost, reserve: Reserve, fallback: Int64, max: MostCost?, chargesErrors: Bool = false)
+
+    /// The most that a request may cost; nil if nothing bounds it.
+    var most: MostCost? {
+        switch self {
+        case .fixed: nil
+        case .request(_, _, let most), .response(_, _, _, let most, _): most
+        }
+    }
 
     /// The units that a request holds until its response has said what it cost.
     public enum Reserve: Sendable, Hashable, ExpressibleByIntegerLiteral {

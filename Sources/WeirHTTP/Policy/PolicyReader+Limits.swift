@@ -183,11 +183,26 @@ extension PolicyReader {
                 "'cost' needs exactly one of 'header', 'query', 'json_length', 'json_items', 'json' and 'response'")
             return nil
         }
-        let most = mapping.integer("max", in: 1...Rate.largestCount)
+        let most = mapping["max"].flatMap { mostCost($0) }
         if let response = mapping["response"] { return responseCost(response, mapping, most) }
         if mapping["reserve"] != nil { mapping.error("'reserve' is only for a cost from the response", at: "reserve") }
         let fallback = mapping.integer("default", in: 1...Rate.largestCount) ?? 1
         return requestCost(mapping).map { .request($0, fallback: fallback, max: most) }
+    }
+
+    /// Reads a number of units, or one for each tier.
+    private func mostCost(_ node: Node) -> MostCost? {
+        guard case .mapping(let tiers) = node else {
+            return document.integer(node, "'max'", in: 1...Rate.largestCount).map { MostCost($0) }
+        }
+        var each: [String: Int64] = [:]
+        for (tier, value) in tiers {
+            guard let name = document.text(tier, "a tier"),
+                let units = document.integer(value, "'max'", in: 1...Rate.largestCount)
+            else { return nil }
+            each[name] = units
+        }
+        return MostCost(each)
     }
 
     private func requestCost(_ mapping: PolicyMapping) -> CostRule.RequestCost? {
@@ -198,7 +213,7 @@ extension PolicyReader {
         return mapping["json"].flatMap(pointers).map { .json($0) }
     }
 
-    private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: Int64?) -> CostRule? {
+    private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: MostCost?) -> CostRule? {
         let range: ClosedRange<Int64> = 0...Rate.largestCount
         let chargesErrors = cost.choice("errors", ["free": false, "charge": true]) ?? false
         if case .scalar = node {

@@ -29,7 +29,7 @@ enum RuleChecker {
                     ["count_denied"],
                     "'count_denied' has no meaning for concurrency: a denied request holds no permit"))
         }
-        return problems + warmUpProblems(rule) + costProblems(rule)
+        return problems + warmUpProblems(rule) + costProblems(rule, fallbackTier: fallbackTier)
     }
 
     static let noRate = "a limit needs a 'rate', such as 20/minute"
@@ -85,18 +85,39 @@ enum RuleChecker {
         return problems
     }
 
-    private static func costProblems(_ rule: LimitRule) -> [RuleProblem] {
-        let capacity = rule.smallestCapacity ?? Rate.largestCount
+    private static func costProblems(_ rule: LimitRule, fallbackTier: String?) -> [RuleProblem] {
         var problems: [RuleProblem] = []
-        func check(_ value: Int64, _ what: String, from least: Int64 = 0, at path: [String], needsRoom: Bool = true) {
+        func check(
+            _ value: Int64, _ what: String, from least: Int64 = 0, at path: [String], needsRoom: Bool = true,
+            ofTier tier: String? = nil
+        ) {
             if value < least {
                 problems.append(RuleProblem(path, "\(what) of \(value) is below \(least)"))
-            } else if needsRoom, value > capacity {
+            } else if needsRoom, let (capacity, owner) = rule.smallestCapacity(of: tier), value > capacity {
+                let place = owner.map { "the capacity of the tier '\($0)', which is \(capacity)" }
                 problems.append(
                     RuleProblem(
                         path,
-                        "\(what) of \(value) is above the limit's capacity of \(capacity), so no such request would ever pass"
+                        "\(what) of \(value) is above \(place ?? "the limit's capacity of \(capacity)"), so no such request would ever pass"
                     ))
+            }
+        }
+        /// Checks `max`, which may be different for each tier.
+        func check(_ most: MostCost?, needsRoom: Bool) {
+            switch most?.byTier {
+            case nil: break
+            case .all(let units): check(units, "'max'", from: 1, at: ["cost", "max"], needsRoom: needsRoom)
+            case .each(let each):
+                for (tier, units) in each.sorted(by: { $0.key < $1.key }) {
+                    check(
+                        units, "'max'", from: 1, at: ["cost", "max", tier], needsRoom: needsRoom, ofTier: tier)
+                }
+                if let fallbackTier, each[fallbackTier] == nil {
+                    problems.append(
+                        RuleProblem(["cost", "max"], "'max' has no entry for the default tier '\(fallbackTier)'"))
+                } else if fallbackTier == nil {
+                    problems.append(RuleProblem(["cost", "max"], "a 'max' by tier needs 'tiers' with a 'default'"))
+                }
             }
         }
         switch rule.cost {
@@ -104,12 +125,10 @@ enum RuleChecker {
         case .request(_, let fallback, let most):
             // A request that doesn't state its cost must not be free.
             check(fallback, "'default'", from: 1, at: ["cost", "default"])
-            if let most {
-                check(most, "'max'", from: 1, at: ["cost", "max"])
-                if fallback > most {
-                    problems.append(
-                        RuleProblem(["cost", "default"], "'default' of \(fallback) is above 'max' of \(most)"))
-                }
+            check(most, needsRoom: true)
+            if let most = most?.byTier.values.min(), fallback > most {
+                problems.append(
+                    RuleProblem(["cost", "default"], "'default' of \(fallback) is above 'max' of \(most)"))
             }
         case .response(let source, let reserve, let fallback, let most, _):
             if rule.algorithm == .leakyBucket || rule.algorithm == .concurrency {
@@ -129,7 +148,7 @@ enum RuleChecker {
             // A reserve is clipped to what the limit holds, and a cost above that is paid as debt.
             check(least, "'reserve'", at: ["cost", "reserve"], needsRoom: false)
             check(fallback, "'default'", at: ["cost", "default"], needsRoom: false)
-            if let most { check(most, "'max'", from: 1, at: ["cost", "max"], needsRoom: false) }
+            check(most, needsRoom: false)
             if rule.isLeased, reserve.holdsUnits {
                 problems.append(
                     RuleProblem(
@@ -187,13 +206,25 @@ enum RuleChecker {
 
 extension LimitRule {
     /// The smallest capacity among its tiers and windows; nil when all are unlimited.
-    var smallestCapacity: Int64? {
-        allowance.values.flatMap { allowance -> [Int64] in
+    var smallestCapacity: Int64? { smallestCapacity(of: nil)?.capacity }
+
+    /// The smallest capacity among its windows, in one tier or in all; nil when all are unlimited.
+    ///
+    /// - Returns: the capacity, and the tier that has it if the limit's numbers are by tier.
+    func smallestCapacity(of tier: String?) -> (capacity: Int64, tier: String?)? {
+        func smallest(_ allowance: Allowance) -> Int64? {
             switch allowance {
-            case .unlimited: []
-            case .rates(let rates): rates.map { algorithm == .tokenBucket ? $0.burst : $0.count }
-            case .concurrency(let count): [count]
+            case .unlimited: nil
+            case .rates(let rates): rates.map { algorithm == .tokenBucket ? $0.burst : $0.count }.min()
+            case .concurrency(let count): count
             }
-        }.min()
+        }
+        switch allowance {
+        case .all(let allowance): return smallest(allowance).map { ($0, nil) }
+        case .each(let each):
+            return each.filter { tier == nil || $0.key == tier }
+                .compactMap { name, allowance in smallest(allowance).map { ($0, Optional(name)) } }
+                .min { $0.0 < $1.0 }
+        }
     }
 }
