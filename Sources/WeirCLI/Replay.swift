@@ -34,6 +34,9 @@ struct Replay: AsyncParsableCommand {
         guard files.count <= (option.config == nil && policy == nil ? 2 : 1) else {
             throw ValidationError("there are too many files: give a policy and a log")
         }
+        if files.count == 1, files[0].hasSuffix(".yaml") || files[0].hasSuffix(".yml") {
+            throw ValidationError("no log was given: write 'weir replay \(files[0]) LOG', or - for standard input")
+        }
     }
 
     func run() async throws {

@@ -63,7 +63,7 @@ package struct ReplayReport: CustomStringConvertible {
     }
 
     package var description: String {
-        var text = "\(lines) requests: \(allowed) allowed"
+        var text = "\(lines) request\(lines == 1 ? "" : "s"): \(allowed) allowed"
         if delayed > 0 { text += " (\(delayed) delayed)" }
         for (status, count) in refused.sorted(by: { $0.key < $1.key }) { text += ", \(count) answered \(status)" }
         if broken > 0 { text += "; \(broken) broken line\(broken == 1 ? "" : "s")" }

@@ -89,7 +89,26 @@ struct PolicyTests {
             ("limits: [{name: a, rate: 1/s, match: {path: '^/predict/[0-9]+$'}}]", "not regular expressions"),
             ("limits: [{name: a, rate: 1/s, match: {path: '/v[12]/x'}}]", "not regular expressions"),
             ("limits: [{name: a, rate: 1/s, match: {path: '/users/:id'}}]", "write '{id}'"),
-            ("limits: [{name: a, rate: 1/s, match: {path: '/users/<int:id>'}}]", "write '{int}'"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/users/<int:id>'}}]", "write '{id}'"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/v1/**'}}]", "write '/v1/*'"),
+            ("limits: [{name: a, rate: 1/s, match: {path: '/p;x=1'}}]", "';' begins parameters"),
+            ("limits:\n  - name: a\n    rate: 1/s\n    match: {path: *}", "must be in quotes"),
+            ("limits:\n  - name: a\n    rate:60/minute", "weir.yaml:3:1: error: a blank must follow the colon"),
+            ("limits:\n  - name: 'a\n    rate: 1/s\n", "weir.yaml:2:1: error: a quote on this line"),
+            ("limits:\n  - {name: a\n  - {name: b}\n", "weir.yaml:2:1: error: a bracket that opens on this line"),
+            ("limits: [{name: a, rate: {limit: 60, window: 1m}}]", "write a rate as one text"),
+            ("limits: [{name: a, rate: [1/s, 2/m]}]", "with ';' between them"),
+            ("limits: [{name: a, rate: 60/minute burst 20 nodelay}]", "write '60/minute burst 20'"),
+            ("limits: [{name: a, rate: 9/s, key: {json: model}}]", "write '/model'"),
+            ("limits: [{name: a, rate: 9/s, key: 'client, address'}]", "write [client, address]"),
+            ("limits: [{name: a, rate: 9/s, key: [{json: /m, known: [a*]}]}]", "'known' lists whole values"),
+            ("limits: [{name: a, rate: 9/s, match: {json: {/m: a*b}}}]", "only at the end of a value"),
+            (
+                "limits: [{name: a, rate: 9/s, cost: {response: {json: /x, reserve: 1}}}]",
+                "it belongs beside 'response'"
+            ),
+            ("tiers: {source: {header: X-T}}", "'tiers' needs a 'default', the tier of clients"),
+            ("tiers: {default: a b}", "a tier's name must be"),
             ("limits: [{name: a, rate: 1/s, match: {path: '/users/{id:int}'}}]", "write '{id}', not '{id:int}'"),
             ("limits: [{name: a, rate: 1/s, match: {path: '/a/{p:path}/b'}}]", "so it must be its end"),
             ("limits: [{name: a, rate: 1/s, match: {path: /users/{id}}}]", "put quotes around"),
@@ -195,7 +214,7 @@ struct PolicyTests {
         expect(3, "no limit has a rate for the tier 'gold', so its clients get that of 'free'")
         expect(4, "'prro', so its clients get that of 'free'; did you mean 'pro'?")
         expect(5, "this client has no tier, so it gets 'free'")
-        expect(6, "with a comma in it")
+        expect(6, "with ',' in it")
         expect(7, "the key ends with ':'")
         expect(8, "begins with a quote")
         expect(9, "there twice")
@@ -205,11 +224,20 @@ struct PolicyTests {
         #expect(warnings.count == 9, "\(warnings)")
     }
 
+    @Test("a keys file may have lines that end as on Windows, and a byte order mark")
+    func windowsKeys() {
+        let directory = Directory(file: "f", text: "# keys\r\nalice pro\r\nbob=pro\r\n") { line, message in
+            #expect(line == 3 && message.contains("with '=' in it"))
+        }
+        #expect(directory.entry("alice")?.tier == "pro" && directory.clients.count == 2)
+        #expect("\u{FEFF}alice".withoutByteOrderMark == "alice")
+    }
+
     @Test("a missing keys file is the only error about itself; an unreadable policy says why")
     func missingFiles() throws {
         let found = errors(
             "tiers: {source: {file: /nowhere/keys.txt}, default: free}\nlimits: [{name: a, rate: {free: 1/s}}]")
-        #expect(found.count == 1 && found.first?.contains("can't be read") == true, "\(found)")
+        #expect(found.count == 1 && found.first?.contains("there is no file '/nowhere/keys.txt'") == true, "\(found)")
         let none = Policy.read(contentsOf: "/nowhere/weir.yaml", environment: [:]).diagnostics
         #expect(none.first?.message.contains("there is no such file") == true)
         let folder = Policy.read(contentsOf: "/tmp", environment: [:]).diagnostics

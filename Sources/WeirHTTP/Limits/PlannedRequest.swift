@@ -204,6 +204,7 @@ struct PlannedRequest {
                 plan.rule.cost.inRequest.map {
                     CostReading.read($0, request, query: path?.query, body: .none)
                 } ?? .absent
+            if reading == .unreadable, costOverride == nil { unreadable.append(match.rule) }
             guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
             costs.append(cost)
         }

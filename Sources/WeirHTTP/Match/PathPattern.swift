@@ -37,6 +37,9 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
             throw ValueError(
                 "a path can't contain '//', '/./' or '/../', because they are resolved before it is matched: '\(text)'")
         }
+        guard !text.contains(";") else {
+            throw ValueError("';' begins parameters, which are removed before a path is matched: '\(text)'")
+        }
         guard !text.contains("%") else {
             throw ValueError(
                 "a path is decoded before it is matched, so write the character itself instead of '%': '\(text)'")
@@ -46,7 +49,11 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
         restName = Self.takeRestName(&rest)
         isPrefix = restName != nil || text.hasSuffix("*")
         if text.hasSuffix("*") { rest = rest.dropLast() }
-        guard !rest.contains("*") else { throw ValueError("'*' is allowed only at a path's end: '\(text)'") }
+        guard !rest.contains("*") else {
+            let one = text.prefix { $0 != "*" } + "*"
+            throw ValueError(
+                "'*' is allowed only at a path's end, and stands for all that follows: write '\(one)', not '\(text)'")
+        }
         if !isPrefix, !rest.hasSuffix("/") { rest += "/" }
         var parts: [Part] = []
         while let open = rest.firstIndex(of: "{") {
@@ -83,7 +90,8 @@ public struct PathPattern: Sendable, Hashable, CustomStringConvertible {
             )
         }
         for segment in text.split(separator: "/") {
-            let name = segment.drop { ":<>".contains($0) }.prefix { $0.isLetter || $0.isNumber || $0 == "_" }
+            let inner = segment.drop { ":<".contains($0) }.prefix { $0 != ">" }
+            let name = (inner.split(separator: ":").last ?? inner).prefix { $0.isLetter || $0.isNumber || $0 == "_" }
             guard segment.hasPrefix(":") || segment.hasPrefix("<"), !name.isEmpty else { continue }
             throw ValueError("write '{\(name)}' for a segment of any value, not '\(segment)'")
         }

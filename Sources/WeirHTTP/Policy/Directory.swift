@@ -24,7 +24,9 @@ public struct Directory: Sendable {
             warnings += 1
             if warnings <= Self.mostWarnings { warn(line, message) }
         }
-        for (index, source) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, source) in text.split(
+            omittingEmptySubsequences: false, whereSeparator: \.isNewline
+        ).enumerated() {
             let words = source.split(whereSeparator: \.isWhitespace)
             guard let client = words.first, !client.hasPrefix("#") else { continue }
             let line = index + 1
@@ -36,8 +38,10 @@ public struct Directory: Sendable {
                     line,
                     "the key ends with '\(client.suffix(1))', which counts as a part of it; a blank separates key and tier"
                 )
-            } else if tier == nil, client.contains(",") || client.contains(";") {
-                note(line, "the line is one key, with a comma in it; a blank separates key and tier")
+            } else if tier == nil,
+                let mark = [",", ";", "="].first(where: { client.contains($0) && !client.hasSuffix($0) })
+            {
+                note(line, "the line is one key, with '\(mark)' in it; a blank separates key and tier")
             }
             if words.count > 2, tier != nil, !words[2].hasPrefix("#") {
                 note(line, "what follows the tier '\(tier ?? "")' is ignored")

@@ -59,8 +59,7 @@ extension Policy {
     ///   - environment: the variables for `${NAME}`.
     public static func read(_ text: String, file: String, environment: [String: String] = [:]) -> Reading {
         let document = PolicyDocument(file: file, environment: environment)
-        // Some editors begin a file with a byte order mark.
-        let text = text.unicodeScalars.first == "\u{FEFF}" ? String(text.unicodeScalars.dropFirst()) : text
+        let text = text.withoutByteOrderMark
         guard let root = document.compose(text) else {
             if !document.hasErrors {
                 document.error("the file is empty; `weir init` writes one to begin with", at: nil)
@@ -78,6 +77,13 @@ extension Policy {
         return Reading(
             policy: document.hasErrors ? nil : policy, token: reader.token, diagnostics: diagnostics,
             certificatePlaces: reader.places.certificates.map { ($0?.line ?? 0, $0?.column ?? 0) })
+    }
+}
+
+extension String {
+    /// The text without the mark with which some editors begin a file.
+    var withoutByteOrderMark: String {
+        unicodeScalars.first == "\u{FEFF}" ? String(unicodeScalars.dropFirst()) : self
     }
 }
 

@@ -67,8 +67,8 @@ final class PolicyDocument {
         switch error {
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
             .composer(_, let problem, let mark, _):
-            self.error(
-                Self.explained(problem, line: mark.line, in: text), at: Place(line: mark.line, column: mark.column))
+            let (message, line) = Self.explained(problem, line: mark.line, in: text)
+            self.error(message, at: Place(line: line, column: line == mark.line ? mark.column : 1))
         case .duplicatedKeysInMapping(let duplicates, let context):
             self.error(
                 "the key '\(duplicates.first.map { String(describing: $0) } ?? "")' is given twice in this mapping",
@@ -80,26 +80,52 @@ final class PolicyDocument {
         }
     }
 
-    /// Says what is wrong in words of this file, where the parser's own don't tell.
-    private static func explained(_ problem: String, line: Int, in text: String) -> String {
+    /// Says what is wrong in words of this file, where the parser's own don't tell, and on which line.
+    private static func explained(_ problem: String, line: Int, in text: String) -> (message: String, line: Int) {
         if problem.contains("expected a single document") || problem.contains("another document") {
-            return "the file has a second document, after a line '---'; a policy is one document"
+            return ("the file has a second document, after a line '---'; a policy is one document", line)
         }
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        if problem.contains("unexpected end of stream"),
+            let open = lines.lastIndex(where: { source in
+                ["'", "\""].contains { quote in !source.count(where: { String($0) == quote }).isMultiple(of: 2) }
+            })
+        {
+            return ("a quote on this line isn't closed", open + 1)
+        }
+        if problem.contains("',' or"),
+            let open = lines.prefix(line).lastIndex(where: { source in
+                for (left, right) in [("{", "}"), ("[", "]")] as [(Character, Character)]
+                where source.count(where: { $0 == left }) > source.count(where: { $0 == right }) { return true }
+                return false
+            })
+        {
+            return ("a bracket that opens on this line isn't closed", open + 1)
+        }
+        if problem.contains("alphabetic or numeric") {
+            return ("a text that begins with '*' or '&' must be in quotes", line)
+        }
         // The parser often notices a fault only at the line after it.
         let near = [line - 1, line - 2].filter(lines.indices.contains).map { lines[$0] }
         if near.contains(where: { $0.prefix(while: \.isWhitespace).contains("\t") }) {
-            return "the line is indented with a tab; indent with spaces"
+            return ("the line is indented with a tab; indent with spaces", line)
+        }
+        for number in [line, line - 1] where lines.indices.contains(number - 1) {
+            if let found = lines[number - 1].firstMatch(of: /^\s*(?:- )?(\w+):[^\s\/]/) {
+                return ("a blank must follow the colon: '\(found.1): …'", number)
+            }
         }
         if let source = near.first(where: { source in
             source.firstMatch(of: /[{,]\s*[\w.-]+:\s*[^"'\s,]*\{[\w:]+\}/) != nil
         }) {
-            return "put quotes around a text with braces, such as \"/users/{id}\": '\(source.trimmingSpaces())'"
+            return ("put quotes around a text with braces, such as \"/users/{id}\": '\(source.trimmingSpaces())'", line)
         }
-        guard let source = near.first(where: { !$0.allSatisfy(\.isWhitespace) }) else { return problem }
+        guard let source = near.first(where: { !$0.allSatisfy(\.isWhitespace) }) else { return (problem, line) }
         let indent = source.prefix { $0 == " " }.count
-        return
-            "\(problem); this line begins after \(indent) space\(indent == 1 ? "" : "s"): lines of one list or mapping must begin alike"
+        return (
+            "\(problem); this line begins after \(indent) space\(indent == 1 ? "" : "s"): lines of one list or mapping must begin alike",
+            line
+        )
     }
 
     /// Finds the first anchor or alias outside quotes and comments.
@@ -244,7 +270,10 @@ final class PolicyDocument {
         for (key, value) in mapping {
             guard case .scalar(let name) = key, section.keys.contains(name.string) else {
                 let written = key.scalar?.string ?? "?"
-                let suggestion = Suggestion.text(for: written, among: section.keys)
+                let belongsOutside = section.name == "response" && PolicySection.cost.keys.contains(written)
+                let suggestion =
+                    belongsOutside
+                    ? "; it belongs beside 'response'" : Suggestion.text(for: written, among: section.keys)
                 error("unknown key '\(written)' in \(section.what)\(suggestion)", at: key.place)
                 continue
             }

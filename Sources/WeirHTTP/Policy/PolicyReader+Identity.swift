@@ -124,9 +124,12 @@ extension PolicyReader {
     }
 
     private func tierRules(_ tiers: PolicyMapping) -> TierRules? {
-        guard let fallback = tiers.text("default"), Limit.isValid(name: fallback) else {
-            tiers.error(
-                "'tiers' needs a 'default', the tier of whoever has none: letters, digits, '_' or '-'", at: "default")
+        guard let fallback = tiers.text("default") else {
+            tiers.error("'tiers' needs a 'default', the tier of clients that have none, such as free")
+            return nil
+        }
+        guard Limit.isValid(name: fallback) else {
+            tiers.error("a tier's name must be 1 to 64 letters, digits, '_' or '-', not '\(fallback)'", at: "default")
             return nil
         }
         fallbackTier = fallback

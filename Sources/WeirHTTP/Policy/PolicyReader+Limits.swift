@@ -80,9 +80,19 @@ extension PolicyReader {
         }
         let burst = mapping.integer("burst", in: 1...Rate.largestCount)
         guard case .mapping(let tiers) = node else {
+            if case .sequence = node {
+                document.error(
+                    "write several windows as one text, with ';' between them: '100/minute; 1000/hour'", at: node.place)
+                return nil
+            }
             return allowance(node, algorithm, burst).map { .all($0) }
         }
         var each: [String: LimitRule.Allowance] = [:]
+        let names = tiers.compactMap { $0.key.scalar?.string }
+        if ["limit", "requests", "count", "window", "period", "unit", "per"].contains(where: names.contains) {
+            document.error("write a rate as one text, such as '60/minute' or '20 per 5 minutes'", at: node.place)
+            return nil
+        }
         for (tier, value) in tiers {
             guard let name = document.text(tier, "a tier"), let allowance = allowance(value, algorithm, burst) else {
                 return nil
@@ -151,6 +161,9 @@ extension PolicyReader {
                 return document.text(claim, "'jwt'").map { .claim($0) }
             }
             if let json = mapping["json"] {
+                for value in mapping.texts("known") ?? [] where value.hasSuffix("*") {
+                    mapping.error("'known' lists whole values, and '\(value)' is none", at: "known")
+                }
                 return pointer(json).map {
                     .json($0, known: mapping.texts("known"), ignoresCase: mapping.boolean("ignore_case") ?? false)
                 }
@@ -160,6 +173,10 @@ extension PolicyReader {
         }
         if let text = node.scalar?.string, let name = Self.otherDimensionNames[text.lowercased()] {
             document.error("a key dimension '\(text)' is called '\(name)' here", at: node.place)
+            return nil
+        }
+        if let text = node.scalar?.string, text.contains(",") {
+            document.error("several dimensions are a list: write [\(text)]", at: node.place)
             return nil
         }
         return document.choice(
@@ -320,7 +337,8 @@ extension PolicyReader {
     func pointer(_ node: Node) -> JSONPointer? {
         guard let text = document.text(node, "a JSON pointer") else { return nil }
         if let pointer = JSONPointer(text) { return pointer }
-        document.error("'\(text)' is not a JSON pointer (RFC 6901), such as /usage/total_tokens", at: node.place)
+        document.error(
+            "'\(text)' is not a JSON pointer (RFC 6901); write '/\(text.replacing(".", with: "/"))'", at: node.place)
         return nil
     }
 

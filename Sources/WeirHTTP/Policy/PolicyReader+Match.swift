@@ -58,7 +58,12 @@ extension PolicyReader {
         return mapping.compactMap { key, value in
             guard let pointer = pointer(key) else { return nil }
             let values = document.texts(value, "a value of '\(pointer)'")
-            if values.isEmpty { document.error("an empty list of values matches nothing", at: value.place) }
+            for text in values where text.dropLast().contains("*") {
+                document.error("'*' is allowed only at the end of a value: '\(text)'", at: value.place)
+            }
+            if document.list(value).isEmpty {
+                document.error("an empty list of values matches nothing", at: value.place)
+            }
             return (pointer, values)
         }
     }
@@ -80,6 +85,9 @@ extension PolicyReader {
         }
         return mapping.compactMap { key, value in
             guard let name = fieldName(key, "'header'"), let text = document.text(value, "'header'") else { return nil }
+            if text.hasSuffix("*"), text != "*/*" {
+                document.warning("a header's value is compared as it is, and '*' stands for itself", at: value.place)
+            }
             return (name, text)
         }
     }

@@ -146,14 +146,17 @@ final class PolicyReader {
 
     func readText(_ file: String, at mark: Place?) -> String? {
         let path = resolve(file)
-        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)),
-            let text = String(validating: data, as: UTF8.self)
-        else {
-            document.error("the file '\(path)' can't be read", at: mark)
+        guard let data = try? Data(contentsOf: URL(fileURLWithPath: path)) else {
+            let exists = FileManager.default.fileExists(atPath: path)
+            document.error(exists ? "the file '\(path)' can't be read" : "there is no file '\(path)'", at: mark)
+            return nil
+        }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            document.error("the file '\(path)' is not a text in UTF-8", at: mark)
             return nil
         }
         if !files.contains(path) { files.append(path) }
-        return text
+        return text.withoutByteOrderMark
     }
 
     /// Reads a header field's name (RFC 9110: a token).

@@ -12,6 +12,7 @@ enum RateSuggestion {
     /// Splits `60/minute and 1000/hour, burst 20` into windows; a burst belongs to the window before it.
     private static func separated(_ text: String) -> [String] {
         var parts: [String] = []
+        let text = text.replacing(" nodelay", with: "").replacing("pt1m", with: "minute")
         for word in text.replacing(" and ", with: ",").split(whereSeparator: { ",;&+".contains($0) }) {
             let part = String(word).trimmingSpaces()
             if part.hasPrefix("burst"), let last = parts.indices.last {
