@@ -178,7 +178,8 @@ extension EndToEnd {
             #expect(try await client.wait() == 0, "\(client.log)")
             #expect(
                 client.log.contains(
-                    #""body": "data: first\n\ndata: second\n\n", "goaways": [0, 0], "closed": true, "late": 200"#))
+                    #""body": "data: first\n\ndata: second\n\n", "goaways": [0, 0], "closed": true, "late": 200, "too late": 7"#
+                ))
             #expect(try await weir.program.wait() == 0)
         }
 

@@ -29,6 +29,14 @@ struct BodyPartsTests {
         #expect(parts.popFirst() == ByteBuffer(string: "e"))
     }
 
+    @Test("one that goes to the upstream at once keeps no large buffer either")
+    func withoutSlack() {
+        #expect(part("x").withoutSlack.storageCapacity < 1024)
+        #expect(part("x").withoutSlack == ByteBuffer(string: "x"))
+        let large = part(String(repeating: "x", count: 60_000))
+        #expect(large.withoutSlack.storageCapacity == large.storageCapacity, "not copied")
+    }
+
     @Test("keep no more memory than a few times their bytes, however small they are")
     func small() {
         var parts = BodyParts()

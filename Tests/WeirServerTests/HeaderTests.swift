@@ -37,7 +37,8 @@ struct HeaderTests {
         let fields = try forwarded([
             ("Host", "a"), ("X-Forwarded-For", "6.6.6.6"), ("X_Forwarded_For", "6.6.6.6"), ("Forwarded", "for=6.6.6.6"),
             ("X-Forwarded-Proto", "https"), ("X-Real-IP", "6.6.6.6"), ("X-Kept", "yes"), ("X-Forwarded-Ssl", "on"),
-            ("X-Url-Scheme", "https"), ("Front-End-Https", "on"), ("X-Forwarded-Scheme", "https"),
+            ("X-Url-Scheme", "https"), ("Front-End-Https", "on"), ("X-Original-URL", "/admin"),
+            ("X-Forwarded-Scheme", "https"),
         ])
         #expect(fields == ["Host: a", "X-Kept: yes"] + ours)
     }

@@ -5,8 +5,8 @@ import WeirHTTP
 
 extension HPACKHeaders {
     /// The largest header, in bytes, once encoded. NIO writes a header in one frame, and a client need not take a
-    /// larger frame (RFC 9113, 4.2).
-    static let mostEncoded = 16_384
+    /// larger frame (RFC 9113, 4.2). Some bytes are for updates of the table's size.
+    static let mostEncoded = 16_384 - 16
     /// The part of it that is kept for Weir's own fields.
     private static let reserved = 4096
 

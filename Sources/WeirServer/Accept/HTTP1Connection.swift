@@ -207,7 +207,6 @@ final class HTTP1Connection: ChannelDuplexHandler, ClientConnection {
 
     private func discard(_ count: Int) {
         phase = .discarding(count)
-        touch()
         if count > Self.mostDiscarded { closeGently() }
     }
 

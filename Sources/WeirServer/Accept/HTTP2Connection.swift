@@ -43,8 +43,8 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
         /// The client was told that this connection will end. Requests that it sends before it knows are still served,
         /// until a tick.
         case announced(until: Int)
-        /// The client was told which request is the last.
-        case final
+        /// The client was told which stream is the last.
+        case final(HTTP2StreamID)
     }
 
     /// The data that one stream may send before its exchange takes it, and that all streams of a connection may.
@@ -89,6 +89,11 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     }
 
     private func open(_ id: HTTP2StreamID, _ headers: HTTP2Frame.FramePayload.Headers) {
+        if case .final(let last) = drainPhase, id > last {
+            // The client knows that this one isn't served, and may send it again elsewhere.
+            write(.rstStream(.refusedStream), on: id)
+            return
+        }
         lastStream = max(lastStream, id)
         deadline = loop.deadline(in: loop.settings.idleTimeout)
         // A stream is a request in progress, like a connection of its own.
@@ -253,6 +258,7 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
 
     /// Closes a connection whose client makes work without asking for anything.
     private func endForFlood() {
+        isBroken = true
         writeGoAway(after: lastStream, .enhanceYourCalm)
         loop.metrics.countBrokenHTTP2Connection()
         closeGently()
@@ -271,34 +277,34 @@ final class HTTP2Connection: ChannelDuplexHandler, ClientConnection, NIOHTTP2Fra
     func drain() {
         guard case .none = drainPhase else { return }
         drainPhase = .announced(until: loop.tick + Self.announcementTicks)
-        announceEnd()
+        writeGoAwayPastNIO(after: .maxID)
         // Its acknowledgement says that the client has read the announcement, so that no request can be under way.
         write(.ping(Self.drainPing, ack: false), on: .rootStream)
         flush()
     }
 
-    /// Sends a GOAWAY that refuses nothing yet.
+    /// Sends a GOAWAY without telling NIO's handler.
     ///
-    /// It goes past NIO's handler, which takes no further streams after a GOAWAY of any number. NIO writes only whole
-    /// frames, so another one may stand between them.
-    private func announceEnd() {
+    /// After a GOAWAY of any number, the handler would take no further streams, and could not report faults. NIO writes
+    /// only whole frames, so another one may stand between them.
+    private func writeGoAwayPastNIO(after last: HTTP2StreamID) {
         guard let frames = try? context?.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self) else {
             return
         }
         var frame = ByteBuffer()
-        // Its length, type, flags, and stream, then the highest stream's number and the code (RFC 9113, 4.1 and 6.8).
+        // Its length, type, flags, and stream, then the last stream's number and the code (RFC 9113, 4.1 and 6.8).
         frame.writeBytes([0, 0, 8, 7, 0])
         frame.writeInteger(UInt32(0))
-        frame.writeInteger(UInt32(Int32.max))
+        frame.writeInteger(UInt32(Int(last)))
         frame.writeInteger(UInt32(0))
-        frames.write(NIOAny(frame), promise: nil)
+        frames.writeAndFlush(NIOAny(frame), promise: nil)
     }
 
     private func sendFinalGoAway() {
         guard case .announced = drainPhase else { return }
-        drainPhase = .final
-        writeGoAway(after: lastStream)
-        if streams.isEmpty { closeGently() } else { flush() }
+        drainPhase = .final(lastStream)
+        writeGoAwayPastNIO(after: lastStream)
+        if streams.isEmpty { closeGently() }
     }
 
     /// Closes our side once everything is sent, then gives the client a moment to read it.

@@ -31,6 +31,9 @@ final class HTTP2Stream {
     private var requestHasEnded = false
     private var isFeeding = false
     private var window = InboundWindow(size: HTTP2Connection.streamWindow)
+    /// The window to give back once the connection is writable. NIO would hold the frame back, and take it for a fault
+    /// if the client ends the stream meanwhile.
+    private var owedWindow = 0
 
     /// The parts of the response that wait to be written, to make few frames.
     private var head: HPACKHeaders?
@@ -115,7 +118,6 @@ final class HTTP2Stream {
         case .discarding(let before):
             discard(count)
             phase = .discarding(before + count)
-            touch(loop.settings.idleTimeout)
             if before + count > Self.mostDiscarded, !requestHasEnded { reset(.noError) }
         case .finishing, .closed: discard(count)
         }
@@ -166,8 +168,15 @@ final class HTTP2Stream {
     }
 
     private func giveBack(_ count: Int) {
-        guard let increment = window.take(count), !requestHasEnded, !isClosed else { return }
-        connection.write(.windowUpdate(windowSizeIncrement: increment), on: id)
+        guard let increment = window.take(count) else { return }
+        owedWindow += increment
+        payWindow()
+    }
+
+    private func payWindow() {
+        guard owedWindow > 0, connection.isWritable, !requestHasEnded, !isClosed else { return }
+        connection.write(.windowUpdate(windowSizeIncrement: owedWindow), on: id)
+        owedWindow = 0
         connection.flush()
     }
 
@@ -212,6 +221,7 @@ final class HTTP2Stream {
     }
 
     func connectionIsWritable() {
+        payWindow()
         if case .serving(let exchange) = phase, isWritable { exchange.clientIsWritable() }
     }
 

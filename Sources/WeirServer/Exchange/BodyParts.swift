@@ -48,3 +48,11 @@ struct BodyParts {
     /// The bytes of all parts together.
     var bytes: [UInt8] { parts.flatMap { Array($0.readableBytesView) } }
 }
+
+extension ByteBuffer {
+    /// The bytes in a buffer of their own, if they would keep a far larger one in memory. A part of a body shares the
+    /// buffer that it was read into, which may have 64 kB, and whoever is to take it may let it wait.
+    var withoutSlack: ByteBuffer {
+        storageCapacity > 1024 && readableBytes < storageCapacity / 4 ? ByteBuffer(buffer: self) : self
+    }
+}

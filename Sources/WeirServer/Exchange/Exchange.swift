@@ -189,9 +189,11 @@ final class Exchange {
         let action = machine.bodyReceived(bytes.readableBytes)
         if case .sendBody(let upstream) = action {
             touch(machine.responseStarted ? loop.settings.responseTimeout : nil)
-            upstream.write(.body(.byteBuffer(bytes)))
+            upstream.write(.body(.byteBuffer(bytes.withoutSlack)))
             return
         }
+        // A part that nobody takes must not reach the next request.
+        if action == .nothing { return }
         touch()
         heldBody.append(bytes)
         run(action)

@@ -43,10 +43,12 @@ public struct PolicyWatcher: Service {
             // The file may still be being written; wait until it has stopped changing.
             try? await Task.sleep(for: .milliseconds(100))
             let files = server.limiter.policy.files
-            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time.
-            seen = marks(files)
+            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time. Files
+            // that only the new policy names have none yet.
+            let before = marks(files)
             await reload("a change of the file")
-            if server.limiter.policy.files != files { seen = marks(server.limiter.policy.files) }
+            seen = marks(server.limiter.policy.files)
+            for file in seen.keys { seen[file] = before[file] ?? seen[file] }
         }
     }
 

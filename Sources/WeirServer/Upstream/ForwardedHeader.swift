@@ -19,6 +19,7 @@ struct ForwardedHeader: Sendable {
     private static let origins = [
         "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-forwarded-ssl",
         "x-forwarded-scheme", "x-forwarded-protocol", "x-url-scheme", "x-scheme", "front-end-https",
+        "x-original-url", "x-rewrite-url",
     ]
 
     init(_ limiter: RequestLimiter) {

@@ -428,11 +428,14 @@ def drained(port):
     client.read_until(lambda: b"first" in client.stream(1)["body"])
     print("held", flush=True)
     client.read_until(lambda: len(client.goaways) >= 2)
+    # Behind the last stream: refused, and the others go on.
+    client.send(client.headers(5, to("/echo/x", POST), end=False), client.data(5, b"too late", end=True))
+    client.wait(5)
     print("announced", flush=True)
-    client.wait(1, 3)
+    client.wait(1, 3, 5)
     client.wait_for_close()
     return {"body": client.stream(1)["body"].decode(), "goaways": client.goaways, "closed": client.is_closed,
-            "late": client.stream(3)["status"]}
+            "late": client.stream(3)["status"], "too late": client.stream(5)["reset"]}
 
 
 CASES = {
