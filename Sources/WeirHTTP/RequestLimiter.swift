@@ -228,7 +228,7 @@ public final class RequestLimiter: Sendable {
         names += matches.flatMap { $0.headers.map(\.name) }
         for limit in policy.limits {
             for case .header(let name) in limit.key { names.append(name) }
-            if case .request(.header(let name), _, _) = limit.cost { names.append(name) }
+            if case .header(let name)? = limit.cost.inRequest { names.append(name) }
         }
         return names
     }

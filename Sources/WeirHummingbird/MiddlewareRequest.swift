@@ -20,6 +20,8 @@ final class MiddlewareRequest: @unchecked Sendable {
         var isReported = false
         /// Whether the request has ended, so that the pooled object may serve a different one.
         var isOver = false
+        /// Whether the request went on to its handler.
+        var reachedHandler = false
         /// Whether the body exceeded the policy's limit. Nested middlewares must not read it again.
         var bodyIsUnreadable = false
     }
@@ -240,11 +242,17 @@ final class MiddlewareRequest: @unchecked Sendable {
         limited.enclosing = nil
     }
 
+    /// Whether the end of the response matters.
+    var mustFinish: Bool { limited.mustFinish }
+
+    /// Notes that the request goes on to its handler. One that never does costs nothing.
+    func reachedHandler() { state.withLock { $0.reachedHandler = true } }
+
     private func end(isComplete: Bool) {
         let isLast = state.withLock { state in
             if state.isOver { return false }
             state.isOver = true
-            limited.finish(isComplete: isComplete)
+            limited.finish(isComplete: isComplete, reachedUpstream: state.reachedHandler) { _, _ in }
             return true
         }
         if isLast { middleware.takeBack(pooled) }

@@ -87,6 +87,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             return try await carryOut(verdict, limited, request, peer: peer, context: context, next: next)
         }
         // Most requests take this path, which needs no second request.
+        if limited.mustFinish { limited.reachedHandler() }
         var response: Response
         do {
             response = try await next(request, context)
@@ -112,6 +113,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         case .forward: break
         }
         let shown = state.withoutSecrets(request, peer: peer) ?? request
+        limited.reachedHandler()
         var response: Response
         do {
             if limited.mayNest {

@@ -645,6 +645,44 @@ struct CostAndHeaderTests {
             "what is compressed shares the value, too")
     }
 
+    @Test("a prefix in a match fits numbers as they are written, and any with an exponent")
+    func bodyPrefixes() throws {
+        func isLimited(_ value: String) throws -> Bool {
+            let bench = try Bench(
+                "limits: [{name: v, match: {json: {/version: ['1.*', '2020*']}}, rate: 1/hour}, {name: o, rate: 9/hour}]"
+            )
+            let body = RequestBody.bytes(Array("{\"version\": \(value)}".utf8))
+            #expect(bench.status(TestRequest(method: "POST"), body: body) == 200)
+            return bench.status(TestRequest(method: "POST"), body: body) == 429
+        }
+        for value in ["1.5", "\"1.5\"", "1.50", "2020", "\"2020-01-01\"", "20200", "15e-1", "7e0"] {
+            #expect(try isLimited(value), "\(value)")
+        }
+        for value in ["2.5", "202", "\"v1.5\"", "true"] { #expect(try !isLimited(value), "\(value)") }
+    }
+
+    @Test("a limit that doesn't match the body refuses nothing for its cost")
+    func tooCostlyElsewhere() throws {
+        let bench = try Bench(
+            "limits: [{name: a, match: {json: {/model: [a]}}, rate: 10/hour, cost: {header: X-Cost, max: 5}}, {name: b, rate: 9/hour}]"
+        )
+        func status(_ model: String) -> Int {
+            bench.status(
+                TestRequest(method: "POST", headers: [("X-Cost", "50")]),
+                body: .bytes(Array("{\"model\": \"\(model)\"}".utf8)))
+        }
+        #expect(status("a") == 413 && status("b") == 200)
+    }
+
+    @Test("leaving before the status is known costs the dearest status")
+    func statusUnknown() throws {
+        let bench = try Bench("limits: [{name: login, rate: 2/hour, cost: {response: {status: {401: 1}}}}]")
+        for expected in [200, 200, 429] {
+            #expect(bench.status("/") == expected)
+            bench.request.finish(isComplete: false)
+        }
+    }
+
     @Test("a match in the body applies to the values listed, and to what can't be relied on, and not to what is absent")
     func bodyMatches() throws {
         func isLimited(_ body: RequestBody, headers: [(String, String)] = []) throws -> Bool {
@@ -659,6 +697,13 @@ struct CostAndHeaderTests {
             return bench.status(request, body: body) == 429
         }
         func model(_ value: String) -> RequestBody { .bytes(Array("{\"model\": \(value)}".utf8)) }
+        // Apps that ignore the case of keys may take another than Weir.
+        for text in ["{\"Model\": \"x\"}", "{\"model\": \"x\", \"MODEL\": \"gpt-4\"}", "{\"\\u004dodel\": \"x\"}"] {
+            #expect(try isLimited(.bytes(Array(text.utf8))), "\(text)")
+        }
+        #expect(try !isLimited(.bytes(Array("{\"models\": \"gpt-4\"}".utf8))))
+        #expect(try isLimited(.bytes(Array("{\"model\": \"\\u0061".utf8) + [0xFF] + Array("\"}".utf8))), "not UTF-8")
+        #expect(try isLimited(model("\"\\ud800\"")), "half a character")
         for value in ["\"gpt-4\"", "\"gpt-4o-mini\"", "\"o1\"", "7.0", "\"\\u006f1\"", "[]"] {
             #expect(try isLimited(model(value)), "\(value)")
         }

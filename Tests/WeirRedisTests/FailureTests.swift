@@ -416,6 +416,41 @@ extension Redis {
             other.close()
         }
 
+        @Test("a hold whose lease ended is charged as of then, and not a second time if its process lives on")
+        func lateSettlement() async throws {
+            let server = try await RedisServer(folder)
+            let clock = ManualClock(at: 1_790_000_000_000_000)
+            let store = try await makeStore(server.url) {
+                $0.clock = clock
+                $0.lease = 30_000_000
+                $0.slack = 3_600_000
+                $0.remembersDenials = false
+            }
+            for algorithm in [Algorithm.tokenBucket, .fixedWindow, .slidingWindow, .slidingLog] {
+                let limit = try Limit("late-\(algorithm.rawValue)", .perHour(60), algorithm: algorithm)
+                func charge(_ cost: Int64, isHold: Bool = false) -> Charge {
+                    Charge(
+                        limit.numbers, key: store.keyHasher.key("k", seed: store.keyHasher.seed(for: limit.identity)),
+                        cost: cost, isHold: isHold, countsHolds: true)
+                }
+                func remaining() async throws -> Int64 { try await store.decide([charge(0)])[0].remaining }
+                // Near a window's begin, so that it lasts.
+                clock.advance(by: 3_600_000_000 - clock.now() % 3_600_000_000)
+                let held = charge(30, isHold: true)
+                let receipt = try #require(try await store.decide([held])[0].receipt, "\(algorithm)")
+                clock.advance(by: 30_000_000 + 600_000_000)
+                // Ten minutes after the lease's end, ten units have drained from a bucket.
+                let drained: Int64 = algorithm == .tokenBucket ? 10 : 0
+                #expect(try await remaining() == 30 + drained, "\(algorithm)")
+                _ = try await store.client.loop.submit { store.client.submit(.renew(held, id: receipt.sequence)) }.get()
+                #expect(try await remaining() == 30 + drained, "\(algorithm): renewed too late")
+                #expect(try await store.apply(.settle(held, receipt, actual: 35)).value == true, "\(algorithm)")
+                #expect(try await remaining() == 25 + drained, "\(algorithm): the difference")
+                #expect(try await store.apply(.settle(held, receipt, actual: 35)).value == false, "\(algorithm)")
+            }
+            store.close()
+        }
+
         @Test("allow, deny and local are each honoured, and any deny wins")
         func modes() async throws {
             let reading = Policy.read(

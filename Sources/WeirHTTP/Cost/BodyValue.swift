@@ -5,8 +5,8 @@ enum BodyValue: Equatable {
     /// The value can't be relied on: the body is malformed, compressed or too long, the value is there twice, is an
     /// object or a list, or has more than 256 bytes. The app may read it otherwise than Weir.
     case unreliable
-    /// A text, a number in its shortest form, `true` or `false`.
-    case text(String)
+    /// A text, a number, `true` or `false`: in the form that is compared, a number's shortest one, and as it is written.
+    case text(String, written: String)
 
     static let longest = 256
 
@@ -33,7 +33,7 @@ enum BodyValue: Equatable {
             self = .unreliable
             return
         }
-        self = .text(Self.shortest(text) ?? text)
+        self = .text(Self.shortest(text) ?? text, written: text)
     }
 
     /// Whether the value fits one of some patterns: a text, or the start of one with `*` at the end. What can't be
@@ -42,11 +42,14 @@ enum BodyValue: Equatable {
         switch self {
         case .absent: false
         case .unreliable: true
-        case .text(let value):
+        case .text(let value, let written):
             patterns.contains { pattern in
-                pattern.hasSuffix("*")
-                    ? value.utf8.starts(with: pattern.utf8.dropLast())
-                    : (Self.shortest(pattern) ?? pattern).utf8.elementsEqual(value.utf8)
+                guard pattern.hasSuffix("*") else {
+                    return (Self.shortest(pattern) ?? pattern).utf8.elementsEqual(value.utf8)
+                }
+                // Of a number with an exponent, nobody knows how the app writes it.
+                return written.utf8.starts(with: pattern.utf8.dropLast())
+                    || Self.shortest(written) != nil && written.lowercased().contains("e")
             }
         }
     }

@@ -24,6 +24,8 @@ struct JSONProbe {
     private var index = 0
     private let tokens: [[UInt8]]
     private var finding = Finding.absent
+    /// Whether a key that differs from the pointer's in case alone makes the document unreadable: some apps take it.
+    private var refusesOtherCases = false
     /// Where the text at the pointer is.
     private var target: (range: Range<Int>, isEscaped: Bool)?
 
@@ -44,6 +46,7 @@ struct JSONProbe {
     /// - Throws: ``UnreadableError`` as ``find(_:in:)`` does, or if the value is an object, a list or not UTF-8.
     static func value(at pointer: JSONPointer, in bytes: UnsafeRawBufferPointer) throws(UnreadableError) -> BodyValue {
         var probe = JSONProbe(bytes: bytes, tokens: pointer.tokens)
+        probe.refusesOtherCases = true
         probe.skipSpace()
         try probe.value(matched: 0, depth: 0)
         probe.skipSpace()
@@ -51,7 +54,7 @@ struct JSONProbe {
         switch probe.finding {
         case .absent, .null: return .absent
         case .number(let text): return BodyValue(text: text)
-        case .boolean(let value): return .text(value ? "true" : "false")
+        case .boolean(let value): return BodyValue(text: value ? "true" : "false")
         case .length:
             guard let target = probe.target else { throw UnreadableError() }
             guard target.range.count <= 6 * BodyValue.longest else { return .unreliable }
@@ -126,7 +129,11 @@ struct JSONProbe {
             skipSpace()
             var isWanted = false
             if let matched {
+                let start = index
                 isWanted = try string(equals: tokens[matched])
+                if refusesOtherCases, !isWanted, isOtherCase(of: tokens[matched], from: start + 1, to: index - 1) {
+                    throw UnreadableError()
+                }
             } else {
                 _ = try string()
             }
@@ -223,6 +230,18 @@ struct JSONProbe {
         }
     }
 
+    /// Whether a key, between its quotes, is a name in another case.
+    private func isOtherCase(of name: [UInt8], from start: Int, to end: Int) -> Bool {
+        // The longest escape has six bytes, and letters that fold to others have at most three.
+        guard end - start >= name.count, end - start <= 6 * name.count else { return false }
+        var copy = JSONProbe(bytes: bytes, tokens: tokens)
+        guard let key = try? copy.text(start..<end, isEscaped: bytes[start..<end].contains(UInt8(ascii: "\\"))) else {
+            return false
+        }
+        // By way of capitals, as the Kelvin sign and the long s fold to letters of ASCII.
+        return key.uppercased().lowercased() == String(decoding: name, as: UTF8.self).uppercased().lowercased()
+    }
+
     /// Reads a key and compares it with a name. Resolves escapes as the app does: `"in\u0070uts"` is `inputs`.
     private mutating func string(equals name: [UInt8]) throws(UnreadableError) -> Bool {
         let (range, isEscaped, _) = try string()
@@ -243,11 +262,15 @@ struct JSONProbe {
             } else {
                 let plain = index
                 while index < range.upperBound, bytes[index] != UInt8(ascii: "\\") { index += 1 }
-                units += Array(String(decoding: bytes[plain..<index], as: UTF8.self).utf16)
+                guard let piece = String(validating: bytes[plain..<index], as: UTF8.self) else {
+                    index = end
+                    return nil
+                }
+                units += Array(piece.utf16)
             }
         }
         index = end
-        return String(decoding: units, as: UTF16.self)
+        return String(validating: units, as: UTF16.self)
     }
 
     private mutating func word(_ text: StaticString) throws(UnreadableError) {

@@ -161,7 +161,7 @@ struct ResponseMeter {
     private func endWithoutBody() -> Result {
         if case .units(let units) = reading { return .known(units) }
         // A status that isn't listed costs the default, which is nothing unless the policy says otherwise.
-        if case .status = cost { return .unknown(.absent, atLeast: 0) }
+        if case .status = cost { return .unknown(status == 0 ? .incomplete : .absent, atLeast: 0) }
         if status >= 400 { return .failed }
         return .unknown(reading == .unreadable ? .unreadable : .absent, atLeast: 0)
     }

@@ -198,6 +198,7 @@ struct ChargedRequest {
     /// The names of the limits that deny, in the policy's order, each once.
     func violatedPolicies(on limiter: RequestLimiter) -> [String] {
         var names: [String] = []
+        guard decisions.count == charges.count else { return names }
         for (index, charge) in charges.enumerated() where !charge.isShadow && !decisions[index].allowed {
             let name = limiter.plans[parts[index].rule].rule.name
             if names.last != name { names.append(name) }
@@ -320,7 +321,8 @@ struct ChargedRequest {
             case .known(let units): actual = units
             case .failed: actual = chargesErrors ? fallback : 0
             case .unknown(let reason, let seen):
-                if case .status = source {
+                // Whoever leaves before the status is known pays the dearest one.
+                if case .status = source, reason != .incomplete || isUntold {
                     actual = fallback
                     break
                 }

@@ -82,11 +82,17 @@ struct BodyKey {
     /// The value that is hashed. One that is unknown or can't be relied on is the empty one.
     private static func value(of dimension: KeyDimension, in body: RequestBody) -> String {
         guard case .json(let pointer, let known, let ignoresCase) = dimension,
-            case .text(let text) = BodyValue(pointer, in: body)
+            case .text(let text, _) = BodyValue(pointer, in: body)
         else { return "" }
         let value = ignoresCase ? text.lowercased() : text
         guard let known else { return value }
-        return known.contains { BodyValue(text: ignoresCase ? $0.lowercased() : $0) == .text(value) } ? value : ""
+        let isKnown = known.contains { name in
+            if case .text(let other, _) = BodyValue(text: ignoresCase ? name.lowercased() : name) {
+                return other == value
+            }
+            return false
+        }
+        return isKnown ? value : ""
     }
 }
 

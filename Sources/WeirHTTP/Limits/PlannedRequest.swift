@@ -38,6 +38,8 @@ struct PlannedRequest {
         var isUnreadable = false
         /// The most that the response may cost; nil if nothing bounds it.
         var most: Int64?
+        /// Whether the request costs more than the limit allows, if the limit matches its body at all.
+        var isTooCostly = false
     }
 
     private(set) var identity: Identity?
@@ -205,8 +207,13 @@ struct PlannedRequest {
                     CostReading.read($0, request, query: path?.query, body: .none)
                 } ?? .absent
             if reading == .unreadable, costOverride == nil { unreadable.append(match.rule) }
-            guard let cost = cost(of: plan, reading) else { return .answered(Self.tooCostly) }
-            costs.append(cost)
+            if let cost = cost(of: plan, reading) {
+                costs.append(cost)
+            } else if plan.hasMatchInBody {
+                costs.append(Cost(units: 0, isTooCostly: true))
+            } else {
+                return .answered(Self.tooCostly)
+            }
         }
         makeCharges(request, facts, on: limiter, into: &charged)
         if needsBody {
@@ -227,6 +234,7 @@ struct PlannedRequest {
                 charged.remove(rule: match.rule)
                 continue
             }
+            if costs[index].isTooCostly { return .answered(Self.tooCostly) }
             guard plan.hasCostInBody, let source = plan.rule.cost.inRequest else { continue }
             let reading = CostReading.read(source, in: body)
             if reading == .unreadable, costOverride == nil { unreadable.append(match.rule) }
@@ -311,7 +319,7 @@ struct PlannedRequest {
 
 extension CostRule {
     /// Where in the request the cost, or the reserve, is; nil when it isn't there.
-    fileprivate var inRequest: RequestCost? {
+    var inRequest: RequestCost? {
         switch self {
         case .request(let cost, _, _), .response(_, .request(let cost, _), _, _, _): cost
         case .fixed, .response: nil

@@ -67,7 +67,6 @@ final class Node: @unchecked Sendable {
     private var isRefusing = false {
         didSet {
             guard isRefusing != oldValue else { return }
-            if oldValue { log(.notice, "the store answers again") }
             owner?.node(self, isRefusing: isRefusing)
         }
     }
@@ -219,6 +218,7 @@ final class Node: @unchecked Sendable {
                 fail(batch, StoreError(.refused, "the server's reply is malformed"))
                 return
             }
+            if isRefusing { log(.notice, "the store answers again") }
             isRefusing = false
             for (operation, result) in zip(batch.operations, results) {
                 // Tell the owner first: the caller may give a charge back at once, and the owner must have noted it by
@@ -271,6 +271,7 @@ final class Node: @unchecked Sendable {
             if let channel { sendBatches(channel, at: .now(), mayGather: false) }
             failAll(StoreError(.unavailable, "the store is closed"))
             flush()
+            isRefusing = false
             owner = nil
             channel?.close(promise: nil)
         }

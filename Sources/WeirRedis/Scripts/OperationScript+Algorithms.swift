@@ -220,6 +220,8 @@ extension OperationScript {
               if s[2] == 0 then s[1] = 0 end
               return true
             end,
+            -- When the present window began.
+            start = function(l, s) return (s[1] > 0 and s[1] or fixed_end(l)) - l.p end,
             left = function(l, s) return s[2] > 0 and s[1] - now or 0 end,
             save = function(l, s) return pack(\#(State.fixedWindow.packing), s[1], s[2]) end,
         } end
@@ -269,6 +271,7 @@ extension OperationScript {
               s[2] = max(0, s[2] - o.cost)
               return true
             end,
+            start = function(l, s) return s[1] - 2 * l.p end,
             left = function(l, s)
               if s[2] > 0 then return s[1] - now end
               return s[3] > 0 and s[1] - l.p - now or 0
@@ -528,24 +531,37 @@ extension OperationScript {
         local function holds_write(l, holds)
           if holds[1] <= 0 then
             holds[1] = 0
-            call('DEL', holds[2])
+            -- An empty set is gone; one with marks is kept for as long as it was.
+            call('ZREM', holds[2], '\#(Permits.heldMember)')
           else
             call('ZADD', holds[2], -1 - holds[1], '\#(Permits.heldMember)')
             -- Kept until a hold whose lease has ended would have drained.
             expire(holds[2], lease + 2 * l.p * ceil(holds[1] / l.n))
           end
         end
+        -- A hold whose lease has ended is charged, and marked by a score far below all others: its process may live on.
+        local MARK = \#(Permits.chargedMark)
+        local function is_charged(holds, member)
+          local score = call('ZSCORE', holds[2], member)
+          return score and tonumber(score) < MARK / 2
+        end
         local function hold(l, holds, id, units)
-          if call('ZADD', holds[2], now + lease, id .. pack('<\#(Permits.cost)', units)) == 1 then
+          local member = id .. pack('<\#(Permits.cost)', units)
+          if is_charged(holds, member) then return end
+          if call('ZADD', holds[2], now + lease, member) == 1 then
             holds[1] = min(\#(ScriptFormat.mostHeld), holds[1] + units)
           end
           holds_write(l, holds)
         end
+        -- Ends a hold. Returns whether there was one, and the units of it that were charged already.
         local function release(l, holds, id, units)
-          if call('ZREM', holds[2], id .. pack('<\#(Permits.cost)', units)) == 0 then return false end
+          local member = id .. pack('<\#(Permits.cost)', units)
+          local charged = is_charged(holds, member)
+          if call('ZREM', holds[2], member) == 0 then return false, 0 end
+          if charged then return true, units end
           holds[1] = holds[1] - units
           holds_write(l, holds)
-          return true
+          return true, 0
         end
 
         -- The worth of some units in a bucket, units * p / n, exactly; units, n < 2^30, p < 2^45.
@@ -564,6 +580,20 @@ extension OperationScript {
           return add(l.n, hh, qq, ff, 0, c1 * 32768 + c2, 0)
         end
 
+        -- Charges a bucket as of an earlier time.
+        local function charge_at(l, s, at, units)
+          local th = floor(at / W)
+          local tq, tf = at - th * W, 0
+          if above(s[1], s[2], s[3], th, tq, tf) then th, tq, tf = s[1], s[2], s[3] end
+          s[1], s[2], s[3] = add(l.n, th, tq, tf, worth(l, units))
+          s[4] = l.n
+          local dh, dq, df = l.dh, l.dq, l.df
+          if l.kind ~= \#(Kind.tokenBucket.rawValue) then dh, dq, df = l.mh, l.mq, l.mf end
+          local h, q, f = ahead(s)
+          if above(h, q, f, dh, dq, df) then set(s, l.n, dh, dq, df) end
+          s.debt = l.kind == \#(Kind.tokenBucket.rawValue) and above(h, q, f, l.fh, l.fq, l.ff)
+        end
+
         -- Adds what is held to what a charge requires: units that don't drain are like a larger cost.
         local function count_holds(l, o, held)
           if not o.held then o.required1, o.rh1, o.rq1, o.rf1 = o.required, o.rh, o.rq, o.rf end
@@ -579,24 +609,26 @@ extension OperationScript {
           end
         end
 
-        -- Charges the holds whose leases have ended: their processes are gone. What would have drained since is left out.
+        -- Charges the holds whose leases have ended, as of then: what has drained since is left out.
         local function end_leases(l, s, kind, holds)
           if holds[1] <= 0 then return end
           local gone = call('ZRANGEBYSCORE', holds[2], 0, now, 'WITHSCORES')
           if #gone == 0 then return end
-          call('ZREMRANGEBYSCORE', holds[2], 0, now)
+          call('ZREMRANGEBYSCORE', holds[2], '-inf', string.format('%.0f', MARK + now - \#(ScriptFormat.markLife * 1000)))
           for i = 1, #gone, 2 do
             local units = unpack('<\#(Permits.cost)', gone[i], \#(Permits.costOffset + 1))
+            local at = tonumber(gone[i + 1])
+            call('ZADD', holds[2], MARK + at, gone[i])
             holds[1] = holds[1] - units
-            local passed, o = now - tonumber(gone[i + 1]), { cost = units }
-            local drains = passed >= l.p
             if l.kind <= \#(Kind.lastBucket.rawValue) then
-              o.ch, o.cq, o.cf = worth(l, units)
-              drains = not above(o.ch, o.cq, o.cf, 0, passed, 0)
-            end
-            if not drains then
-              kind.debit(l, s, o)
+              charge_at(l, s, at, units)
               if not kind.writes then changed(l, s) end
+            elseif now - at < l.p and (l.kind == \#(Kind.slidingLog.rawValue) or at >= kind.start(l, s)) then
+              kind.debit(l, s, { cost = units })
+              if not kind.writes then changed(l, s) end
+            elseif l.kind == \#(Kind.slidingWindow.rawValue) and at >= kind.start(l, s) - l.p then
+              s[3] = s[3] + units
+              changed(l, s)
             end
           end
           holds_write(l, holds)

@@ -325,10 +325,14 @@ enum OperationScript {
             local units
             o.id, units, pos = unpack('<\#(Operation.hold)', ops, pos)
             local holds = holds_of(KEYS[k + 1])
-            local done = release(l, holds, o.id, units)
+            local done, charged = release(l, holds, o.id, units)
             if done then
               local s = state(l, kind, k)
               end_leases(l, s, kind, holds)
+              if charged > 0 then
+                o.cost = max(0, o.cost - charged)
+                if l.kind <= \#(Kind.lastBucket.rawValue) then o.ch, o.cq, o.cf = worth(l, min(o.cost, \#(ScriptFormat.mostHeld))) end
+              end
               kind.debit(l, s, o)
               if not kind.writes then changed(l, s) end
             end

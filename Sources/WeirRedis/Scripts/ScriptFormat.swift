@@ -66,7 +66,8 @@ import Weir
 ///
 /// A sliding log is a list: the state above, then an entry (`dI4`: time, cost) for each instant. Permits are a sorted
 /// set: each member is a charge's name and its cost (`c8I4`), scored with the end of its lease; the member `h` has the
-/// score -1 - held. Held units are such a set, too.
+/// score -1 - held. Held units are such a set, too; a hold that was charged when its lease ended has the score of that
+/// end less 10^16, for an hour.
 enum ScriptFormat {
     /// The bits of a count of ticks that are its `low` part; those above are its `high` part.
     static let lowBits = 52
@@ -218,6 +219,8 @@ enum ScriptFormat {
         /// A member's cost, after the charge's name.
         static let cost = "I4"
         static let costOffset = 8
+        /// Added to the end of a hold's lease, the score of a hold that was charged then.
+        static let chargedMark = "-1e16"
     }
 
     /// The ending of the key of a key's holds.
