@@ -5,7 +5,7 @@ enum BodyValue: Equatable {
     /// The value can't be relied on: the body is malformed, compressed or too long, the value is there twice, is an
     /// object or a list, or has more than 256 bytes. The app may read it otherwise than Weir.
     case unreliable
-    /// A text, a number, `true` or `false`: in the form that is compared, a number's shortest one, and as it is written.
+    /// A text, a number, `true` or `false`: as it is compared (a number in its shortest form), and as it is written.
     case text(String, written: String)
 
     static let longest = 256
