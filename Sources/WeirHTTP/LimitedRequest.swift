@@ -107,7 +107,9 @@ public final class LimitedRequest {
             return .verdict(charged.conclude(on: limiter, costOverride: planned.costOverride))
         case .passes: return .verdict(.pass(delay: 0))
         case .answered(let problem): return .verdict(.answer(problem))
-        case .needsBody(let most): return .needsBody(atMost: most)
+        case .needsBody(let most):
+            if let denial = charged.denyUnread(on: limiter) { return .verdict(denial) }
+            return .needsBody(atMost: most)
         case .needsLookup(let answer): return .needsLookup(answer)
         }
     }

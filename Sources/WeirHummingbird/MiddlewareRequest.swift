@@ -74,7 +74,10 @@ final class MiddlewareRequest: @unchecked Sendable {
             case .needsBody(let most):
                 let isUnreadable = enclosing?.state.withLock { $0.bodyIsUnreadable } ?? false
                 var read = request
-                let body = isUnreadable ? .unreadable : try await read.readBody(atMost: most)
+                guard
+                    let body = isUnreadable
+                        ? .unreadable : try await read.readBody(atMost: most, memory: middleware.bodyMemory)
+                else { return (conclude(.answer(.bodyMemoryFull)), nil) }
                 reread = read
                 if case .unreadable = body { state.withLock { $0.bodyIsUnreadable = true } }
                 step = limited.resume(body: body)

@@ -24,6 +24,8 @@ final class MiddlewareState: Sendable {
     private let pool = Mutex<[PooledRequest]>([])
     /// Holds delayed requests.
     let places: DelayPlaces
+    /// The memory for bodies that are read before their request is decided.
+    let bodyMemory: BodyMemory
     /// The field names of ``LimitHeader``s. They are made once, because making one allocates.
     private let fieldNames: [HTTPField.Name?]
     /// The names of the fields on every limited response.
@@ -59,6 +61,7 @@ final class MiddlewareState: Sendable {
     init(_ limiter: RequestLimiter) {
         limiters = Mutex(Limiters(limiter))
         places = DelayPlaces(most: limiter.policy.server.maxDelayed)
+        bodyMemory = BodyMemory(most: limiter.policy.server.bodyMemory)
         let settings = limiter.policy.headers
         fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
         ownNames = settings.names.compactMap { HTTPField.Name($0) }

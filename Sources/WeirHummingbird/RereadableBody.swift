@@ -23,12 +23,18 @@ final class RereadableBody: AsyncSequence, AsyncIteratorProtocol, @unchecked Sen
 }
 
 extension Request {
-    /// Reads the body for a cost, and leaves all of it for the handler.
-    mutating func readBody(atMost most: Int) async throws -> WeirHTTP.RequestBody {
+    /// Reads the body for a limit, and leaves all of it for the handler.
+    ///
+    /// - Returns: nil when there is no memory for it.
+    mutating func readBody(atMost most: Int, memory: BodyMemory) async throws -> WeirHTTP.RequestBody? {
         var read: [ByteBuffer] = []
         var count = 0
+        var taken = 0
+        defer { memory.giveBack(taken) }
         var iterator = body.makeAsyncIterator()
         while let part = try await iterator.next() {
+            guard memory.take(part.readableBytes) else { return nil }
+            taken += part.readableBytes
             read.append(part)
             count += part.readableBytes
             guard count <= most else {

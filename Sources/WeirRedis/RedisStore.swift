@@ -116,6 +116,11 @@ public final class RedisStore: Store {
         client.decide(charges, into: &decisions)
     }
 
+    /// Decides by remembered denials alone; the server isn't asked.
+    public func peek(_ charges: [Charge], into decisions: inout [Decision]) -> Bool {
+        client.peek(charges, into: &decisions)
+    }
+
     /// Refunds, debits or resets. The answer tells whether anything changed.
     public func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> { client.apply(adjustment) }
 }

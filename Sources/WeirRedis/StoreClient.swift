@@ -156,6 +156,11 @@ final class StoreClient: Sendable {
         return ask(charges, at: now)
     }
 
+    /// Decides by remembered denials alone.
+    func peek(_ charges: [Charge], into decisions: inout [Decision]) -> Bool {
+        options.remembersDenials && denials.answer(charges, at: localTime(NIODeadline.now()), into: &decisions)
+    }
+
     /// Lets the server decide.
     func ask(_ charges: [Charge], at now: NIODeadline) -> PendingAnswer<DecisionResult> {
         let answer = PendingAnswer<DecisionResult>()

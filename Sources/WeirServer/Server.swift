@@ -66,6 +66,7 @@ public final class Server: Service {
         }
         let limits = ConnectionLimits(most: most, mostForAddress: settings.maxConnectionsPerAddress)
         let places = DelayPlaces(most: settings.maxDelayed)
+        let bodyMemory = BodyMemory(most: settings.bodyMemory)
         let denials = DenialLog(log)
         let failures = FailureLog(log)
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
@@ -73,7 +74,8 @@ public final class Server: Service {
             NIOLoopBoundBox.makeBoxSendingValue(
                 ServerLoop(
                     loop, settings: settings, upstream: upstream, policy: policy.view,
-                    denials: denials, failures: failures, connectionLimits: limits, places: places),
+                    denials: denials, failures: failures, connectionLimits: limits, places: places,
+                    bodyMemory: bodyMemory),
                 eventLoop: loop)
         }
         self.policy = policy

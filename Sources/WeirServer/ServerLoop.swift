@@ -13,6 +13,8 @@ final class ServerLoop {
     let connectionLimits: ConnectionLimits
     /// The places for requests that a leaky bucket delays.
     let places: DelayPlaces
+    /// The memory for bodies that are read before their request is decided.
+    let bodyMemory: BodyMemory
     /// The policy for exchanges that begin now.
     private(set) var policy: PolicyView
     var metrics = LoopMetrics()
@@ -31,7 +33,8 @@ final class ServerLoop {
 
     init(
         _ eventLoop: any EventLoop, settings: ServerSettings, upstream: Upstream, policy: PolicyView,
-        denials: DenialLog, failures: FailureLog, connectionLimits: ConnectionLimits, places: DelayPlaces
+        denials: DenialLog, failures: FailureLog, connectionLimits: ConnectionLimits, places: DelayPlaces,
+        bodyMemory: BodyMemory
     ) {
         self.eventLoop = eventLoop
         self.settings = settings
@@ -41,6 +44,7 @@ final class ServerLoop {
         self.failures = failures
         self.connectionLimits = connectionLimits
         self.places = places
+        self.bodyMemory = bodyMemory
         pool = ConnectionPool(
             upstream, eventLoop: eventLoop, connectTimeout: .microseconds(settings.connectTimeout),
             longestLife: Self.ticks(settings.maxConnectionAge))

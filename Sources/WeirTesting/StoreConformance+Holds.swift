@@ -22,6 +22,23 @@ extension StoreConformance {
                 try expect(try await subject.peek(limit).remaining, is: 10, "\(limit.name): remaining at the end")
             }
         },
+        Case("a peek that doesn't wait charges nothing, and never denies what a decision would allow") { subject in
+            for limit in try limits(2) where limit.algorithm != .leakyBucket {
+                for request in 1...3 {
+                    let charge = subject.charge(limit)
+                    let before = try await subject.peek(limit).remaining
+                    var decisions: [Decision] = []
+                    for _ in 0..<3 {
+                        guard subject.store.peek([charge], into: &decisions) else { continue }
+                        try expect(decisions.count, is: 1, "\(limit.name): decisions")
+                        try expect(decisions[0].allowed, is: request <= 2, "\(limit.name) allows request \(request)")
+                        try expect(decisions[0].receipt, is: nil, "\(limit.name): the receipt")
+                    }
+                    try expect(try await subject.peek(limit).remaining, is: before, "\(limit.name): remaining")
+                    try expect(try await subject.decide(charge).allowed, is: request <= 2, "\(limit.name) decides")
+                }
+            }
+        },
         Case("a hold is settled once, at what the request cost, when it ends") { subject in
             for limit in try limits() where limit.algorithm != .concurrency && limit.algorithm != .leakyBucket {
                 let (decision, charge) = try await subject.hold(limit, cost: 8)

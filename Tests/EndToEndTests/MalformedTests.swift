@@ -150,6 +150,27 @@ extension EndToEnd {
             #expect(!echoed.text.contains("6.6.6.6"))
         }
 
+        @Test("a client over a limit is denied unread, and bodies beyond body_memory get a 503")
+        func unreadBodies() async throws {
+            let folder = try Folder()
+            let api = try await SampleAPI(folder)
+            let weir = try await Weir(
+                folder, upstream: api.port,
+                """
+                gateway: {body_memory: 100}
+                limits: [{name: a, rate: 1/day, match: {path: /sink}}, {name: b, rate: 99/day, cost: {json: /n}}]
+                """)
+            let long = try weir.request("POST", "/other", body: String(repeating: "x", count: 101))
+            #expect(long.status == 503)
+            #expect(long.text.contains("Too many requests with long bodies"))
+            for _ in 0..<2 { #expect(try weir.request("POST", "/other", body: #"{"n": 1}"#).status != 503) }
+            #expect(try weir.request("POST", "/sink", body: #"{"n": 1}"#).status == 200)
+            let connection = try Connection(weir.port)
+            try connection.send(
+                "POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\nExpect: 100-continue\r\n\r\n")
+            #expect(try connection.read(until: "\r\n\r\n").hasPrefix("HTTP/1.1 429"))
+        }
+
         @Test("a denied upload is answered at once, and the connection is not left half read")
         func deniedUpload() async throws {
             let folder = try Folder()

@@ -380,7 +380,8 @@ struct PolicyTests {
             paths: strict
             body_limit: 1000
             gateway: {header_timeout: 1s, idle_timeout: 1s, connect_timeout: 1s, response_timeout: 1s,
-              max_connection_age: 1s, drain_timeout: 1s, max_header_size: 9000, max_connections: 9, max_connections_per_address: 9,
+              max_connection_age: 1s, drain_timeout: 1s, max_header_size: 9000, max_connections: 9,
+              max_connections_per_address: 9, body_memory: 9MB,
               max_concurrent_streams: 9, max_delayed: 9, socket_mode: 0600}
             log: {denials_per_second: 5}
             headers: {ratelimit: true, x_ratelimit: true, retry_after: true, problem: true, reset: unix,

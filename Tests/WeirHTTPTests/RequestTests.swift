@@ -879,3 +879,61 @@ struct CostAndHeaderTests {
         #expect(bench.request.reportedDecision?.remaining == 1, "one was spent before the reload, one after")
     }
 }
+
+@Suite("A request whose body a limit needs")
+struct UnreadBodyTests {
+    private func step(_ bench: Bench, _ target: String = "/") -> LimitedRequest.Step {
+        bench.request.begin(
+            TestRequest(method: "POST", target: target), on: bench.limiter, peer: IPAddress("192.0.2.1")!)
+    }
+
+    /// Whether the request is denied without its body, by exactly these limits.
+    private func isDeniedUnread(_ bench: Bench, by limits: [String]) -> Bool {
+        guard case .verdict(.answer(let problem)) = step(bench) else { return false }
+        return problem.status == 429 && bench.request.violatedPolicies == limits
+    }
+
+    private func needsBody(_ bench: Bench) -> Bool {
+        if case .needsBody = step(bench) { true } else { false }
+    }
+
+    @Test(
+        "is denied unread by a limit that needs no body",
+        arguments: ["cost: {json: /n, max: 5}", "key: {json: /user}", "match: {json: {/model: [a]}}"])
+    func deniedUnread(_ needs: String) throws {
+        let bench = try Bench(
+            "limits: [{name: calls, rate: 2/minute}, {name: body, rate: 9/minute, \(needs)}]")
+        for _ in 0..<2 {
+            #expect(needsBody(bench))
+            #expect(
+                bench.status(TestRequest(method: "POST"), body: .bytes(Array(#"{"n": 1, "model": "a"}"#.utf8))) == 200)
+        }
+        #expect(isDeniedUnread(bench, by: ["calls"]))
+        #expect(bench.headers["Retry-After"] == "30")
+        #expect(bench.headers["RateLimit-Policy"]?.contains("calls") == true)
+        bench.clock.advance(by: 30_000_000)
+        #expect(needsBody(bench))
+    }
+
+    @Test("costs nothing until its body is there")
+    func unchargedUnread() throws {
+        let bench = try Bench(
+            "limits: [{name: calls, rate: 2/minute}, {name: body, rate: 9/minute, cost: {json: /n, max: 5}}]")
+        for _ in 0..<9 { #expect(needsBody(bench)) }
+        #expect(bench.status(TestRequest(method: "POST"), body: .bytes(Array("{}".utf8))) == 200)
+        #expect(bench.request.reportedDecision?.remaining == 1)
+    }
+
+    @Test(
+        "is read when only a limit in shadow mode denies, and when a limit counts denied requests",
+        arguments: ["mode: shadow", "count_denied: true"])
+    func readAllTheSame(_ setting: String) throws {
+        let bench = try Bench(
+            "limits: [{name: calls, rate: 1/minute, \(setting)}, {name: body, rate: 99/minute, cost: {json: /n, max: 5}}]"
+        )
+        for _ in 0..<3 {
+            #expect(needsBody(bench))
+            _ = bench.status(TestRequest(method: "POST"), body: .bytes(Array("{}".utf8)))
+        }
+    }
+}

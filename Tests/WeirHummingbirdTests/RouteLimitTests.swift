@@ -211,6 +211,21 @@ extension InApp {
             }
         }
 
+        @Test("a body that finds no room in body_memory gets a 503, and takes no room from the next")
+        func bodyMemory() async throws {
+            let policy = try Policy.text(
+                "gateway: {body_memory: 1000}\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy, clock: ManualClock())))
+            router.post("/") { _, _ in "ok" }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                for (count, status) in [(1001, 503), (1000, 200), (1001, 503), (1000, 200)] {
+                    let body = String(repeating: "x", count: count)
+                    #expect(try await exchangeApart(port, "POST", "/", body: body).status == status)
+                }
+            }
+        }
+
         @Test("mistakes are errors at start that name them")
         func mistakes() throws {
             #expect(throws: LimitError.self) { try LimitRule("zero", Rate.perMinute(0)) }

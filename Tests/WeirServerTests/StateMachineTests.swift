@@ -56,6 +56,16 @@ struct StateMachineTests {
         #expect(machine.bodyEnded() == .nothing)
     }
 
+    @Test("a body that finds no room in memory ends its request")
+    func noRoom() {
+        var machine = machine(.length(10))
+        #expect(machine.needsBody(atMost: 10) == .readBody)
+        #expect(machine.bodyReceived(4, hasRoom: true) == .keep)
+        #expect(machine.bodyReceived(4, hasRoom: false) == .fail(.bodyMemoryFull, nil))
+        #expect(machine.bodyReceived(4, hasRoom: true) == .nothing)
+        #expect(machine.bodyEnded() == .nothing)
+    }
+
     @Test("a request without a body is decided at once, and one whose length is too much is not read")
     func bodyCostWithoutReading() {
         var empty = machine(.none)

@@ -20,6 +20,15 @@ public protocol Store: Sendable {
     /// - Returns: nil when `decisions` holds the answer, otherwise a promise of it.
     func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>?
 
+    /// Decides as ``decide(_:into:)`` would, without charging, if that is possible without waiting.
+    ///
+    /// A server calls this before it reads a request's body, so that a client over a limit is denied unread. A denial
+    /// is certain; if all charges are allowed, `decide` must still be called.
+    ///
+    /// - Parameter decisions: receives one decision per charge, in order. Earlier contents are removed.
+    /// - Returns: whether `decisions` holds the answer.
+    func peek(_ charges: [Charge], into decisions: inout [Decision]) -> Bool
+
     /// Applies a change. The answer tells whether anything was changed.
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool>
 
@@ -49,6 +58,18 @@ extension Store {
     public var instances: Int { 1 }
 
     public func limitsDidChange() {}
+
+    /// Decides if this store answers every call at once.
+    public func peek(_ charges: [Charge], into decisions: inout [Decision]) -> Bool {
+        guard !canFail else { return false }
+        let unpaid = charges.map { charge in
+            var charge = charge
+            charge.cost = 0
+            charge.isHold = false
+            return charge
+        }
+        return decide(unpaid, into: &decisions) == nil
+    }
 
     public var canFail: Bool { true }
 

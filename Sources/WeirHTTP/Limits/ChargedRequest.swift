@@ -103,6 +103,26 @@ struct ChargedRequest {
         }
     }
 
+    /// Denies a request whose body isn't read yet, if a limit that needs no body denies it.
+    ///
+    /// - Returns: nil, with nothing changed, when the body must be read.
+    mutating func denyUnread(on limiter: RequestLimiter) -> LimitedRequest.Verdict? {
+        // A limit that counts denied requests must count this one, too, and only its key or its cost may be missing.
+        guard !charges.contains(where: \.countsDenied) else { return nil }
+        let known = charges.indices.filter { !limiter.plans[parts[$0].rule].needsBody }
+        guard known.contains(where: { !charges[$0].isShadow }),
+            limiter.store.peek(known.map { charges[$0] }, into: &decisions)
+        else { return nil }
+        let denies = zip(known, decisions).contains { !charges[$0].isShadow && !$1.allowed && !$1.isUnasked }
+        guard denies else {
+            decisions.removeAll(keepingCapacity: true)
+            return nil
+        }
+        charges = known.map { charges[$0] }
+        parts = known.map { parts[$0] }
+        return conclude(on: limiter, costOverride: nil)
+    }
+
     /// Asks the store. Returns nil when it decided at once, else a promise of the decisions.
     mutating func ask(_ limiter: RequestLimiter) -> PendingAnswer<DecisionResult>? {
         limiter.store.decide(charges, into: &decisions)

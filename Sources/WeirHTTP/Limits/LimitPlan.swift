@@ -42,6 +42,8 @@ final class LimitPlan: Sendable {
     /// Whether the key, or what the limit matches, is in the request's body.
     let hasKeyInBody: Bool
     let hasMatchInBody: Bool
+    /// Whether the request's body must be read for this limit.
+    var needsBody: Bool { hasCostInBody || hasKeyInBody || hasMatchInBody }
     /// Whether requests hold units until their cost is known.
     let holdsUnits: Bool
     /// The pointers of a cost in the response's body.

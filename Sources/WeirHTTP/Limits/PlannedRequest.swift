@@ -218,6 +218,7 @@ struct PlannedRequest {
         makeCharges(request, facts, on: limiter, into: &charged)
         if needsBody {
             if request.isCompressed { return resume(body: .unreadable, on: limiter, into: &charged) }
+            _ = price(charges: &charged)
             return .needsBody(atMost: limiter.policy.bodyLimit)
         }
         return price(charges: &charged)

@@ -75,6 +75,7 @@ extension PolicyReader {
             if let number = gateway.integer(key, in: counts) { value = Int(number) }
         }
         if let size = gateway.size("max_header_size", in: counts) { server.maxHeaderSize = Int(size) }
+        if let size = gateway.size("body_memory", in: 1...(1 << 40)) { server.bodyMemory = Int(size) }
         count("max_connections", &server.maxConnections)
         count("max_connections_per_address", &server.maxConnectionsPerAddress)
         count("max_delayed", &server.maxDelayed)

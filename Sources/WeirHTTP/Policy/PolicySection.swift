@@ -29,7 +29,8 @@ package struct PolicySection: Sendable {
         [
             "header_timeout", "idle_timeout", "connect_timeout", "response_timeout", "max_connection_age",
             "drain_timeout",
-            "max_header_size", "max_connections", "max_connections_per_address", "max_concurrent_streams",
+            "max_header_size", "body_memory", "max_connections", "max_connections_per_address",
+            "max_concurrent_streams",
             "max_delayed", "socket_mode",
         ])
     static let admin = PolicySection("admin", "'admin'", ["listen", "hosts"])

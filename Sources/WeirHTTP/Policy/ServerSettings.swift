@@ -36,6 +36,8 @@ public struct ServerSettings: Sendable, Hashable {
     public var drainTimeout: Timestamp = 30_000_000
     /// The largest request header in bytes, 1 to 10^7.
     public var maxHeaderSize = 32 * 1024
+    /// The most bytes of bodies that are held while their requests are decided, 1 to 2^40; 256 MiB by default.
+    public var bodyMemory = 256 << 20
     /// The most connections, 1 to 10^7.
     public var maxConnections = 10_000
     /// The most connections from one address, 1 to 10^7. Trusted proxies are exempt.

@@ -94,6 +94,11 @@ extension Exchange {
             }
         }
 
+        /// Whether the body is read before the request is decided.
+        var keepsBody: Bool {
+            if case .readingBody = phase { true } else { false }
+        }
+
         var responseStarted: Bool {
             if case .forwarding(_, _, true) = phase { true } else { false }
         }
@@ -161,8 +166,12 @@ extension Exchange {
 
         // MARK: The request's body
 
-        mutating func bodyReceived(_ count: Int) -> Action {
+        /// A part of the body has arrived.
+        ///
+        /// - Parameter hasRoom: whether there is memory to keep it.
+        mutating func bodyReceived(_ count: Int, hasRoom: Bool = true) -> Action {
             switch phase {
+            case .readingBody where !hasRoom: return stop(.bodyMemoryFull)
             case .readingBody(let limit, let read):
                 // Both lengths are in memory, so the sum can't overflow.
                 let read = read + count

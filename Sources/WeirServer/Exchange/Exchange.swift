@@ -20,6 +20,8 @@ final class Exchange {
     private var reachedUpstream = false
     /// The parts of the body that arrived before they could be forwarded.
     private var heldBody = BodyParts()
+    /// The bytes of ``ServerLoop/bodyMemory`` that the held body takes.
+    private var heldMemory = 0
     private var delay: Scheduled<Void>?
     /// The time spent deciding before the first wait for the client or a lookup, in nanoseconds.
     private var decisionTime: Int64 = 0
@@ -186,17 +188,34 @@ final class Exchange {
     var mayRead: Bool { machine.takesBody && machine.upstream?.isWritable ?? true }
 
     func received(_ bytes: ByteBuffer) {
+        if machine.keepsBody {
+            keep(bytes)
+            return
+        }
         let action = machine.bodyReceived(bytes.readableBytes)
         if case .sendBody(let upstream) = action {
             touch(machine.responseStarted ? loop.settings.responseTimeout : nil)
             upstream.write(.body(.byteBuffer(bytes.withoutSlack)))
             return
         }
-        // A part that nobody takes must not reach the next request.
-        if action == .nothing { return }
-        touch()
-        heldBody.append(bytes)
-        run(action)
+    }
+
+    /// Keeps a part of the body until the request is decided. It doesn't renew the deadline, so that a body that is
+    /// sent slowly can't hold memory for longer.
+    private func keep(_ bytes: ByteBuffer) {
+        let size = bytes.readableBytes
+        let hasRoom = loop.bodyMemory.take(size)
+        if hasRoom {
+            heldMemory += size
+            heldBody.append(bytes)
+        }
+        run(machine.bodyReceived(size, hasRoom: hasRoom))
+    }
+
+    private func dropHeldBody() {
+        heldBody.removeAll()
+        loop.bodyMemory.giveBack(heldMemory)
+        heldMemory = 0
     }
 
     func requestEnded() { run(machine.bodyEnded()) }
@@ -305,6 +324,7 @@ final class Exchange {
     }
 
     private func readBody() {
+        touch()
         if head?.expectsContinue == true { client?.sendContinue() }
         client?.readBody()
     }
@@ -340,6 +360,7 @@ final class Exchange {
         upstream.begin(self)
         upstream.write(.head(forwardedHead(head, peer)))
         while let bytes = heldBody.popFirst() { upstream.write(.body(.byteBuffer(bytes))) }
+        dropHeldBody()
         if machine.requestEnded {
             endRequest(to: upstream)
             return
@@ -439,7 +460,7 @@ final class Exchange {
         self.client = nil
         head = nil
         peer = nil
-        heldBody.removeAll()
+        dropHeldBody()
         deadline = .max
         // An object with an open question can't be reused: its answer is for this request alone.
         if !machine.hasOpenQuestion { loop.takeBack(self) }

@@ -14,6 +14,8 @@ enum Problem: Error, Hashable {
     case noForwardProxy
     /// The client didn't send its request in time.
     case requestTimeout
+    /// The bodies of other requests that are being decided fill `body_memory`.
+    case bodyMemoryFull
     case upstreamUnreachable
     /// The upstream closed the connection without an answer.
     case upstreamClosed
@@ -39,7 +41,7 @@ enum Problem: Error, Hashable {
             .upstreamHeaderTooLarge, .upstreamHeaderTooLargeForClient, .upstreamInterim, .upstreamTimeout:
             true
         case .badRequest, .headerTooLarge, .targetTooLong, .bodyNotAllowed, .unknownMethod, .unsupportedVersion,
-            .noForwardProxy, .requestTimeout:
+            .noForwardProxy, .requestTimeout, .bodyMemoryFull:
             false
         }
     }
@@ -57,6 +59,7 @@ enum Problem: Error, Hashable {
         case .noForwardProxy:
             Self.details(405, "Method Not Allowed", "CONNECT is not served: this is no forward proxy.")
         case .requestTimeout: Self.details(408, "Request Timeout", "The request was not sent in time.")
+        case .bodyMemoryFull: .bodyMemoryFull
         case .upstreamUnreachable: Self.details(502, "Bad Gateway", "The upstream can't be reached.")
         case .upstreamClosed:
             Self.details(502, "Bad Gateway", "The upstream closed the connection without an answer.")
