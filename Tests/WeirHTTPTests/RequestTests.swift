@@ -409,7 +409,7 @@ struct MatchTests {
         #expect(try !isDenied("/v1/users/8", by: "/{version}/users/{id}"))
     }
 
-    @Test("an error of which nobody knows the status costs what the dearest status does")
+    @Test("an error of which nobody knows the status costs the highest cost listed")
     func failures() throws {
         let bench = try Bench(
             "limits: [{name: logins, rate: 2/minute, cost: {response: {status: {401: 1, 403: 1}, default: 0}}}]")
@@ -674,7 +674,7 @@ struct CostAndHeaderTests {
         #expect(status("a") == 413 && status("b") == 200)
     }
 
-    @Test("leaving before the status is known costs the dearest status")
+    @Test("leaving before the status is known costs the highest cost listed")
     func statusUnknown() throws {
         let bench = try Bench("limits: [{name: login, rate: 2/hour, cost: {response: {status: {401: 1}}}}]")
         for expected in [200, 200, 429] {

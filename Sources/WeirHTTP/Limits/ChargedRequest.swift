@@ -341,7 +341,7 @@ struct ChargedRequest {
             case .known(let units): actual = units
             case .failed: actual = chargesErrors ? fallback : 0
             case .unknown(let reason, let seen):
-                // Whoever leaves before the status is known pays the dearest one.
+                // A client that leaves before the status is known pays the highest cost listed.
                 if case .status = source, reason != .incomplete || isUntold {
                     actual = fallback
                     break

@@ -250,7 +250,7 @@ extension PolicyReader {
         let given = mapping.integer("default", in: range) ?? cost.integer("default", in: range)
         if given == nil, kinds != ["status"] { warnOfNoDefault(cost) }
         guard let source = responseSource(mapping) else { return nil }
-        let reserve = reserve(cost) ?? .units(source.dearestStatus ?? 0)
+        let reserve = reserve(cost) ?? .units(source.highestStatusCost ?? 0)
         return .response(
             source, reserve: reserve, fallback: given ?? (kinds == ["status"] ? 0 : 1), max: most,
             chargesErrors: chargesErrors)
@@ -373,7 +373,7 @@ extension PolicyReader {
 
 extension CostRule.ResponseCost {
     /// The highest cost of a cost by status.
-    fileprivate var dearestStatus: Int64? {
+    fileprivate var highestStatusCost: Int64? {
         if case .status(let costs) = self { costs.values.max() } else { nil }
     }
 }
