@@ -245,6 +245,12 @@ public final class RequestLimiter: Sendable {
         }.map(\.rule.name)
     }
 
+    /// The limits whose name the old limiter doesn't have. A limit that was renamed is one of them.
+    public func limitsAdded(since old: RequestLimiter) -> [String] {
+        let before = Set(old.limitNames)
+        return limitNames.filter { !before.contains($0) }
+    }
+
     /// The number of instances that share the store: the policy's setting, or else the store's last known number.
     var instances: Int { policy.server.instances ?? store.instances }
 

@@ -192,6 +192,8 @@ extension EndToEnd {
             try weir.rewrite(limit.replacingOccurrences(of: "%", with: "5"))
             try await until("the change is seen") { program.log.contains("policy reloaded") }
             #expect(try weir.get("/health")["X-RateLimit-Remaining"] == "1", "three were spent before")
+            try weir.rewrite(limit.replacingOccurrences(of: "%", with: "5").replacingOccurrences(of: "a,", with: "b,"))
+            try await until("the renamed limit is reported") { program.log.contains("the limit 'b' is new") }
         }
 
         @Test("SIGTERM answers what is under way, and ends with 0")

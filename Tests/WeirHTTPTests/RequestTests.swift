@@ -870,11 +870,13 @@ struct CostAndHeaderTests {
         let bench = try Bench("limits: [{name: a, rate: 2/minute, algorithm: fixed-window}, {name: b, rate: 9/minute}]")
         #expect(bench.status("/") == 200)
         let changed = Policy.read(
-            "limits: [{name: a, rate: 3/minute, algorithm: fixed-window}, {name: b, rate: 9/hour}]", file: "f")
+            "limits: [{name: a, rate: 3/minute, algorithm: fixed-window}, {name: b, rate: 9/hour}, {name: c, rate: 9/day}]",
+            file: "f")
         let policy = try #require(changed.policy)
         let next = try RequestLimiter(
             policy: policy, store: bench.limiter.store, clock: bench.clock, replacing: bench.limiter)
         #expect(next.limitsStartingAfresh(since: bench.limiter) == ["b"])
+        #expect(next.limitsAdded(since: bench.limiter) == ["c"])
         _ = bench.request.begin(TestRequest(), on: next, peer: IPAddress("192.0.2.1")!)
         #expect(bench.request.reportedDecision?.remaining == 1, "one was spent before the reload, one after")
     }

@@ -25,7 +25,9 @@ public protocol Store: Sendable {
     /// A server calls this before it reads a request's body, so that a client over a limit is denied unread. A denial
     /// is certain; if all charges are allowed, `decide` must still be called.
     ///
-    /// - Parameter decisions: receives one decision per charge, in order. Earlier contents are removed.
+    /// - Parameters:
+    ///   - charges: charges of one request, or some of them.
+    ///   - decisions: receives one decision per charge, in order. Earlier contents are removed.
     /// - Returns: whether `decisions` holds the answer.
     func peek(_ charges: [Charge], into decisions: inout [Decision]) -> Bool
 

@@ -75,6 +75,9 @@ public struct PolicyWatcher: Service {
             for name in new.limitsStartingAfresh(since: old) {
                 logger.notice("the limit '\(name)' starts afresh: its algorithm, key or period has changed")
             }
+            for name in new.limitsAdded(since: old) {
+                logger.notice("the limit '\(name)' is new, so its counters start at zero; a renamed limit is a new one")
+            }
             if loaded.policy.server.needsRestart(after: old.policy.server) {
                 logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
             }
