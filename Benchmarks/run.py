@@ -150,6 +150,40 @@ def small_file(folder):
 NEVER_DENIES = "limits: [{name: per-client, rate: 1000000000/second}]\n"
 
 
+def limiting_nginx(folder, upstream):
+    """Starts nginx as a proxy with a limit that never denies. Returns it and its port."""
+    listen = port()
+    return nginx(folder, "limit", f"limit_req_zone $binary_remote_addr zone=a:10m rate=1000000r/s; upstream u {{ server 127.0.0.1:{upstream}; keepalive 64; }}"
+                 f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{listen}; location / {{ limit_req zone=a burst=100000 nodelay;"
+                 "proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ''; } }", listen), listen
+
+
+def latency(rounds, seconds):
+    """How much longer a request takes through a proxy: one connection, one request after another."""
+    folder = tempfile.mkdtemp(prefix="weir-bench-")
+    servers = []
+    try:
+        server, upstream = small_file(folder)
+        servers.append(server)
+        server, gateway = weir(folder, "weir", upstream, NEVER_DENIES)
+        servers.append(server)
+        server, peer = limiting_nginx(folder, upstream)
+        servers.append(server)
+        values = {name: [] for name in ("alone", "weir", "nginx")}
+        for _ in range(rounds):
+            for name, target in [("alone", upstream), ("weir", gateway), ("nginx", peer)]:
+                values[name].append(1e6 / requests_a_second(target, seconds, connections=1))
+        added = {name: [through - alone for through, alone in zip(values[name], values["alone"])] for name in ("weir", "nginx")}
+        ratios = [a / b for a, b in zip(added["weir"], added["nginx"])]
+        print(f"added latency: weir {statistics.median(added['weir']):.0f} µs, nginx {statistics.median(added['nginx']):.0f} µs"
+              f" (the upstream alone takes {statistics.median(values['alone']):.0f} µs);"
+              f" ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
+    finally:
+        for server in reversed(servers):
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def gateway(rounds, seconds):
     folder = tempfile.mkdtemp(prefix="weir-bench-")
     servers, targets = [], {}
@@ -158,11 +192,8 @@ def gateway(rounds, seconds):
         servers.append(server)
         server, targets["weir"] = weir(folder, "weir", upstream, NEVER_DENIES)
         servers.append(server)
-        listen = port()
-        servers.append(nginx(folder, "limit", f"limit_req_zone $binary_remote_addr zone=a:10m rate=1000000r/s; upstream u {{ server 127.0.0.1:{upstream}; keepalive 64; }}"
-                             f"keepalive_requests 1000000000; server {{ listen 127.0.0.1:{listen}; location / {{ limit_req zone=a burst=100000 nodelay;"
-                             "proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ''; } }", listen))
-        targets["nginx"] = listen
+        server, targets["nginx"] = limiting_nginx(folder, upstream)
+        servers.append(server)
         if shutil.which("caddy"):
             listen = port()
             with open(os.path.join(folder, "Caddyfile"), "w") as file:
@@ -497,9 +528,9 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|deny|idle|tls|flood|costs|shared|app|check")
+    arguments.add_argument("parts", nargs="*", metavar="engine|gateway|latency|deny|idle|tls|flood|costs|shared|app|check")
     options = arguments.parse_args()
-    options.parts = options.parts or ["engine", "gateway", "deny", "idle", "tls", "flood", "costs", "shared", "app"]
+    options.parts = options.parts or ["engine", "gateway", "latency", "deny", "idle", "tls", "flood", "costs", "shared", "app"]
     if set(options.parts) & {"engine", "deny", "shared", "app", "check"}:
         build()
     if "check" in options.parts:
@@ -509,6 +540,8 @@ def main():
         engine(options.rounds)
     if "gateway" in options.parts:
         gateway(options.rounds, options.seconds)
+    if "latency" in options.parts:
+        latency(options.rounds, options.seconds)
     if "deny" in options.parts:
         deny(options.rounds, options.seconds)
     if "idle" in options.parts:

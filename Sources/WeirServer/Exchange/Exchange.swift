@@ -330,6 +330,7 @@ final class Exchange {
     }
 
     private func decide(by body: StateMachine<UpstreamConnection>.Body) {
+        touch()
         let start = NIODeadline.now()
         let body: RequestBody =
             switch body {
