@@ -41,7 +41,12 @@ enum HealthAndBypass: Example {
         let denials = Denials(surroundings.denials)
         let router = Router(context: ClientContext.self)
         router.add(
-            middleware: RateLimitMiddleware(try surroundings.limiter("10-bypass"), denied: { denials.note($0) }))
+            middleware: RateLimitMiddleware(
+                try surroundings.limiter("10-bypass"),
+                onDenied: { denial, _, _ in
+                    if denial.status == 429 { denials.note(denial) }
+                    return nil  // Weir's own answer
+                }))
         router.addModel("predict", "small")
         router.get("health") { _, _ in "ok" }
         router.get("denials") { _, _ in denials.text }

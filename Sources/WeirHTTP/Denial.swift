@@ -1,9 +1,15 @@
 public import Weir
 
-/// A request that a limit denied, for logs and metrics. It contains no secrets, but the method and the path are the
-/// client's own input.
+/// A request that Weir answers itself: one that a limit denied, or that an access rule, a cost above `max`, an
+/// unreadable path or a failing store stops.
+///
+/// It contains no secrets, but the method and the path are the client's own input.
 public struct Denial: Sendable, Hashable {
-    /// The names of the limits that denied it, in the policy's order.
+    /// The status of Weir's answer: 429 when a limit denied the request, else 400, 403, 413 or 503.
+    public var status: Int
+    /// What Weir's answer says to people.
+    public var detail: String
+    /// The names of the limits that denied it, in the policy's order; empty unless ``status`` is 429.
     public var limits: [String]
     /// The method as sent. Don't label metrics with it: clients choose its values.
     public var method: String
@@ -19,26 +25,43 @@ public struct Denial: Sendable, Hashable {
     public var address: IPAddress?
     /// The client's tier; nil when it has none.
     public var tier: String?
-    /// The reported limit's number of units.
-    public var limit: Int64
-    /// The number of requests of cost 1 that would still pass.
-    public var remaining: Int64
+    /// The reported limit's number of units; nil when no limit decided.
+    public var limit: Int64?
+    /// The number of requests of cost 1 that would still pass; nil when no limit decided.
+    public var remaining: Int64?
     /// The time to wait before a retry, in microseconds; nil when waiting can't help.
     public var retryAfter: Ticks?
+
+    /// Creates a denial, for tests of an app's own answers.
+    public init(
+        status: Int = 429, detail: String = "", limits: [String] = [], method: String = "GET", route: String? = nil,
+        path: String = "/", client: String = "", address: IPAddress? = nil, tier: String? = nil, limit: Int64? = nil,
+        remaining: Int64? = nil, retryAfter: Ticks? = nil
+    ) {
+        self.status = status
+        self.detail = detail
+        self.limits = limits
+        self.method = method
+        self.route = route
+        self.path = path
+        self.client = client
+        self.address = address
+        self.tier = tier
+        self.limit = limit
+        self.remaining = remaining
+        self.retryAfter = retryAfter
+    }
 }
 
 extension LimitedRequest {
-    /// The record of this request's denial; nil when no limit denied it.
+    /// The record of this request's denial.
     ///
     /// - Parameters:
+    ///   - problem: what Weir answers.
     ///   - method: the method as sent.
     ///   - route: the template from the app's router.
-    package func denial(method: String, route: String? = nil) -> Denial? {
-        guard let decision = reportedDecision, !decision.allowed else { return nil }
-        return Denial(
-            limits: violatedPolicies, method: method, route: route, path: path?.path ?? "", client: clientHash,
-            address: clientAddress, tier: tier, limit: decision.limit, remaining: decision.remaining,
-            retryAfter: decision.retryAfter)
+    package func denial(_ problem: ProblemDetails, method: String, route: String? = nil) -> Denial {
+        denial(problem, limits: violatedPolicies, reportedDecision, method: method, route: route)
     }
 
     /// The record of a denial that didn't happen, because its limit is in shadow mode; nil when the limit allowed.
@@ -46,9 +69,18 @@ extension LimitedRequest {
     /// - Parameter rule: the limit's index in the policy.
     package func shadowDenial(rule: Int, method: String) -> Denial? {
         guard let decision = shadowDecision(rule: rule) else { return nil }
-        return Denial(
-            limits: [limiter.limitNames[rule]], method: method, path: path?.path ?? "", client: clientHash,
-            address: clientAddress, tier: tier, limit: decision.limit, remaining: decision.remaining,
-            retryAfter: decision.retryAfter)
+        let limits = [limiter.limitNames[rule]]
+        return denial(
+            .quotaExceeded(limits, retryAfter: LimitHeaders.seconds(decision)), limits: limits, decision,
+            method: method, route: nil)
+    }
+
+    private func denial(
+        _ problem: ProblemDetails, limits: [String], _ decision: Decision?, method: String, route: String?
+    ) -> Denial {
+        Denial(
+            status: problem.status, detail: problem.detail, limits: limits, method: method, route: route,
+            path: path?.path ?? "", client: clientHash, address: clientAddress, tier: tier, limit: decision?.limit,
+            remaining: decision?.remaining, retryAfter: decision?.retryAfter)
     }
 }

@@ -61,14 +61,16 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     ///   - limiter: supplies the store and the policy's other settings.
     ///   - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
     ///     same limiter identified.
-    ///   - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
+    ///   - onDenied: makes the app's own answers to requests that this limit denies. If it returns nil, the enclosing
+    ///     middleware's handler is asked.
     /// - Throws: `PolicyError` when the name is already taken.
     public func limited(
         _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,
-        client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
+        client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+        onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
     ) throws(PolicyError) -> LimitedRoutes<Context> {
         try limited(
-            LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client, denied: denied)
+            LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client, onDenied: onDenied)
     }
 
     /// Adds routes with a limit of their own, given as a rule.
@@ -76,8 +78,8 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
     public func limited(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
-        denied: (@Sendable (Denial) -> Void)? = nil
+        onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
     ) throws(PolicyError) -> LimitedRoutes<Context> {
-        LimitedRoutes(self, try RateLimitMiddleware(rule, in: limiter, client: client, denied: denied))
+        LimitedRoutes(self, try RateLimitMiddleware(rule, in: limiter, client: client, onDenied: onDenied))
     }
 }

@@ -36,8 +36,8 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// The client that the app identified, for nested requests too. Set it before any are nested.
     var client: AppClient?
-    /// Called for denials here and in nested requests. Set it before any are nested.
-    var denied: (@Sendable (Denial) -> Void)?
+    /// Makes the app's own answers, here and in nested requests. Set it before any are nested.
+    var onDenied: (@Sendable (Denial) async throws -> Response?)?
 
     init(_ middleware: MiddlewareState, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
         self.middleware = middleware
@@ -166,29 +166,44 @@ final class MiddlewareRequest: @unchecked Sendable {
         }
     }
 
-    /// Reports a denial to the listeners here and in the enclosing middleware.
-    func tellDenied(_ request: Request) {
-        var listeners: [@Sendable (Denial) -> Void] = []
-        var next: MiddlewareRequest? = self
-        while let request = next {
-            if let denied = request.denied { listeners.append(denied) }
-            next = request.enclosing
+    /// Sends an answer of the app's or of Weir's own, and ends the request.
+    func send(_ answer: Answer, to request: Request) async throws -> Response {
+        guard var response = try await appResponse(to: request, answer.problem) else {
+            noteReported()
+            end(isComplete: false)
+            return Self.response(answer, to: request)
         }
-        guard !listeners.isEmpty,
-            let denial = limited.denial(method: request.method.rawValue, route: route?.template)
-        else { return }
-        for listener in listeners { listener(denial) }
+        if limited.isLimited { addHeaders(of: limited, to: &response.headers) }
+        noteReported()
+        end(isComplete: false)
+        return response
     }
 
-    /// Sends an answer of Weir's own, and ends the request.
-    func send(_ answer: Answer, to request: Request) -> Response {
+    /// Asks the app for its own response, here and then in the enclosing middlewares.
+    private func appResponse(to request: Request, _ problem: ProblemDetails) async throws -> Response? {
+        var denial: Denial?
+        var next: MiddlewareRequest? = self
+        while let place = next {
+            if let onDenied = place.onDenied {
+                let record = denial ?? limited.denial(problem, method: request.method.rawValue, route: route?.template)
+                denial = record
+                do {
+                    if let response = try await onDenied(record) { return response }
+                } catch {
+                    throw failed(error)
+                }
+            }
+            next = place.enclosing
+        }
+        return nil
+    }
+
+    private static func response(_ answer: Answer, to request: Request) -> Response {
         var headers = HTTPFields()
         headers.reserveCapacity(answer.fields.count + 1)
         for (name, value) in answer.fields {
             HTTPField.Name(name).map { headers.append(HTTPField(name: $0, value: value)) }
         }
-        noteReported()
-        end(isComplete: false)
         let body = answer.body
         if request.method == .head || body.isEmpty {
             return Response(
@@ -229,14 +244,18 @@ final class MiddlewareRequest: @unchecked Sendable {
         // A middleware in between may have replaced the response, and with it the nested request's headers.
         let isReported = mayNest && state.withLock { $0.isReported } && middleware.hasOwn(carried ?? headers)
         if !isReported, limited.isLimited {
-            middleware.removeOwn(from: &headers)
-            headers.reserveCapacity(headers.count + LimitHeader.allCases.count)
-            limited.writeHeaders { (header: LimitHeader, value) in
-                if let field = middleware.field(header, value, pooled) { headers.append(field) }
-            }
+            addHeaders(of: limited, to: &headers)
         }
         if isReported || limited.isLimited { enclosing?.state.withLock { $0.isReported = true } }
         limited.enclosing = nil
+    }
+
+    private func addHeaders(of limited: LimitedRequest, to headers: inout HTTPFields) {
+        middleware.removeOwn(from: &headers)
+        headers.reserveCapacity(headers.count + LimitHeader.allCases.count)
+        limited.writeHeaders { (header: LimitHeader, value) in
+            if let field = middleware.field(header, value, pooled) { headers.append(field) }
+        }
     }
 
     /// Marks the enclosing request's headers as already written.

@@ -12,12 +12,13 @@ extension RateLimitMiddleware {
     ///   - limiter: supplies the store and the policy's other settings: client sources, tiers, headers.
     ///   - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
     ///     same limiter identified.
-    ///   - denied: called for every request that this limit denies. The enclosing middleware's `denied` is called too.
+    ///   - onDenied: makes the app's own answers to requests that this limit denies. If it returns nil, the enclosing
+    ///     middleware's handler is asked.
     /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
     public init(
         _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
-        denied: (@Sendable (Denial) -> Void)? = nil
+        onDenied: DenialHandler? = nil
     ) throws(PolicyError) where Context: RemoteAddressRequestContext {
-        self.init(try limiter.routeLimiter(rule), client: client, denied: denied)
+        self.init(try limiter.routeLimiter(rule), client: client, onDenied: onDenied)
     }
 }

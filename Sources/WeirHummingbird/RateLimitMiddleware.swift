@@ -25,11 +25,18 @@ public import WeirHTTP
 /// Behind a router, it knows the route. A rule whose path matches the route's template applies however the request
 /// spelled its path. For a limit without a path, `key: [route]` is the template.
 public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
+    /// Makes an app's own answer to a request that Weir stops: 429 when a limit denied it, or 400, 403, 413 or 503.
+    ///
+    /// It gets the denial, the request, whose body must not be read, and the context. The limit headers and Retry-After
+    /// are added to the response that it returns. If it returns nil, the next enclosing middleware's handler is asked,
+    /// and at last Weir makes its own answer. What it throws is treated as an error of the app's handlers.
+    public typealias DenialHandler = @Sendable (Denial, Request, Context) async throws -> Response?
+
     private let state: MiddlewareState
     let limiter: RequestLimiter
     private let peer: @Sendable (Context) -> SocketAddress?
     private let client: (@Sendable (Request, Context) -> AppClient?)?
-    private let denied: (@Sendable (Denial) -> Void)?
+    private let onDenied: DenialHandler?
 
     /// Limits by a policy. The policy says how clients are identified; the default is by address.
     ///
@@ -37,13 +44,13 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ///   - limiter: the policy and its store.
     ///   - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return
     ///     nil to use the policy's client sources.
-    ///   - denied: called for every request denied by this middleware or by a route limit nested in it. Use it for logs
-    ///     and metrics.
+    ///   - onDenied: makes the app's own answers, for requests that this middleware or a route limit nested in it
+    ///     stops. Return nil for Weir's answer.
     public init(
         _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
-        denied: (@Sendable (Denial) -> Void)? = nil
+        onDenied: DenialHandler? = nil
     ) where Context: RemoteAddressRequestContext {
-        self.init(limiter, peer: { $0.remoteAddress }, client: client, denied: denied)
+        self.init(limiter, peer: { $0.remoteAddress }, client: client, onDenied: onDenied)
     }
 
     /// Limits by a policy, for contexts that keep the peer's address elsewhere.
@@ -52,16 +59,16 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ///   - limiter: the policy and its store.
     ///   - peer: returns the address at the other end of the connection. Requests without one share one budget.
     ///   - client: identifies a client that the app knows. Return nil to use the policy's client sources.
-    ///   - denied: called for every request denied by this middleware or by a route limit nested in it.
+    ///   - onDenied: makes the app's own answers. Return nil for Weir's answer.
     public init(
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
-        client: (@Sendable (Request, Context) -> AppClient?)? = nil, denied: (@Sendable (Denial) -> Void)? = nil
+        client: (@Sendable (Request, Context) -> AppClient?)? = nil, onDenied: DenialHandler? = nil
     ) {
         self.limiter = limiter
         state = MiddlewareState(limiter)
         self.peer = peer
         self.client = client
-        self.denied = denied
+        self.onDenied = onDenied
     }
 
     /// Decides the request, then passes it on, delays it or answers it.
@@ -74,7 +81,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         let peer = state.address(peer(context))
         let client = client?(request, context) ?? limited.enclosingClient
         if limited.mayNest { limited.client = client }
-        limited.denied = denied
+        if let onDenied { limited.onDenied = { try await onDenied($0, request, context) } }
         let verdict: LimitedRequest.Verdict
         switch limited.begin(request, peer: peer, client: client) {
         case .verdict(let first): verdict = limited.conclude(first)
@@ -107,8 +114,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ) async throws -> Response {
         switch limited.carryOut(verdict) {
         case .answer(let answer):
-            limited.tellDenied(request)
-            return limited.send(answer, to: request)
+            return try await limited.send(answer, to: request)
         case .hold(let delay): try await limited.hold(delay)
         case .forward: break
         }

@@ -39,7 +39,7 @@ extension InApp {
             }
         }
 
-        @Test("a route's own limit knows whom the app has named, and its denials are heard at both places")
+        @Test("a route's own limit knows whom the app has named, and its denials are offered to both places")
         func inherited() async throws {
             let limiter = try limiter("limits: [{name: app, rate: 100/hour}]")
             let heard = Mutex<[String]>([])
@@ -47,10 +47,16 @@ extension InApp {
             router.add(
                 middleware: RateLimitMiddleware(
                     limiter, client: { request, _ in request.headers[.authorization].map { AppClient($0) } },
-                    denied: { denial in heard.withLock { $0.append("app \(denial.limits)") } }))
+                    onDenied: { denial, _, _ in
+                        heard.withLock { $0.append("app \(denial.limits)") }
+                        return nil
+                    }))
             try router.limited(
                 "predict", to: .perHour(1), in: limiter,
-                denied: { denial in heard.withLock { $0.append("route \(denial.limits)") } }
+                onDenied: { denial, _, _ in
+                    heard.withLock { $0.append("route \(denial.limits)") }
+                    return nil
+                }
             ).post("predict") { _, _ in "yes" }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
                 func ask(_ user: String) async throws -> Int {

@@ -83,7 +83,7 @@ struct ObserveTests {
         let request = LimitedRequest(limiter)
         let peer = try #require(IPAddress("192.0.2.1"))
         for _ in 0..<2 { _ = request.begin(Asked(), on: limiter, peer: peer) }
-        let denial = try #require(request.denial(method: "GET"))
+        let denial = request.denial(.init(status: 429, title: "t", detail: "d"), method: "GET")
         let bytes = DenialLog.line(denial, at: 1_795_782_600_125_000, suppressed: 4)
         let json = try #require(try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any])
         #expect(json["time"] as? String == "2026-11-27T12:30:00.125Z")

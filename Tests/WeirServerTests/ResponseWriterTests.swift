@@ -22,7 +22,7 @@ struct ResponseWriterTests {
     @Test("an answer of Weir's own is written whole")
     func answer() {
         var writer = ResponseWriter()
-        var answer = Answer(status: 429, body: "no")
+        var answer = Answer(problem: ProblemDetails(status: 429, title: "t", detail: "d"), body: "no")
         answer.fields = [("Retry-After", "6")]
         writer.add(answer, connection: "close", omitsBody: false, allocator)
         #expect(

@@ -1,16 +1,19 @@
 /// Weir's own answer, ready to send: a status, header fields without framing, and a body.
 package struct Answer: Sendable {
-    package var status: Int
+    /// What is answered.
+    package var problem: ProblemDetails
     /// The fields' names and values.
     package var fields: [(String, String)] = []
     /// The body's text, which may be empty.
     package var body: String
+
+    package var status: Int { problem.status }
 }
 
 extension LimitedRequest {
     /// The answer for a problem, with the limit headers and the headers that let a cross-origin page read it.
     package func answer(_ problem: ProblemDetails) -> Answer {
-        var answer = Answer(status: problem.status, body: limiter.policy.headers.problem ? problem.json : "")
+        var answer = Answer(problem: problem, body: limiter.policy.headers.problem ? problem.json : "")
         answer.fields.reserveCapacity(12)
         if !answer.body.isEmpty { answer.fields.append(("Content-Type", ProblemDetails.mediaType)) }
         writeHeaders { answer.fields.append(($0, $1)) }

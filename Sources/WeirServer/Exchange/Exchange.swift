@@ -149,14 +149,14 @@ final class Exchange {
             let exchange = NIOLoopBound(self, eventLoop: loop.eventLoop)
             delay = loop.eventLoop.scheduleTask(in: .microseconds(microseconds)) { exchange.value.delayEnded() }
         case .answer(let answer):
-            if answer.status == 429 { logDenial() }
+            if answer.status == 429 { logDenial(answer.problem) }
             send(answer)
         }
     }
 
-    private func logDenial() {
+    private func logDenial(_ problem: ProblemDetails) {
         guard let head, let rule = limited.reportedRule else { return }
-        if !loop.denials.log(limited, method: head.method.rawValue, policy) {
+        if !loop.denials.log(limited, problem, method: head.method.rawValue, policy) {
             loop.metrics.countSuppressed(rule: rule, policy)
         }
     }

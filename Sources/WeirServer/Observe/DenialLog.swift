@@ -12,13 +12,13 @@ final class DenialLog: Sendable {
     /// Logs a denied request, unless its limit or client has used up this second's lines.
     ///
     /// - Returns: whether it was logged.
-    func log(_ request: LimitedRequest, method: String, _ policy: PolicyView) -> Bool {
+    func log(_ request: LimitedRequest, _ problem: ProblemDetails, method: String, _ policy: PolicyView) -> Bool {
         let most = policy.limiter.policy.log.denialsPerSecond
         guard most > 0, let rule = request.reportedRule, let decision = request.reportedDecision,
             let suppressed = sampler.admit(
-                limit: policy.slots[rule], client: request.clientHashValue, at: decision.time / 1_000_000, most: most),
-            let denial = request.denial(method: method)
+                limit: policy.slots[rule], client: request.clientHashValue, at: decision.time / 1_000_000, most: most)
         else { return false }
+        let denial = request.denial(problem, method: method)
         writer.write(Self.line(denial, at: policy.limiter.now, suppressed: suppressed))
         return true
     }
@@ -49,8 +49,8 @@ final class DenialLog: Sendable {
         line.add("address", denial.address?.description ?? "")
         line.add("method", denial.method)
         line.add("path", denial.path)
-        line.add("limit", denial.limit)
-        line.add("remaining", denial.remaining)
+        if let limit = denial.limit { line.add("limit", limit) }
+        if let remaining = denial.remaining { line.add("remaining", remaining) }
         if let wait = denial.retryAfter { line.add("retry_after_us", Int64(clamping: wait)) }
         if let tier = denial.tier { line.add("tier", tier) }
         if suppressed > 0 { line.add("suppressed", suppressed) }
