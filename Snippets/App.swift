@@ -7,6 +7,7 @@ func makeRouter() throws -> Router<ClientContext> {
     // snippet.app
     let limiter = try RequestLimiter(policy: .file("weir.yaml"))
     let router = Router(context: ClientContext.self)
+    router.add(middleware: RateLimitHeaders())
     router.add(middleware: RateLimitMiddleware(limiter))
     // snippet.end
 

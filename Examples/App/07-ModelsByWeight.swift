@@ -15,6 +15,7 @@ enum ModelsByWeight: Example {
 
     static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
         let router = Router(context: ClientContext.self)
+        router.add(middleware: RateLimitHeaders())  // a batch that the handler refuses has the limit headers, too
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("07-models")))
         router.addModel("models/light", "light")
         router.addModel("models/heavy", "heavy")

@@ -190,7 +190,8 @@ final class MiddlewareRequest: @unchecked Sendable {
                 do {
                     if let response = try await onDenied(record) { return response }
                 } catch {
-                    throw failed(error)
+                    failed(error)
+                    throw error
                 }
             }
             next = place.enclosing
@@ -215,10 +216,15 @@ final class MiddlewareRequest: @unchecked Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(string: body)))
     }
 
-    /// Handles an error that the handler threw. The error's response is made later, and gets the headers then.
-    func failed(_ error: any Error) -> any Error {
-        var headers = HTTPFields()
-        addHeaders(to: &headers, carried: (error as? HTTPError)?.headers ?? (error as? LimitedError)?.headers)
+    /// Ends a request whose handler threw. The error's response is made later; ``RateLimitHeaders`` adds the headers.
+    func failed(_ error: any Error) {
+        if let carried = CarriedHeaders.ofRequest {
+            var headers = HTTPFields()
+            addHeaders(to: &headers, carried: carried.headers)
+            if !headers.isEmpty { carried.set(headers) }
+        } else {
+            limited.enclosing = nil
+        }
         if let error = error as? any HTTPResponseError {
             limited.responseHead(status: error.status.code) { _ in [] }
         } else {
@@ -227,14 +233,6 @@ final class MiddlewareRequest: @unchecked Sendable {
         }
         // The response made from the error is complete and reports no usage.
         end(isComplete: true)
-        if var error = error as? HTTPError {
-            if !headers.isEmpty { middleware.removeOwn(from: &error.headers) }
-            error.headers.append(contentsOf: headers)
-            return error
-        }
-        // Errors that make no response stay unchanged: an outer middleware may know how to handle them.
-        guard let error = error as? any HTTPResponseError, !headers.isEmpty else { return error }
-        return LimitedError(original: error, headers: headers)
     }
 
     /// - Parameter carried: the headers from the nested request, if they aren't `headers`.

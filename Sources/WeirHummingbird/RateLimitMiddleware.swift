@@ -18,9 +18,9 @@ public import WeirHTTP
 /// Handlers don't see the bypass secret. They see headers that only trusted proxies may send only when a trusted proxy
 /// sent them.
 ///
-/// An `HTTPError` that a handler throws keeps its type and gets the limit headers. Non-response errors are rethrown
-/// unchanged; other `HTTPResponseError`s are wrapped in ``LimitedError``. If a cost depends on the status and the
-/// thrown error is not an `HTTPResponseError`, the highest configured cost is charged.
+/// What a handler throws is rethrown as it is. ``RateLimitHeaders``, added first, puts the limit headers onto the
+/// response that is made of it. If a cost depends on the status and the thrown error is not an `HTTPResponseError`, the
+/// highest configured cost is charged.
 ///
 /// Behind a router, it knows the route. A rule whose path matches the route's template applies however the request
 /// spelled its path. For a limit without a path, `key: [route]` is the template.
@@ -99,7 +99,8 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         do {
             response = try await next(request, context)
         } catch {
-            throw limited.failed(error)
+            limited.failed(error)
+            throw error
         }
         limited.answer(&response, to: request)
         return response
@@ -130,7 +131,8 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
                 response = try await next(shown, context)
             }
         } catch {
-            throw limited.failed(error)
+            limited.failed(error)
+            throw error
         }
         limited.answer(&response, to: request)
         return response

@@ -91,6 +91,7 @@ extension InApp {
         func thrownAndNested() async throws {
             let limiter = try limiter("limits: [{name: app, rate: 100/hour}]")
             let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitHeaders())
             router.add(
                 middleware: RateLimitMiddleware(limiter, onDenied: { denial, _, _ in Self.own(denial) }))
             try router.limited("thrown", to: .perHour(1), in: limiter, onDenied: { _, _, _ in throw Refused() })

@@ -122,7 +122,9 @@ extension InApp {
 
         private struct AppError: Error {}
         private struct Teapot: HTTPResponseError {
+            var isOwn = false
             var status: HTTPResponse.Status { .init(code: 418) }
+
             func response(from request: Request, context: some RequestContext) throws -> Response {
                 Response(status: status)
             }
@@ -138,38 +140,65 @@ extension InApp {
                 } catch is AppError {
                     return Response(status: .gone)
                 } catch let error as HTTPError where error.status == .conflict {
-                    var response = Response(status: .badRequest)
-                    response.headers = error.headers
-                    return response
+                    // Nothing was added to the error.
+                    return Response(status: error.headers.isEmpty ? .badRequest : .badGateway)
+                } catch let error as Teapot where error.isOwn {
+                    return Response(status: .accepted)
                 }
             }
         }
 
         @Test(
-            "an app's own handling of errors goes on as without the middleware, and responses made of errors have headers"
-        )
-        func errors() async throws {
+            "what a handler throws is left as it is, and RateLimitHeaders adds the headers to what is made of it",
+            arguments: ["outside", "inside", "none"])
+        func errors(_ errorMiddleware: String) async throws {
             let limiter = try limiter("limits: [{name: app, rate: 10/hour}]")
             let router = Router(context: ClientContext.self)
-            router.add(middleware: ErrorMiddleware())
+            router.add(middleware: RateLimitHeaders())
+            if errorMiddleware == "outside" { router.add(middleware: ErrorMiddleware()) }
             router.add(middleware: RateLimitMiddleware(limiter))
+            if errorMiddleware == "inside" { router.add(middleware: ErrorMiddleware()) }
             router.get("app") { _, _ -> String in throw AppError() }
             router.get("http") { _, _ -> String in throw HTTPError(.conflict) }
             router.get("other") { _, _ -> String in throw HTTPError(.forbidden) }
             router.get("teapot") { _, _ -> String in throw Teapot() }
+            router.get("own") { _, _ -> String in throw Teapot(isOwn: true) }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
-                #expect(try await exchangeApart(port, "GET", "/app").status == 410)
-                for (path, status, left) in [("http", 400, 8), ("other", 403, 7), ("teapot", 418, 6)] {
+                let isMade = errorMiddleware != "none"
+                let app = try await exchangeApart(port, "GET", "/app")
+                #expect(app.status == (isMade ? 410 : 500))
+                if isMade { #expect(app["X-RateLimit-Remaining"] == "9") }
+                for (path, status, left) in [
+                    ("http", isMade ? 400 : 409, 8), ("other", 403, 7), ("teapot", 418, 6),
+                    ("own", isMade ? 202 : 418, 5),
+                ] {
                     let answer = try await exchangeApart(port, "GET", "/" + path)
                     #expect(answer.status == status && answer["X-RateLimit-Remaining"] == "\(left)", "\(path)")
+                    #expect(answer.headers.filter { $0.name == "x-ratelimit-limit" }.count == 1)
                 }
             }
         }
 
-        @Test("a response that a middleware between two limits makes has the headers of the one around")
+        @Test("without RateLimitHeaders, an error is what it was, and has no limit headers")
+        func bareErrors() async throws {
+            let router = Router(context: ClientContext.self)
+            router.add(middleware: ErrorMiddleware())
+            router.add(middleware: RateLimitMiddleware(try limiter("limits: [{name: app, rate: 10/hour}]")))
+            router.get("http") { _, _ -> String in throw HTTPError(.conflict) }
+            router.get("own") { _, _ -> String in throw Teapot(isOwn: true) }
+            try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
+                for (path, status) in [("http", 400), ("own", 202)] {
+                    let answer = try await exchangeApart(port, "GET", "/" + path)
+                    #expect(answer.status == status && answer["RateLimit"] == nil, "\(path)")
+                }
+            }
+        }
+
+        @Test("a response that a middleware between two limits makes has the headers of both")
         func between() async throws {
             let limiter = try limiter("limits: [{name: app, rate: 10/hour}]")
             let router = Router(context: ClientContext.self)
+            router.add(middleware: RateLimitHeaders())
             router.add(middleware: RateLimitMiddleware(limiter))
             router.add(middleware: ErrorMiddleware())
             let routes = try router.limited("route", to: .perHour(5), in: limiter)
@@ -179,7 +208,7 @@ extension InApp {
             routes.get("teapot") { _, _ -> String in throw Teapot() }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
                 for (path, status, limit) in [
-                    ("app", 410, "10"), ("http", 400, "5"), ("other", 403, "5"), ("teapot", 418, "5"),
+                    ("app", 410, "5"), ("http", 400, "5"), ("other", 403, "5"), ("teapot", 418, "5"),
                 ] {
                     let answer = try await exchangeApart(port, "GET", "/" + path)
                     #expect(answer.status == status && answer["X-RateLimit-Limit"] == limit, "\(path)")

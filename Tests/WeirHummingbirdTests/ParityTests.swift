@@ -424,7 +424,10 @@ extension InApp {
             let clock = ManualClock(at: 1_790_000_000_000_000)
             let limiter = try await limiter(rule, folder, clock, answersLate: answersLate)
             let router = Router(context: ClientContext.self)
-            if way == .middleware { router.add(middleware: RateLimitMiddleware(limiter)) }
+            if way == .middleware {
+                router.add(middleware: RateLimitHeaders())
+                router.add(middleware: RateLimitMiddleware(limiter))
+            }
             addRoutes(router)
             var seen: [[String]] = []
             func call(_ port: Int) async throws {
