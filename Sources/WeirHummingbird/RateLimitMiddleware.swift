@@ -18,8 +18,8 @@ public import WeirHTTP
 /// Handlers don't see the bypass secret. They see headers that only trusted proxies may send only when a trusted proxy
 /// sent them.
 ///
-/// What a handler throws is rethrown as it is. ``RateLimitHeaders``, added first, puts the limit headers onto the
-/// response that is made of it. If a cost depends on the status and the thrown error is not an `HTTPResponseError`, the
+/// A handler's error is rethrown as it is. ``RateLimitHeaders``, added first, puts the limit headers onto the response
+/// that is made of it. If a cost depends on the status and the thrown error is not an `HTTPResponseError`, the
 /// highest configured cost is charged.
 ///
 /// Behind a router, it knows the route. A rule whose path matches the route's template applies however the request
