@@ -121,7 +121,7 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// Holds a request until its slot in the leaky bucket. A client that leaves early still pays for the slot.
     func hold(_ delay: Timestamp) async throws {
-        defer { middleware.places.leave() }
+        defer { middleware.places.giveBack() }
         try await limiter.wait(delay)
     }
 
@@ -173,7 +173,7 @@ final class MiddlewareRequest: @unchecked Sendable {
             end(isComplete: false)
             return Self.response(answer, to: request)
         }
-        if limited.isLimited { addHeaders(of: limited, to: &response.headers) }
+        if limited.isLimited { writeHeaders(to: &response.headers) }
         noteReported()
         end(isComplete: false)
         return response
@@ -242,13 +242,14 @@ final class MiddlewareRequest: @unchecked Sendable {
         // A middleware in between may have replaced the response, and with it the nested request's headers.
         let isReported = mayNest && state.withLock { $0.isReported } && middleware.hasOwn(carried ?? headers)
         if !isReported, limited.isLimited {
-            addHeaders(of: limited, to: &headers)
+            writeHeaders(to: &headers)
         }
         if isReported || limited.isLimited { enclosing?.state.withLock { $0.isReported = true } }
         limited.enclosing = nil
     }
 
-    private func addHeaders(of limited: LimitedRequest, to headers: inout HTTPFields) {
+    /// Writes the limits' headers in place of those that are there.
+    private func writeHeaders(to headers: inout HTTPFields) {
         middleware.removeOwn(from: &headers)
         headers.reserveCapacity(headers.count + LimitHeader.allCases.count)
         limited.writeHeaders { (header: LimitHeader, value) in

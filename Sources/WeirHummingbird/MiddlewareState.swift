@@ -23,9 +23,9 @@ final class MiddlewareState: Sendable {
     private let limiters: Mutex<Limiters>
     private let pool = Mutex<[PooledRequest]>([])
     /// Holds delayed requests.
-    let places: DelayPlaces
+    let places: SharedRoom
     /// The memory for bodies that are read before their request is decided.
-    let bodyMemory: BodyMemory
+    let bodyMemory: SharedRoom
     /// The field names of ``LimitHeader``s. They are made once, because making one allocates.
     private let fieldNames: [HTTPField.Name?]
     /// The names of the fields on every limited response.
@@ -60,8 +60,8 @@ final class MiddlewareState: Sendable {
 
     init(_ limiter: RequestLimiter) {
         limiters = Mutex(Limiters(limiter))
-        places = DelayPlaces(most: limiter.policy.server.maxDelayed)
-        bodyMemory = BodyMemory(most: limiter.policy.server.bodyMemory)
+        places = SharedRoom(most: limiter.policy.server.maxDelayed)
+        bodyMemory = SharedRoom(most: limiter.policy.server.bodyMemory)
         let settings = limiter.policy.headers
         fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
         ownNames = settings.names.compactMap { HTTPField.Name($0) }

@@ -81,7 +81,6 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         let peer = state.address(peer(context))
         let client = client?(request, context) ?? limited.enclosingClient
         if limited.mayNest { limited.client = client }
-        if let onDenied { limited.onDenied = { try await onDenied($0, request, context) } }
         let verdict: LimitedRequest.Verdict
         switch limited.begin(request, peer: peer, client: client) {
         case .verdict(let first): verdict = limited.conclude(first)
@@ -113,6 +112,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         _ verdict: LimitedRequest.Verdict, _ limited: MiddlewareRequest, _ request: Request, peer: IPAddress,
         context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
+        if let onDenied { limited.onDenied = { try await onDenied($0, request, context) } }
         switch limited.carryOut(verdict) {
         case .answer(let answer):
             return try await limited.send(answer, to: request)

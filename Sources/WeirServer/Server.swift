@@ -18,7 +18,7 @@ public final class Server: Service {
     private let group: MultiThreadedEventLoopGroup
     private let loops: [NIOLoopBoundBox<ServerLoop>]
     private let connectionLimits: ConnectionLimits
-    private let places: DelayPlaces
+    private let places: SharedRoom
     private let log: LineWriter
     private let logger: Logger
     private let accepts = Atomic<Bool>(false)
@@ -65,8 +65,8 @@ public final class Server: Service {
             )
         }
         let limits = ConnectionLimits(most: most, mostForAddress: settings.maxConnectionsPerAddress)
-        let places = DelayPlaces(most: settings.maxDelayed)
-        let bodyMemory = BodyMemory(most: settings.bodyMemory)
+        let places = SharedRoom(most: settings.maxDelayed)
+        let bodyMemory = SharedRoom(most: settings.bodyMemory)
         let denials = DenialLog(log)
         let failures = FailureLog(log)
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)

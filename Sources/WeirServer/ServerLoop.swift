@@ -12,9 +12,9 @@ final class ServerLoop {
     let failures: FailureLog
     let connectionLimits: ConnectionLimits
     /// The places for requests that a leaky bucket delays.
-    let places: DelayPlaces
+    let places: SharedRoom
     /// The memory for bodies that are read before their request is decided.
-    let bodyMemory: BodyMemory
+    let bodyMemory: SharedRoom
     /// The policy for exchanges that begin now.
     private(set) var policy: PolicyView
     var metrics = LoopMetrics()
@@ -33,8 +33,8 @@ final class ServerLoop {
 
     init(
         _ eventLoop: any EventLoop, settings: ServerSettings, upstream: Upstream, policy: PolicyView,
-        denials: DenialLog, failures: FailureLog, connectionLimits: ConnectionLimits, places: DelayPlaces,
-        bodyMemory: BodyMemory
+        denials: DenialLog, failures: FailureLog, connectionLimits: ConnectionLimits, places: SharedRoom,
+        bodyMemory: SharedRoom
     ) {
         self.eventLoop = eventLoop
         self.settings = settings

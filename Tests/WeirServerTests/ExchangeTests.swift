@@ -33,8 +33,8 @@ struct ExchangeTests {
             upstream: try #require(Upstream("http://127.0.0.1:1")),
             policy: PolicyInForce(limiter).view, denials: DenialLog(LineWriter(descriptor: 2)),
             failures: FailureLog(LineWriter(descriptor: 2)),
-            connectionLimits: ConnectionLimits(most: 9, mostForAddress: 9), places: DelayPlaces(most: 9),
-            bodyMemory: BodyMemory(most: 9))
+            connectionLimits: ConnectionLimits(most: 9, mostForAddress: 9), places: SharedRoom(most: 9),
+            bodyMemory: SharedRoom(most: 9))
     }
 
     @Test("gives the memory of a body back when the client leaves, and when there is no more of it")

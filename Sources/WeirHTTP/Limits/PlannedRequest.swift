@@ -254,15 +254,15 @@ struct PlannedRequest {
         let most = plan.rule.cost.most == nil ? nil : plan.mostCost(for: identity?.tier)
         switch plan.rule.cost {
         case .fixed(let units): return Cost(units: units)
-        case .response(_, .units(let reserve), _, _, _):
-            return Cost(units: min(reserve, most ?? reserve), isHold: true, most: most)
-        case .response(_, .request(_, let fallback), _, _, _):
-            switch reading {
-            case .absent: return Cost(units: min(fallback, most ?? fallback), isHold: true, most: most)
-            case .unreadable:
-                return Cost(units: most ?? Rate.largestCount, isHold: true, isUnreadable: most == nil, most: most)
-            case .units(let found): return Cost(units: min(found, most ?? Rate.largestCount), isHold: true, most: most)
+        case .response(_, let reserve, _, _, _):
+            let bound = most ?? Rate.largestCount
+            var cost = Cost(units: bound, isHold: true, most: most)
+            switch (reserve, reading) {
+            case (.units(let units), _), (.request(_, let units), .absent), (.request, .units(let units)):
+                cost.units = min(units, bound)
+            case (.request, .unreadable): cost.isUnreadable = most == nil
             }
+            return cost
         case .request(_, let fallback, _):
             let units: Int64
             switch reading {

@@ -4,7 +4,7 @@ package import Weir
 package enum VerdictAction {
     /// Pass the request on.
     case forward
-    /// Hold the request for this many microseconds, then pass it on. It has a place, which ``DelayPlaces/leave()``
+    /// Hold the request for this many microseconds, then pass it on. It has a place, which ``SharedRoom/giveBack(_:)``
     /// frees.
     case hold(Timestamp)
     /// Send Weir's own answer.
@@ -19,7 +19,7 @@ extension LimitedRequest {
     /// - Parameters:
     ///   - verdict: this request's verdict.
     ///   - places: the places for delayed requests.
-    package func carryOut(_ verdict: Verdict, places: DelayPlaces) -> VerdictAction {
+    package func carryOut(_ verdict: Verdict, places: SharedRoom) -> VerdictAction {
         switch verdict {
         case .pass(delay: 0): return .forward
         case .pass(let delay):

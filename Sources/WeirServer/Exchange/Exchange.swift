@@ -18,10 +18,8 @@ final class Exchange {
     private var framing = BodyFraming.none
     /// Whether the request, or a part of it, was sent to the upstream.
     private var reachedUpstream = false
-    /// The parts of the body that arrived before they could be forwarded.
+    /// The parts of the body that arrived before they could be forwarded. They take ``ServerLoop/bodyMemory``.
     private var heldBody = BodyParts()
-    /// The bytes of ``ServerLoop/bodyMemory`` that the held body takes.
-    private var heldMemory = 0
     private var delay: Scheduled<Void>?
     /// The time spent deciding before the first wait for the client or a lookup, in nanoseconds.
     private var decisionTime: Int64 = 0
@@ -172,7 +170,7 @@ final class Exchange {
         // A task that is due can't be cancelled any more.
         guard delay != nil else { return }
         delay = nil
-        loop.places.leave()
+        loop.places.giveBack()
         run(machine.delayEnded())
     }
 
@@ -205,17 +203,14 @@ final class Exchange {
     private func keep(_ bytes: ByteBuffer) {
         let size = bytes.readableBytes
         let hasRoom = loop.bodyMemory.take(size)
-        if hasRoom {
-            heldMemory += size
-            heldBody.append(bytes)
-        }
+        if hasRoom { heldBody.append(bytes) }
         run(machine.bodyReceived(size, hasRoom: hasRoom))
     }
 
     private func dropHeldBody() {
+        if heldBody.isEmpty { return }
+        loop.bodyMemory.giveBack(heldBody.count)
         heldBody.removeAll()
-        loop.bodyMemory.giveBack(heldMemory)
-        heldMemory = 0
     }
 
     func requestEnded() { run(machine.bodyEnded()) }
@@ -360,8 +355,10 @@ final class Exchange {
         reachedUpstream = true
         upstream.begin(self)
         upstream.write(.head(forwardedHead(head, peer)))
-        while let bytes = heldBody.popFirst() { upstream.write(.body(.byteBuffer(bytes))) }
-        dropHeldBody()
+        while let bytes = heldBody.popFirst() {
+            loop.bodyMemory.giveBack(bytes.readableBytes)
+            upstream.write(.body(.byteBuffer(bytes)))
+        }
         if machine.requestEnded {
             endRequest(to: upstream)
             return
@@ -456,7 +453,7 @@ final class Exchange {
         if let delay {
             delay.cancel()
             self.delay = nil
-            loop.places.leave()
+            loop.places.giveBack()
         }
         self.client = nil
         head = nil
