@@ -341,7 +341,7 @@ struct ChargedRequest {
             case .known(let units): actual = units
             case .failed: actual = chargesErrors ? fallback : 0
             case .unknown(let reason, let seen):
-                // A client that leaves before the status is known pays the highest cost listed.
+                // A status that isn't listed is no unknown cost. One that never came is, unless a log lacks it.
                 if case .status = source, reason != .incomplete || isUntold {
                     actual = fallback
                     break
