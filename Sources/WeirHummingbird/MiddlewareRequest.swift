@@ -168,12 +168,9 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// Sends an answer of the app's or of Weir's own, and ends the request.
     func send(_ answer: Answer, to request: Request) async throws -> Response {
-        guard var response = try await appResponse(to: request, answer.problem) else {
-            noteReported()
-            end(isComplete: false)
-            return Self.response(answer, to: request)
-        }
-        if limited.isLimited { writeHeaders(to: &response.headers) }
+        let own = try await appResponse(to: request, answer.problem)
+        var response = own ?? Self.response(answer, to: request)
+        if own != nil, limited.isLimited { writeHeaders(to: &response.headers) }
         noteReported()
         end(isComplete: false)
         return response

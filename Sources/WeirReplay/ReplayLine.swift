@@ -160,7 +160,7 @@ struct ReplayLine: LimitableRequest {
             }
         case .fixed, .request, .response: break
         }
-        let isInBody = rule.key.contains { if case .json = $0 { true } else { false } } || !rule.match.json.isEmpty
+        let isInBody = rule.key.contains(where: \.isInBody) || !rule.match.json.isEmpty
         return isInBody && body == nil ? "its key or match is in the body, and there is no 'body'" : nil
     }
 

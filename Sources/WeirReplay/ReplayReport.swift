@@ -55,10 +55,9 @@ package struct ReplayReport: CustomStringConvertible {
             let rule = limiter.policy.limits[outcome.rule]
             if let what = line.missing(for: rule) { untold[Untold(limit: rule.name, what: what), default: 0] += 1 }
             guard !outcome.allowed else { return }
-            let name = limiter.policy.limits[outcome.rule].name
-            var entry = limits[name] ?? (0, 0, now)
+            var entry = limits[rule.name] ?? (0, 0, now)
             if outcome.isShadow { entry.shadow += 1 } else { entry.denied += 1 }
-            limits[name] = entry
+            limits[rule.name] = entry
         }
     }
 

@@ -67,8 +67,8 @@ final class LimitPlan: Sendable {
         (hasCostInBody, holdsUnits) =
             switch rule.cost {
             case .fixed: (false, false)
-            case .request(let cost, _, _): (cost.needsBody, false)
-            case .response(_, .request(let reserve, _), _, _, _): (reserve.needsBody, true)
+            case .request(let cost, _, _): (cost.isInBody, false)
+            case .response(_, .request(let reserve, _), _, _, _): (reserve.isInBody, true)
             case .response(_, let reserve, _, _, _): (false, reserve.holdsUnits)
             }
         hasKeyInBody = rule.key.contains(where: \.isInBody)

@@ -47,9 +47,7 @@ public enum CostRule: Sendable {
         case json([JSONPointer])
 
         /// Whether it is in the request's body.
-        package var isInBody: Bool { needsBody }
-
-        var needsBody: Bool {
+        package var isInBody: Bool {
             switch self {
             case .header, .query: false
             case .json, .jsonLength, .jsonItems: true

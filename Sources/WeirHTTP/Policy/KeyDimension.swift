@@ -19,7 +19,7 @@ public enum KeyDimension: Sendable, Hashable {
     case json(JSONPointer, known: [String]? = nil, ignoresCase: Bool = false)
 
     /// Whether the value is in the request's body.
-    var isInBody: Bool { if case .json = self { true } else { false } }
+    package var isInBody: Bool { if case .json = self { true } else { false } }
 
     var text: String {
         switch self {

@@ -26,23 +26,16 @@ struct PolicyMapping {
         self[key].flatMap { document.integer($0, "'\(key)'", in: range) }
     }
     /// Reads a duration. It and the range are in microseconds.
-    func duration(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
-        self[key].flatMap { (node: Node) -> Int64? in
-            guard let text = document.text(node, "'\(key)'") else { return nil }
-            do {
-                return try RateText.duration(text, in: range)
-            } catch {
-                document.error("'\(key)': \(error)", at: node.place)
-                return nil
-            }
-        }
-    }
+    func duration(_ key: String, in range: ClosedRange<Int64>) -> Int64? { parse(key, in: range, RateText.duration) }
     /// Reads a size in bytes, such as `10MB`.
-    func size(_ key: String, in range: ClosedRange<Int64>) -> Int64? {
+    func size(_ key: String, in range: ClosedRange<Int64>) -> Int64? { parse(key, in: range, RateText.size) }
+    private func parse(
+        _ key: String, in range: ClosedRange<Int64>, _ parser: (String, ClosedRange<Int64>) throws -> Int64
+    ) -> Int64? {
         self[key].flatMap { (node: Node) -> Int64? in
             guard let text = document.text(node, "'\(key)'") else { return nil }
             do {
-                return try RateText.size(text, in: range)
+                return try parser(text, range)
             } catch {
                 document.error("'\(key)': \(error)", at: node.place)
                 return nil

@@ -161,11 +161,12 @@ extension PolicyReader {
                 return document.text(claim, "'jwt'").map { .claim($0) }
             }
             if let json = mapping["json"] {
-                for value in mapping.texts("known") ?? [] where value.hasSuffix("*") {
+                let known = mapping.texts("known")
+                for value in known ?? [] where value.hasSuffix("*") {
                     mapping.error("'known' lists whole values, and '\(value)' is none", at: "known")
                 }
                 return pointer(json).map {
-                    .json($0, known: mapping.texts("known"), ignoresCase: mapping.boolean("ignore_case") ?? false)
+                    .json($0, known: known, ignoresCase: mapping.boolean("ignore_case") ?? false)
                 }
             }
             if let parameter = mapping.text("param") { return .parameter(parameter) }

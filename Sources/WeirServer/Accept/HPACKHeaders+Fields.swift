@@ -36,15 +36,23 @@ extension HPACKHeaders {
 
     /// Whether an upstream's header can be written, with Weir's own fields beside it.
     static func fits(_ head: HTTPResponseHead) -> Bool {
+        // A field only gets shorter when its blanks are trimmed, so most headers need not be copied to know.
+        let limit = mostEncoded - reserved
+        if head.headers.reduce(0, { $0 + longestSize($1.name, $1.value) }) <= limit { return true }
         var fields = HPACKHeaders()
         fields.add(head.headers.lazy.map { ($0.name, $0.value) })
-        return fields.encodedSize(isAtMost: mostEncoded - reserved)
+        return fields.encodedSize(isAtMost: limit)
+    }
+
+    /// More than a field can take. The longest code has 30 bits (RFC 7541, appendix B), so most headers need not be
+    /// encoded to know that they fit.
+    private static func longestSize(_ name: String, _ value: String) -> Int {
+        4 * (name.utf8.count + value.utf8.count) + 16
     }
 
     private func encodedSize(isAtMost limit: Int) -> Bool {
-        // The longest code has 30 bits (RFC 7541, appendix B), so most headers need not be encoded to know.
         var longest = 0
-        for (name, value, _) in self { longest += 4 * (name.utf8.count + value.utf8.count) + 16 }
+        for (name, value, _) in self { longest += Self.longestSize(name, value) }
         if longest <= limit { return true }
         var encoder = HPACKEncoder(allocator: ByteBufferAllocator())
         var encoded = ByteBuffer()
