@@ -3,16 +3,16 @@
 import Hummingbird
 import WeirHummingbird
 
-func makeRouter() throws -> Router<ClientContext> {
+func makeRouter() throws -> Router<RemoteAddressContext> {
     // snippet.app
-    let limiter = try RequestLimiter(policy: .file("weir.yaml"))
-    let router = Router(context: ClientContext.self)
+    let limiter = try RequestLimiter(policy: Policy(contentsOf: "weir.yaml"))
+    let router = Router(context: RemoteAddressContext.self)
     router.add(middleware: RateLimitHeaders())
     router.add(middleware: RateLimitMiddleware(limiter))
     // snippet.end
 
     // snippet.route
-    try router.limited("predict", to: .perMinute(20), by: .client, in: limiter).post("predict") { _, _ in
+    try router.rateLimited("predict", to: .perMinute(20), by: .client, using: limiter).post("predict") { _, _ in
         "predicted"
     }
     // snippet.end

@@ -6,8 +6,8 @@ import WeirHTTP
 
 // snippet.policy
 // A policy in code. To read one from a file, use `.file("weir.yaml")`.
-var predict = LimitRule("predict", try .perMinute(20), try .perHour(500))
-predict.match = try Match("POST", paths: "/predict")
+var predict = LimitRule("predict", .perMinute(20), .perHour(500))
+predict.match = try RequestMatch("POST", paths: "/predict")
 let limiter = try RequestLimiter(policy: try Policy(limits: [predict]))
 // snippet.end
 
@@ -30,6 +30,8 @@ func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
         case .pending(let answer): verdict = request.resume(decisions: await answer.value)
         case .needsLookup(let answer):
             step = request.resume(lookup: await answer.value, HTTPTypesRequest(head))
+        // A later version of Weir may need something that this code doesn't know.
+        @unknown default: return answer(500, [:], "")
         }
     }
     var headers = HTTPFields()
@@ -48,6 +50,7 @@ func serve(_ head: HTTPRequest, _ body: [UInt8], from peer: IPAddress) async {
         answer(200, headers, "predicted")
         // Release permits, and settle costs that depend on the response.
         request.finish(isComplete: true)
+    @unknown default: answer(500, [:], "")
     }
 }
 // snippet.end

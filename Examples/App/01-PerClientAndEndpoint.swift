@@ -13,12 +13,12 @@ import WeirHummingbird
 enum PerClientAndEndpoint: Example {
     static let title = "per client and endpoint, in memory"
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
         let limiter = try RequestLimiter(policy: Policy(limits: []), clock: surroundings.clock)
-        let router = Router(context: ClientContext.self)
-        try router.limited("predict", to: .perMinute(10), by: .client, in: limiter)
+        let router = Router(context: RemoteAddressContext.self)
+        try router.rateLimited("predict", to: .perMinute(10), by: .client, using: limiter)
             .post("predict") { try await predict($0, $1, "small") }
-        try router.limited("batch-predict", to: .perMinute(2), by: .client, in: limiter)
+        try router.rateLimited("batch-predict", to: .perMinute(2), by: .client, using: limiter)
             .post("batch-predict") { try await predict($0, $1, "small") }
         router.get("model-info") { _, _ in "a model that counts letters" }
         return router

@@ -15,8 +15,8 @@ enum PerUserAndMinute: Example {
     static let title = "per user and minute on Redis, the user named by the proxy"
     static let needsRedis = true
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let router = Router(context: ClientContext.self)
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("02-users")))
         router.addModel("predict", "small")
         return router

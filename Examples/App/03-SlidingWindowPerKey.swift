@@ -14,8 +14,8 @@ enum SlidingWindowPerKey: Example {
     static let title = "a sliding window for each API key on Redis"
     static let needsRedis = true
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let router = Router(context: ClientContext.self)
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("03-keys")))
         router.addModel("predict", "small")
         return router

@@ -13,8 +13,8 @@ enum TokenBucketOnRedis: Example {
     static let title = "a token bucket on Redis"
     static let needsRedis = true
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let router = Router(context: ClientContext.self)
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("04-bucket")))
         router.addModel("predict", "small")
         return router

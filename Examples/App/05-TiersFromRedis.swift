@@ -14,8 +14,8 @@ enum TiersFromRedis: Example {
     static let title = "tiers by API key from a Redis hash"
     static let needsRedis = true
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let router = Router(context: ClientContext.self)
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("05-tiers")))
         router.addModel("predict", "small")
         return router

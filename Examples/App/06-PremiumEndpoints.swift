@@ -12,9 +12,9 @@ import WeirHummingbird
 enum PremiumEndpoints: Example {
     static let title = "premium endpoints: 403 without the tier, 30 a minute with it"
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
         let limiter = try surroundings.limiter("06-premium")
-        let router = Router(context: ClientContext.self)
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(limiter))
         router.addModel("predict", "small")
         router.addModel("premium/predict", "large")

@@ -13,8 +13,8 @@ import WeirHummingbird
 enum ModelsByWeight: Example {
     static let title = "light, heavy and batch models, cost by batch length"
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let router = Router(context: ClientContext.self)
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitHeaders())  // a batch that the handler refuses has the limit headers, too
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("07-models")))
         router.addModel("models/light", "light")

@@ -13,9 +13,9 @@ import WeirHummingbird
 enum WarmingUp: Example {
     static let title = "warm-up at a fifth of the limit until the model is ready"
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
         let limiter = try surroundings.limiter("08-warm-up")
-        let router = Router(context: ClientContext.self)
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(limiter))
         router.addModel("predict", "small")
         // Lets you try both states by hand. An app that loads its model itself needs no such route:

@@ -14,15 +14,15 @@ import WeirHummingbird
 enum SteadyDownstream: Example {
     static let title = "leaky bucket in front of a downstream that must not see bursts"
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
         let limiter = try RequestLimiter(policy: Policy(limits: []), clock: surroundings.clock)
-        let router = Router(context: ClientContext.self)
+        let router = Router(context: RemoteAddressContext.self)
         var downstream = LimitRule(
-            "downstream", try Rate(10, per: 1_000_000), by: [.global], algorithm: .leakyBucket)
-        downstream.maxWait = 1_000_000
-        try router.limited(downstream, in: limiter).post("predict") { try await predict($0, $1, "small") }
+            "downstream", .perSecond(10), by: [.global], algorithm: .leakyBucket)
+        downstream.maxWait = .seconds(1)
+        try router.rateLimited(downstream, using: limiter).post("predict") { try await predict($0, $1, "small") }
         let archive = Limiter(
-            try Limit("archive", Rate(1, per: 50_000)), store: MemoryStore(clock: surroundings.clock))
+            try Limit("archive", Rate(1, per: .milliseconds(50))), store: MemoryStore(clock: surroundings.clock))
         router.post("jobs") { _, _ in
             for _ in 0..<3 { try await archive.acquire("archive") }
             return "three calls, each in its turn"

@@ -37,9 +37,9 @@ enum HealthAndBypass: Example {
         }
     }
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
         let denials = Denials(surroundings.denials)
-        let router = Router(context: ClientContext.self)
+        let router = Router(context: RemoteAddressContext.self)
         router.add(
             middleware: RateLimitMiddleware(
                 try surroundings.limiter("10-bypass"),

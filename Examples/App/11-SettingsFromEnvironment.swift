@@ -12,14 +12,14 @@ import WeirHummingbird
 enum SettingsFromEnvironment: Example {
     static let title = "settings from the environment and .env"
 
-    static func router(_ surroundings: Surroundings) async throws -> Router<ClientContext> {
+    static func router(_ surroundings: Surroundings) async throws -> Router<RemoteAddressContext> {
         var surroundings = surroundings
         // A missing file is fine, an invalid one is an error.
         let file = try await Environment.dotEnv(surroundings.variables["ENV_FILE"] ?? ".env")
         for name in ["PREDICT_RATE", "BYPASS_SECRET"] where surroundings.variables[name] == nil {
             surroundings.variables[name] = file.get(name)
         }
-        let router = Router(context: ClientContext.self)
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("11-environment")))
         router.addModel("predict", "small")
         return router

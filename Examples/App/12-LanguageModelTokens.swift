@@ -15,8 +15,8 @@ import WeirHummingbird
 enum LanguageModelTokens: Example {
     static let title = "LLM tokens: requests and tokens a minute together, charged from the response"
 
-    static func router(_ surroundings: Surroundings) throws -> Router<ClientContext> {
-        let router = Router(context: ClientContext.self)
+    static func router(_ surroundings: Surroundings) throws -> Router<RemoteAddressContext> {
+        let router = Router(context: RemoteAddressContext.self)
         router.add(middleware: RateLimitMiddleware(try surroundings.limiter("12-tokens")))
         router.post("v1/chat/completions") { request, context -> Response in
             struct Chat: Decodable {

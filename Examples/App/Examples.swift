@@ -37,16 +37,18 @@ struct Examples {
     private static func serve(_ example: any (Example & SendableMetatype).Type) async throws {
         let variables = ProcessInfo.processInfo.environment
         var surroundings = Surroundings(variables: variables)
-        defer { (surroundings.store as? RedisStore)?.close() }
-        if example.needsRedis {
-            let address = try RedisAddress(variables["REDIS_URL"] ?? "redis://127.0.0.1:6379")
-            let store = try RedisStore(address)
-            try await store.waitUntilReady(timeout: 5_000_000)
-            surroundings.store = store
-        }
-        let router = try await example.router(surroundings)
         let port = variables["PORT"].flatMap { Int($0) } ?? 8080
-        let app = Application(router: router, configuration: .init(address: .hostname("127.0.0.1", port: port)))
+        let configuration = ApplicationConfiguration(address: .hostname("127.0.0.1", port: port))
+        guard example.needsRedis else {
+            let app = Application(router: try await example.router(surroundings), configuration: configuration)
+            return try await app.runService()
+        }
+        let url = variables["REDIS_URL"] ?? "redis://127.0.0.1:6379"
+        let store = try RedisStore(RedisConfiguration(url: url))
+        surroundings.store = store
+        var app = Application(router: try await example.router(surroundings), configuration: configuration)
+        app.addServices(store)
+        app.beforeServerStarts { try await store.waitUntilReady(timeout: .seconds(5)) }
         try await app.runService()
     }
 }
@@ -57,7 +59,7 @@ protocol Example {
     static var title: String { get }
     /// Whether the example counts in Redis.
     static var needsRedis: Bool { get }
-    static func router(_ surroundings: Surroundings) async throws -> Router<ClientContext>
+    static func router(_ surroundings: Surroundings) async throws -> Router<RemoteAddressContext>
 }
 
 extension Example {
@@ -78,12 +80,13 @@ struct Surroundings: Sendable {
             .standardized
         let environment = ["REDIS_URL": "redis://127.0.0.1:6379"].merging(variables) { $1 }
         return try RequestLimiter(
-            policy: .file(folder.appending(path: "\(policy).yaml").path, environment: environment), store: store,
+            policy: Policy(contentsOf: folder.appending(path: "\(policy).yaml").path, environment: environment),
+            store: store,
             clock: clock)
     }
 }
 
-extension Router<ClientContext> {
+extension Router<RemoteAddressContext> {
     /// Adds a route for a model, which takes `{"inputs": […]}` and returns their lengths.
     func addModel(_ path: RouterPath, _ name: String) {
         post(path) { request, context in try await predict(request, context, name) }

@@ -1,15 +1,15 @@
-public import Logging
-public import ServiceLifecycle
+package import Logging
+import ServiceLifecycle
 
 import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import NIOCore
-public import WeirHTTP
-public import WeirServer
+package import WeirHTTP
+package import WeirServer
 
 /// The admin port: `/health`, `/ready` and `/metrics`. It is read-only and refuses cross-origin pages.
-public struct AdminServer: Service {
+package struct AdminServer: Service {
     private let server: WeirServer.Server
     private let address: SocketText
     private let hosts: [String]
@@ -20,7 +20,7 @@ public struct AdminServer: Service {
     ///   - address: the address to listen on.
     ///   - hosts: further names by which it may be addressed, in lower case.
     ///   - onListening: called with the port once connections are accepted.
-    public init(
+    package init(
         server: WeirServer.Server, address: SocketText, hosts: [String] = [], logger: Logger,
         onListening: @escaping @Sendable (_ port: Int) -> Void = { _ in }
     ) {
@@ -31,7 +31,7 @@ public struct AdminServer: Service {
         self.onListening = onListening
     }
 
-    public func run() async throws {
+    package func run() async throws {
         let router = Router(options: .autoGenerateHeadEndpoints)
         router.add(middleware: SameOriginMiddleware(hosts: ["localhost", address.host.lowercased()] + hosts))
         let server = server

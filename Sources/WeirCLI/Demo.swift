@@ -46,18 +46,17 @@ struct Demo: AsyncParsableCommand {
 
     func run() async throws {
         let reading = Policy.read(Self.policy, file: "the demo's policy")
-        guard let policy = reading.policy else { throw PolicyError(reading.diagnostics) }
+        guard var policy = reading.policy else { throw PolicyError(reading.diagnostics) }
         let sample = SampleAPI()
         do {
             try await withThrowingTaskGroup { group in
                 // The API must outlive the gateway, which drains its requests at the end.
                 group.addTask { try await sample.run() }
                 let port = await sample.port.value
-                var settings = policy.server
-                settings.listen = [listen].compactMap { ListenAddress($0) }
-                settings.admin = admin
-                settings.upstream = "http://127.0.0.1:\(port)"
-                let server = try GatewayServer(policy: policy, settings: settings)
+                policy.gateway.listen = [listen].compactMap { ListenAddress($0) }
+                policy.gateway.admin = admin
+                policy.gateway.upstream = "http://127.0.0.1:\(port)"
+                let server = try GatewayServer(policy: policy, settings: policy.gateway)
                 try await server.run(watching: nil, environment: [:]) { gateways, admin in
                     let gateway = gateways.first?.replacing("http://", with: "") ?? ""
                     FileHandle.standardOutput.write(

@@ -43,15 +43,14 @@ struct Serve: AsyncParsableCommand {
             throw policyErrorCode
         }
         for warning in loaded.warnings { complain(warning.description) }
-        var settings = loaded.policy.server
+        var effective = loaded.policy
         do {
-            try Settings.apply(environment, to: &settings)
-            let store = try await SharedStore.open(settings, environment, isRequired: requireStore)
+            try Settings.apply(environment, to: &effective)
+            let store = try await SharedStore.open(effective, environment, isRequired: requireStore)
             let server = try GatewayServer(
                 policy: loaded.policy, verifier: loaded.verifier, certificates: loaded.certificates,
-                settings: settings, store: store,
-                keySecret: Settings.keySecret(environment))
-            let upstream = settings.upstream ?? ""
+                settings: effective.gateway, store: store, keySecret: Settings.keySecret(environment))
+            let upstream = effective.gateway.upstream ?? ""
             try await server.run(watching: config, environment: environment) { gateways, admin in
                 complain("weir: listening on \(gateways.joined(separator: ", ")), forwarding to \(upstream)")
                 if let admin { complain("weir: metrics on http://\(admin)/metrics") }
@@ -65,7 +64,7 @@ struct Serve: AsyncParsableCommand {
 
 /// The gateway and its services, as run by `serve` and `demo`.
 struct GatewayServer {
-    let settings: ServerSettings
+    let settings: GatewaySettings
     let limiter: RequestLimiter
     private let certificates: ServerCertificates?
     private let store: RedisStore?
@@ -77,13 +76,15 @@ struct GatewayServer {
     /// - Throws: ``PolicyError`` if the policy can't be used.
     init(
         policy: Policy, verifier: (any TokenVerifier)? = nil, certificates: ServerCertificates? = nil,
-        settings: ServerSettings, store: RedisStore? = nil, keySecret: String? = nil
+        settings: GatewaySettings, store: RedisStore? = nil, keySecret: String? = nil
     ) throws {
         self.settings = settings
         self.certificates = certificates
         self.store = store
         limiter = try RequestLimiter(
-            policy: policy, store: store, verifier: verifier, clientHasher: keySecret.map { KeyHasher(keySecret: $0) })
+            // The environment may have chosen memory where the policy names a server.
+            policy: policy, store: store ?? policy.makeMemoryStore(), verifier: verifier,
+            clientHasher: keySecret.map { KeyHasher(keySecret: $0) })
     }
 
     /// Runs until SIGTERM or SIGINT.
@@ -105,8 +106,9 @@ struct GatewayServer {
         let server = try Server(
             settings: settings, limiter: limiter, certificates: certificates, logger: logger, log: log,
             onListening: { listening.gateways($0.map(\.name)) })
-        store?.onKeyChange { server.renewKeys() }
-        var services: [any Service] = beside + [server]
+        store?.onKeySecretChange { server.renewKeys() }
+        // The store outlives the gateway, which drains its requests at the end.
+        var services: [any Service] = [store].compactMap(\.self) + beside + [server]
         if let admin {
             services.append(
                 AdminServer(

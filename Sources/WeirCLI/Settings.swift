@@ -54,7 +54,7 @@ enum Settings {
     /// Overrides the policy's settings with those of the environment. Empty variables count as unset.
     ///
     /// - Throws: ``SettingsError`` if a variable is invalid.
-    static func apply(_ environment: [String: String], to server: inout ServerSettings) throws {
+    static func apply(_ environment: [String: String], to policy: inout Policy) throws {
         let provider = EnvironmentVariablesProvider(environmentVariables: environment)
         let settings = ConfigReader(provider: provider).scoped(to: "weir")
         func address(_ key: String, _ variable: String) throws -> String? {
@@ -66,7 +66,7 @@ enum Settings {
             return text
         }
         if let text = settings.string(forKey: "listen"), !text.isEmpty {
-            server.listen = try text.split(separator: ",").map { part in
+            policy.gateway.listen = try text.split(separator: ",").map { part in
                 let text = part.trimmingCharacters(in: .whitespaces)
                 guard let address = ListenAddress(text) else {
                     throw SettingsError("WEIR_LISTEN must be \(ListenAddress.expectation), not '\(text)'")
@@ -74,29 +74,29 @@ enum Settings {
                 return address
             }
         }
-        if server.tls.isEmpty, let address = server.listen.first(where: \.needsCertificate) {
+        if policy.gateway.tls.isEmpty, let address = policy.gateway.listen.first(where: \.needsCertificate) {
             throw SettingsError("'\(address)' in WEIR_LISTEN needs a certificate: set 'tls' in the policy")
         }
         if settings.string(forKey: "admin") == "off" {
-            server.admin = nil
+            policy.gateway.admin = nil
         } else if let admin = try address("admin", "WEIR_ADMIN") {
-            server.admin = admin
+            policy.gateway.admin = admin
         }
         if let upstream = settings.string(forKey: "upstream"), !upstream.isEmpty {
             guard Upstream(upstream) != nil else {
                 throw SettingsError(
                     "WEIR_UPSTREAM must be a URL such as http://127.0.0.1:8000, not '\(upstream)'")
             }
-            server.upstream = upstream
+            policy.gateway.upstream = upstream
         }
         if let threads = settings.string(forKey: "threads"), !threads.isEmpty {
             guard let number = Int(threads), (1...1024).contains(number) else {
                 throw SettingsError("WEIR_THREADS must be a whole number from 1 to 1024, not '\(threads)'")
             }
-            server.threads = number
+            policy.gateway.threads = number
         }
         if let store = settings.string(forKey: "store"), !store.isEmpty {
-            server.store = store == "memory" ? .memory(capacity: nil) : .shared(url: store)
+            policy.store = store == "memory" ? .memory() : .shared(url: store)
         }
     }
 }

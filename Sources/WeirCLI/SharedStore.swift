@@ -7,37 +7,36 @@ import WeirRedis
 /// Connects to the shared store in the settings.
 enum SharedStore {
     /// The longest time that a start waits for the store, in microseconds.
-    private static let patience: Int64 = 3_000_000
+    private static let patience = Duration.seconds(3)
 
     /// Connects to the store.
     ///
     /// - Parameters:
-    ///   - settings: the server's settings, which hold the store's URL.
+    ///   - policy: the policy, which names the store's URL.
     ///   - environment: the environment, for the secret `WEIR_KEY_SECRET`.
     ///   - isRequired: whether it is an error if the store can't be reached. Otherwise Weir starts without it and keeps
     ///     trying to connect.
     /// - Returns: the store, or nil if counters are kept in memory.
     /// - Throws: ``SettingsError`` if the URL or the secret is invalid, or if a required store can't be reached.
     static func open(
-        _ settings: ServerSettings, _ environment: [String: String], isRequired: Bool
+        _ policy: Policy, _ environment: [String: String], isRequired: Bool
     ) async throws -> RedisStore? {
-        guard case .shared(let url) = settings.store else { return nil }
-        let address: RedisAddress
+        guard case .shared(let url) = policy.store.kind else { return nil }
         let store: RedisStore
-        var options = RedisStore.Options()
-        options.keySecret = try Settings.keySecret(environment)
         let log = LineWriter(descriptor: 2)
         let logger = Logger(label: "weir.store") { JSONLogHandler(label: $0, writer: log) }
         do {
-            address = try RedisAddress(url)
-            store = try RedisStore(address, options: options, logger: logger)
+            var configuration = try RedisConfiguration(url: url)
+            configuration.keySecret = try Settings.keySecret(environment)
+            store = try RedisStore(configuration, logger: logger)
         } catch let error {
             throw SettingsError("\(error)", code: .store, cause: error)
         }
+        store.start()
         do {
             try await store.waitUntilReady(timeout: patience)
         } catch let failure {
-            let message = "the store \(address) can't be used: \(failure)"
+            let message = "the store \(store.configuration) can't be used: \(failure)"
             guard !isRequired else {
                 store.close()
                 throw SettingsError(message, code: .store, cause: failure)

@@ -27,14 +27,14 @@ struct Validate: AsyncParsableCommand {
             var warnings = Settings.warnings(environment).map { "\(file): warning: \($0)" }
             let loaded = try await LoadedPolicy.load(file, environment: environment)
             warnings += loaded.warnings.map(\.description)
-            if loaded.policy.server.upstream == nil, environment["WEIR_UPSTREAM"] ?? "" == "" {
+            if loaded.policy.gateway.upstream == nil, environment["WEIR_UPSTREAM"] ?? "" == "" {
                 warnings.append("\(file): warning: there is no 'upstream', which 'weir serve' needs; an app needs none")
             }
             for warning in warnings { complain(warning) }
             if strict, !warnings.isEmpty { throw policyErrorCode }
-            if case .shared(let url) = loaded.policy.server.store {
+            if case .shared(let url) = loaded.policy.store.kind {
                 do {
-                    _ = try RedisAddress(url)
+                    _ = try RedisConfiguration(url: url)
                 } catch {
                     complain("\(file): error: 'store': \(error)")
                     throw policyErrorCode

@@ -3,13 +3,13 @@
 public struct AppClient: Sendable, Hashable {
     /// A unique identifier, 1–4096 bytes. If empty or longer, the policy's sources are used instead. It is never sent
     /// anywhere.
-    public var name: String
+    public var id: String
     /// The client's tier; nil to use the policy's.
     public var tier: String?
 
     /// Creates a client from its identifier, 1–4096 bytes, and its tier; nil to use the policy's tier.
-    public init(_ name: String, tier: String? = nil) {
-        self.name = name
+    public init(_ id: String, tier: String? = nil) {
+        self.id = id
         self.tier = tier
     }
 }

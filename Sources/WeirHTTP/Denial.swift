@@ -1,4 +1,4 @@
-public import Weir
+import Weir
 
 /// A request that Weir answers itself: one that a limit denied, or that an access rule, a cost above `max`, an
 /// unreadable path or a failing store stops.
@@ -29,14 +29,14 @@ public struct Denial: Sendable, Hashable {
     public var limit: Int64?
     /// The number of requests of cost 1 that would still pass; nil when no limit decided.
     public var remaining: Int64?
-    /// The time to wait before a retry, in microseconds; nil when waiting can't help.
-    public var retryAfter: Ticks?
+    /// The time to wait before a retry; nil when waiting can't help.
+    public var retryAfter: Duration?
 
     /// Creates a denial, for tests of an app's own answers.
     public init(
         status: Int = 429, detail: String = "", limits: [String] = [], method: String = "GET", route: String? = nil,
         path: String = "/", client: String = "", address: IPAddress? = nil, tier: String? = nil, limit: Int64? = nil,
-        remaining: Int64? = nil, retryAfter: Ticks? = nil
+        remaining: Int64? = nil, retryAfter: Duration? = nil
     ) {
         self.status = status
         self.detail = detail
@@ -80,7 +80,7 @@ extension LimitedRequest {
     ) -> Denial {
         Denial(
             status: problem.status, detail: problem.detail, limits: limits, method: method, route: route,
-            path: path?.path ?? "", client: clientHash, address: clientAddress, tier: tier, limit: decision?.limit,
+            path: path?.path ?? "", client: clientHash, address: clientAddress, tier: tier, limit: decision?.quota,
             remaining: decision?.remaining, retryAfter: decision?.retryAfter)
     }
 }

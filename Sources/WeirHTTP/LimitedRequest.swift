@@ -7,7 +7,8 @@ public import Weir
 /// the request ends. One object serves one request after another, and from the second on allocates nothing. Use it on
 /// one thread or event loop only.
 public final class LimitedRequest {
-    /// The next step.
+    /// The next step. A later version may have more.
+    @nonexhaustive
     public enum Step: Sendable {
         /// The cost is in the body. Read at most this many bytes, then call ``LimitedRequest/resume(body:)``.
         case needsBody(atMost: Int)
@@ -15,13 +16,17 @@ public final class LimitedRequest {
         case needsLookup(PendingAnswer<Result<LookupAnswer, StoreError>>)
         /// The store is deciding. Wait for the answer, then call ``LimitedRequest/resume(decisions:)``.
         case pending(PendingAnswer<DecisionResult>)
+        /// All is decided.
         case verdict(Verdict)
     }
 
     /// The result of all limits for the request.
+    ///
+    /// A later version may have more.
+    @nonexhaustive
     public enum Verdict: Sendable, Hashable {
-        /// Pass it on, after holding it for `delay` microseconds.
-        case pass(delay: Timestamp)
+        /// Pass it on, after holding it for `delay`, which is zero unless a leaky bucket delays it.
+        case pass(delay: Duration)
         /// Answer it with ``ProblemDetails/status``, its body, and ``LimitedRequest/writeHeaders(to:)``.
         case answer(ProblemDetails)
     }
@@ -76,6 +81,19 @@ public final class LimitedRequest {
                 enclosing: enclosing, into: &charged))
     }
 
+    /// Starts a check of one limit by its name, for a request that this limiter let pass.
+    ///
+    /// - Parameters:
+    ///   - rule: the limit's index in the policy.
+    ///   - key: the key that pays, of the app's choice.
+    ///   - cost: 1 to 10^9. Smaller numbers count as 1.
+    ///   - request: the request in which the limit is checked. Its client's tier and address apply.
+    package func beginCheck(rule: Int, key: String, cost: Int64, for request: LimitedRequest) -> Step {
+        reset(request.limiter)
+        return go(
+            on: planned.beginCheck(rule: rule, key: key, cost: cost, for: request.planned, on: limiter, into: &charged))
+    }
+
     /// Continues with a request whose client was looked up.
     ///
     /// - Parameters:
@@ -90,7 +108,7 @@ public final class LimitedRequest {
     }
 
     /// Continues with a request whose cost is in its body.
-    public func resume(body: RequestBody) -> Step {
+    public func resume(body: ReceivedBody) -> Step {
         go(on: planned.resume(body: body, on: limiter, into: &charged))
     }
 
@@ -105,7 +123,7 @@ public final class LimitedRequest {
         case .ready:
             if let pending = charged.ask(limiter) { return .pending(pending) }
             return .verdict(charged.conclude(on: limiter, costOverride: planned.costOverride))
-        case .passes: return .verdict(.pass(delay: 0))
+        case .passes: return .verdict(.pass(delay: .zero))
         case .answered(let problem): return .verdict(.answer(problem))
         case .needsBody(let most):
             if let denial = charged.denyUnread(on: limiter) { return .verdict(denial) }
@@ -182,6 +200,20 @@ extension LimitedRequest {
 
     /// The denial of a limit in shadow mode; nil when it allowed.
     func shadowDecision(rule: Int) -> Decision? { charged.shadowDecision(rule: rule) }
+
+    /// The limits that took part and are enforced, those of enclosing requests first.
+    package var standings: [LimitStanding] { (enclosing?.standings ?? []) + charged.standings(on: limiter) }
+
+    /// Charges units that the app itself says the request costs: at its end for limits whose cost is in the response,
+    /// at once for others.
+    ///
+    /// - Parameters:
+    ///   - units: 0 to 10^9.
+    ///   - name: the limit to charge. If nil, those whose cost is in the response; if there are none, all but permits.
+    /// - Returns: whether any limit is charged.
+    package func charge(_ units: Int64, to name: String?) -> Bool {
+        charged.charge(min(max(0, units), Rate.maximumCount), to: name, on: limiter)
+    }
 
     /// The reported limit's index in the policy.
     public var reportedRule: Int? { charged.reported.map { charged.parts[$0].rule } }

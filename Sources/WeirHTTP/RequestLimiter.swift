@@ -18,14 +18,14 @@ public final class RequestLimiter: Sendable {
     let limits: Matcher
     let plans: [LimitPlan]
     let headers: LimitHeaders
-    let clock: any TickClock
+    package let clock: any TickClock
     /// The store's key hasher when this limiter was made.
     let hasher: KeyHasher
     /// Hashes clients for logs.
     let clientHasher: KeyHasher
     private let givenClientHasher: KeyHasher?
     private let verifier: (any TokenVerifier)?
-    private let lookup: (any TierLookup)?
+    private let lookup: (any ClientDirectory)?
     /// Whether paths are compared without regard to case, as some routers do.
     let ignoresCase: Bool
     /// Whether any rule or key looks at the host.
@@ -48,7 +48,7 @@ public final class RequestLimiter: Sendable {
         policy: Policy,
         store: (any Store)? = nil,
         verifier: (any TokenVerifier)? = nil,
-        lookup: (any TierLookup)? = nil,
+        lookup: (any ClientDirectory)? = nil,
         clock: any TickClock = SystemClock(),
         replacing previous: RequestLimiter? = nil,
         clientHasher: KeyHasher? = nil
@@ -59,11 +59,11 @@ public final class RequestLimiter: Sendable {
     }
 
     private init(
-        policy: Policy, store: (any Store)?, verifier: (any TokenVerifier)?, lookup: (any TierLookup)?,
+        policy: Policy, store: (any Store)?, verifier: (any TokenVerifier)?, lookup: (any ClientDirectory)?,
         clock: any TickClock, replacing previous: RequestLimiter?, clientHasher: KeyHasher?, ignoresCase: Bool,
         routes: RouteRegistry
     ) throws(PolicyError) {
-        if case .shared(let url) = policy.server.store, store == nil {
+        if case .shared(let url) = policy.store.kind, store == nil {
             throw PolicyError(
                 "the policy names a store, \(url.prefix { $0 != ":" })://…, that was not passed to the limiter")
         }
@@ -89,20 +89,20 @@ public final class RequestLimiter: Sendable {
         identifier = ClientIdentifier(policy, verifier: verifier, lookup: lookup)
         self.ignoresCase = ignoresCase
         self.routes = routes
-        access = Matcher(policy.access.map(\.match), ignoresCase: ignoresCase)
+        access = Matcher(policy.accessRules.map(\.match), ignoresCase: ignoresCase)
         // Exempt only requests that match beyond doubt.
-        exempt = Matcher(policy.exempt)
+        exempt = Matcher(policy.exemptions)
         limits = Matcher(policy.limits.map(\.match), ignoresCase: ignoresCase)
         headers = LimitHeaders(settings: policy.headers)
-        let matches = policy.limits.map(\.match) + policy.access.map(\.match) + policy.exempt
+        let matches = policy.limits.map(\.match) + policy.accessRules.map(\.match) + policy.exemptions
         readsHost = matches.contains { !$0.hosts.isEmpty } || policy.limits.contains { $0.key.contains(.host) }
-        let now = clock.now()
+        let now = clock.timestamp
         var plans: [LimitPlan] = []
         for rule in policy.limits {
             let warmUp = previous?.warmUp(of: rule) ?? rule.warmUp.map { WarmUp($0.until, startedAt: now) }
             do {
                 plans.append(
-                    try LimitPlan(rule, fallbackTier: policy.tiers?.fallback, hasher: hasher, warmUp: warmUp))
+                    try LimitPlan(rule, fallbackTier: policy.tiers?.default, hasher: hasher, warmUp: warmUp))
             } catch {
                 throw PolicyError(error.description)
             }
@@ -133,8 +133,8 @@ public final class RequestLimiter: Sendable {
     package func routeLimiter(_ rule: LimitRule) throws(PolicyError) -> RequestLimiter {
         var own = policy
         own.limits = [rule]
-        own.access = []
-        own.exempt = []
+        own.accessRules = []
+        own.exemptions = []
         try own.check()
         let limiter = try RequestLimiter(
             policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
@@ -179,22 +179,19 @@ public final class RequestLimiter: Sendable {
 
     private var ownReadinessChecks: [(path: String, warmUp: WarmUp)] {
         plans.compactMap { plan in
-            guard case .ready(let path)? = plan.rule.warmUp?.until, let warmUp = plan.warmUp else { return nil }
+            guard case .ready(let path)? = plan.rule.warmUp?.until.kind, let warmUp = plan.warmUp else { return nil }
             return (path, warmUp)
         }
     }
 
     /// The current time by the limiter's clock.
-    package var now: Timestamp { clock.now() }
+    package var now: Timestamp { clock.timestamp }
 
     /// Maintains a part of the stores' entries; see `Store.maintain(share:)`.
     package func maintain(share: Int) {
         store.maintain(share: share)
         if store.canFail { localStore.maintain(share: share) }
     }
-
-    /// Waits by the limiter's clock.
-    package func wait(_ ticks: Timestamp) async throws { try await clock.wait(ticks) }
 
     /// Whether keys match the store's present secret. Instances that share a store learn its secret when they first
     /// reach it.
@@ -215,19 +212,19 @@ public final class RequestLimiter: Sendable {
     /// The request headers that are accepted from trusted proxies only, and stripped from other requests.
     public var trustedHeaders: [String] {
         var names: [String] = []
-        for case .header(let name, true, _) in policy.client { names.append(name) }
-        if case .header(let name)? = policy.tiers?.source { names.append(name) }
+        for case .header(let name, true, _) in policy.clientSources.map(\.kind) { names.append(name) }
+        if case .header(let name)? = policy.tiers?.source?.kind { names.append(name) }
         return names
     }
 
     /// The request headers that the policy reads.
     public var readHeaders: [String] {
         var names = strippedHeaders + trustedHeaders
-        for case .header(let name, _, _) in policy.client { names.append(name) }
-        let matches = policy.limits.map(\.match) + policy.access.map(\.match) + policy.exempt
+        for case .header(let name, _, _) in policy.clientSources.map(\.kind) { names.append(name) }
+        let matches = policy.limits.map(\.match) + policy.accessRules.map(\.match) + policy.exemptions
         names += matches.flatMap { $0.headers.map(\.name) }
         for limit in policy.limits {
-            for case .header(let name) in limit.key { names.append(name) }
+            for case .header(let name) in limit.key.map(\.kind) { names.append(name) }
             if case .header(let name)? = limit.cost.inRequest { names.append(name) }
         }
         return names
@@ -252,7 +249,7 @@ public final class RequestLimiter: Sendable {
     }
 
     /// The number of instances that share the store: the policy's setting, or else the store's last known number.
-    var instances: Int { policy.server.instances ?? store.instances }
+    var instances: Int { policy.instances ?? store.instances }
 
     /// The names of the limits, in the policy's order.
     public var limitNames: [String] { policy.limits.map(\.name) }
@@ -263,14 +260,14 @@ public final class RequestLimiter: Sendable {
 
 extension PolicyError {
     init(_ message: String) {
-        self.init([Diagnostic(severity: .error, file: "policy", message: message)])
+        self.init([PolicyDiagnostic(severity: .error, file: "policy", message: message)])
     }
 }
 
 extension Policy {
     /// A memory store of the size that the policy sets.
     package func makeMemoryStore(clock: any TickClock = SystemClock()) -> MemoryStore {
-        if case .memory(let capacity?) = server.store { return MemoryStore(capacity: capacity, clock: clock) }
+        if case .memory(let capacity?) = store.kind { return MemoryStore(capacity: capacity, clock: clock) }
         return MemoryStore(clock: clock)
     }
 }

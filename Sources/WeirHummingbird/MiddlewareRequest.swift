@@ -79,7 +79,7 @@ final class MiddlewareRequest: @unchecked Sendable {
                         ? .unreadable : try await read.readBody(atMost: most, memory: middleware.bodyMemory)
                 else { return (conclude(.answer(.bodyMemoryFull)), nil) }
                 reread = read
-                if case .unreadable = body { state.withLock { $0.bodyIsUnreadable = true } }
+                if case .unreadable = body.kind { state.withLock { $0.bodyIsUnreadable = true } }
                 step = limited.resume(body: body)
             case .pending(let answer): return (conclude(decisions: await answer.value), reread)
             }
@@ -120,9 +120,9 @@ final class MiddlewareRequest: @unchecked Sendable {
     }
 
     /// Holds a request until its slot in the leaky bucket. A client that leaves early still pays for the slot.
-    func hold(_ delay: Timestamp) async throws {
+    func hold(_ delay: Duration) async throws {
         defer { middleware.places.giveBack() }
-        try await limiter.wait(delay)
+        try await limiter.clock.sleep(for: delay)
     }
 
     // MARK: answer

@@ -60,8 +60,8 @@ final class MiddlewareState: Sendable {
 
     init(_ limiter: RequestLimiter) {
         limiters = Mutex(Limiters(limiter))
-        places = SharedRoom(most: limiter.policy.server.maxDelayed)
-        bodyMemory = SharedRoom(most: limiter.policy.server.bodyMemory)
+        places = SharedRoom(most: limiter.policy.maxDelayed)
+        bodyMemory = SharedRoom(most: limiter.policy.bodyMemory)
         let settings = limiter.policy.headers
         fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
         ownNames = settings.names.compactMap { HTTPField.Name($0) }

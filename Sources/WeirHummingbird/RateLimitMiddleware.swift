@@ -6,8 +6,8 @@ public import WeirHTTP
 /// Limits requests to a Hummingbird app, with the gateway's policy, headers and response bodies.
 ///
 /// ```swift
-/// let limiter = try RequestLimiter(policy: .file("weir.yaml"))
-/// let router = Router(context: ClientContext.self)
+/// let limiter = try RequestLimiter(policy: Policy(contentsOf: "weir.yaml"))
+/// let router = Router(context: RemoteAddressContext.self)
 /// router.add(middleware: RateLimitMiddleware(limiter))
 /// ```
 ///
@@ -35,22 +35,22 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     private let state: MiddlewareState
     let limiter: RequestLimiter
     private let peer: @Sendable (Context) -> SocketAddress?
-    private let client: (@Sendable (Request, Context) -> AppClient?)?
+    private let identifyClient: (@Sendable (Request, Context) -> AppClient?)?
     private let onDenied: DenialHandler?
 
     /// Limits by a policy. The policy says how clients are identified; the default is by address.
     ///
     /// - Parameters:
     ///   - limiter: the policy and its store.
-    ///   - client: identifies a client that the app knows, such as a logged-in user, and optionally its tier. Return
-    ///     nil to use the policy's client sources.
+    ///   - identifyClient: identifies a client that the app knows, such as a logged-in user, and optionally its tier.
+    ///     Return nil to use the policy's client sources.
     ///   - onDenied: makes the app's own answers, for requests that this middleware or a route limit nested in it
     ///     stops. Return nil for Weir's answer.
     public init(
-        _ limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+        _ limiter: RequestLimiter, identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil,
         onDenied: DenialHandler? = nil
     ) where Context: RemoteAddressRequestContext {
-        self.init(limiter, peer: { $0.remoteAddress }, client: client, onDenied: onDenied)
+        self.init(limiter, peer: { $0.remoteAddress }, identifyClient: identifyClient, onDenied: onDenied)
     }
 
     /// Limits by a policy, for contexts that keep the peer's address elsewhere.
@@ -58,16 +58,16 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// - Parameters:
     ///   - limiter: the policy and its store.
     ///   - peer: returns the address at the other end of the connection. Requests without one share one budget.
-    ///   - client: identifies a client that the app knows. Return nil to use the policy's client sources.
+    ///   - identifyClient: identifies a client that the app knows. Return nil to use the policy's client sources.
     ///   - onDenied: makes the app's own answers. Return nil for Weir's answer.
     public init(
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
-        client: (@Sendable (Request, Context) -> AppClient?)? = nil, onDenied: DenialHandler? = nil
+        identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil, onDenied: DenialHandler? = nil
     ) {
         self.limiter = limiter
         state = MiddlewareState(limiter)
         self.peer = peer
-        self.client = client
+        self.identifyClient = identifyClient
         self.onDenied = onDenied
     }
 
@@ -79,7 +79,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     ) async throws -> Response {
         let limited = state.begin(request, in: context)
         let peer = state.address(peer(context))
-        let client = client?(request, context) ?? limited.enclosingClient
+        let client = identifyClient?(request, context) ?? limited.enclosingClient
         if limited.mayNest { limited.client = client }
         let verdict: LimitedRequest.Verdict
         switch limited.begin(request, peer: peer, client: client) {
@@ -89,7 +89,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             let (verdict, reread) = try await limited.decide(step, request)
             return try await carryOut(verdict, limited, reread ?? request, peer: peer, context: context, next: next)
         }
-        guard case .pass(delay: 0) = verdict, !limited.mayNest, !state.hidesHeaders else {
+        guard case .pass(delay: .zero) = verdict, !limited.mayNest, !state.hidesHeaders else {
             return try await carryOut(verdict, limited, request, peer: peer, context: context, next: next)
         }
         // Most requests take this path, which needs no second request.

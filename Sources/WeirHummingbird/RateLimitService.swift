@@ -34,7 +34,7 @@ public struct RateLimitService: Service {
             if let isReady {
                 while await !isReady() {
                     // Cancelled: the app is shutting down.
-                    guard (try? await limiter.wait(250_000)) != nil else { return }
+                    guard (try? await limiter.clock.sleep(for: .milliseconds(250))) != nil else { return }
                 }
                 limiter.endWarmUp()
             }

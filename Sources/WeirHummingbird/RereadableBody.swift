@@ -26,7 +26,7 @@ extension Request {
     /// Reads the body for a limit, and leaves all of it for the handler.
     ///
     /// - Returns: nil when there is no memory for it.
-    mutating func readBody(atMost most: Int, memory: SharedRoom) async throws -> WeirHTTP.RequestBody? {
+    mutating func readBody(atMost most: Int, memory: SharedRoom) async throws -> ReceivedBody? {
         var read: [ByteBuffer] = []
         var count = 0
         var taken = 0

@@ -177,7 +177,7 @@ public struct KeySetVerifier: TokenVerifier {
 
     /// Whether the token's times, issuer and audience are valid now (RFC 7519, 4.1).
     private func isInForce(_ claims: [String: Claim]) -> Bool {
-        let now = Double(clock.now()) / 1_000_000
+        let now = Double(clock.timestamp) / 1_000_000
         guard case .number(let expiry, _)? = claims["exp"], now < expiry else { return false }
         if let begin = claims["nbf"] {
             guard case .number(let begin, _) = begin, begin <= now else { return false }

@@ -87,10 +87,10 @@ final class DenialMemory: Sendable {
     /// Remembers a server's denial.
     func remember(_ charge: Charge, _ decision: Decision, sent: NIODeadline, at now: NIODeadline) {
         // Held units may be given back at any moment.
-        guard !decision.allowed, !charge.isShadow, !charge.countsDenied, !charge.countsHolds,
+        guard !decision.isAllowed, !charge.isShadow, !charge.countsDenied, !charge.countsHolds,
             charge.numbers.algorithm != .concurrency
         else { return }
-        let wait = min(decision.retryAfter ?? Self.longest, Self.longest)
+        let wait = min(decision.retryTicks ?? Self.longest, Self.longest)
         let end = sent + .microseconds(Int64(wait))
         guard end > now else { return }
         state.withLock { state in

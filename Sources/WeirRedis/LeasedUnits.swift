@@ -211,8 +211,8 @@ final class LeasedUnits: Sendable {
     private static func lifetime(_ numbers: LimitNumbers, _ decision: Decision) -> TimeAmount {
         let end: Int64 =
             switch numbers.algorithm.kind {
-            case .fixedWindow: Int64(clamping: decision.resetAfter ?? 0)
-            case .slidingWindow: numbers.period - decision.time % numbers.period
+            case .fixedWindow: Int64(clamping: decision.resetTicks ?? 0)
+            case .slidingWindow: numbers.period - decision.timestamp % numbers.period
             // A bucket has no window, and the others can't be leased.
             case .tokenBucket, .slidingLog, .leakyBucket, .concurrency: .max
             }

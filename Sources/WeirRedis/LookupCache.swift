@@ -33,7 +33,7 @@ final class LookupCache: Sendable {
     private let misses: Limiter?
 
     init() {
-        misses = (try? Rate(20, per: 1_000_000, burst: 100)).flatMap { try? Limit("lookups", $0) }.map {
+        misses = (try? Rate(20, perTicks: 1_000_000, burst: 100)).flatMap { try? Limit("lookups", $0) }.map {
             Limiter($0, store: MemoryStore(capacity: 100_000))
         }
     }
@@ -60,7 +60,7 @@ final class LookupCache: Sendable {
             let entry = state.entries[question]
             if let entry, entry.fresh > now { return .answered(entry.answer) }
             if let waiting = state.waiting[question] { return .waits(waiting) }
-            if entry?.answer.isKnown != true, misses?.decide(String(asker), cost: 0).remaining == 0 {
+            if entry?.answer.isKnown != true, misses?.peek(String(asker)).remaining == 0 {
                 return .answered(.unknown)
             }
             let answer = PendingAnswer<Result<LookupAnswer, StoreError>>()
@@ -74,7 +74,7 @@ final class LookupCache: Sendable {
     ///
     /// - Parameter found: nil if the lookup failed; the last known answer then stays valid for a moment.
     func finish(_ question: Question, _ found: LookupAnswer?, for asker: UInt64, at now: NIODeadline) {
-        if found?.isKnown == false { _ = misses?.decide(String(asker)) }
+        if found?.isKnown == false { _ = misses?.attempt(String(asker)) }
         let (waiting, answer) = state.withLock {
             state -> (PendingAnswer<Result<LookupAnswer, StoreError>>?, LookupAnswer) in
             let answer = found ?? state.entries[question]?.answer ?? .unknown

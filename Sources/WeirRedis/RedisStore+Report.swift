@@ -5,10 +5,11 @@ extension RedisStore {
         let statistics = statistics
         return StoreReport(
             shared: StoreReport.Shared(
-                isUp: statistics.isUp, instances: statistics.instances, answeredLocally: statistics.answeredLocally,
+                isAvailable: statistics.isAvailable, instances: statistics.instances,
+                answeredLocally: statistics.answeredLocally,
                 leased: statistics.leased, lateCharges: statistics.lateCharges))
     }
 
     /// The store looks clients up in the operator's own hashes.
-    public var clientDirectory: (any TierLookup)? { self }
+    public var clientDirectory: (any ClientDirectory)? { self }
 }

@@ -9,7 +9,7 @@ extension StoreClient {
     func startTimers() {
         // Renew a tenth of the permits at a time. Each is renewed at a third of its lease, and they don't crowd out
         // decisions.
-        let slice = TimeAmount.microseconds(max(options.lease, 30_000) / 30)
+        let slice = TimeAmount.microseconds(max(options.leaseTicks, 30_000) / 30)
         let renew = loop.scheduleRepeatedTask(initialDelay: slice, delay: slice) { [self] _ in
             let now = renewals.wrappingAdd(1, ordering: .relaxed).newValue % 10
             renewLeases(permits.withLock { $0.keys.filter { $0 % 10 == now } })
@@ -22,7 +22,7 @@ extension StoreClient {
         let unspent = loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .milliseconds(500)) { [self] _ in
             giveBackUnspent(at: localTime(.now()))
         }
-        let beat = TimeAmount.microseconds(options.heartbeat)
+        let beat = TimeAmount.microseconds(options.heartbeatTicks)
         let others = loop.scheduleRepeatedTask(initialDelay: beat, delay: beat) { [self] _ in
             denials.sweep(at: .now())
             lookups.sweep(at: .now())
@@ -32,7 +32,7 @@ extension StoreClient {
         timers.withLock { $0 = [renew, secret, unspent, others] }
     }
 
-    var secretKey: String { "\(options.prefix)key-secret" }
+    var secretKey: String { "\(options.keyPrefix)key-secret" }
 
     /// In milliseconds; longer than any counter is kept.
     private static let secretLifetime = 400 * 86_400 * 1000
@@ -69,7 +69,7 @@ extension StoreClient {
     }
 
     func countInstances() {
-        let key = "\(options.prefix)instances"
+        let key = "\(options.keyPrefix)instances"
         let script = """
             local t = redis.call('TIME')
             local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -79,8 +79,8 @@ extension StoreClient {
             return redis.call('ZCARD', KEYS[1])
             """
         // Three heartbeats, in milliseconds.
-        let lifetime = max(3, options.heartbeat / 1000 * 3)
-        let command = RESPCommand("EVAL", script, "1", key, String(identity, radix: 16), String(lifetime))
+        let lifetime = max(3, options.heartbeatTicks / 1000 * 3)
+        let command = RESPCommand("EVAL", script, "1", key, identityText, String(lifetime))
         topology.command(command, key: key) { [self] result in
             guard case .success(.integer(let count)) = result else {
                 isUp.store(false, ordering: .relaxed)
@@ -89,7 +89,7 @@ extension StoreClient {
             }
             isUp.store(true, ordering: .relaxed)
             instanceCount.withLock {
-                $0.counted(Int(clamping: count), at: .now(), heartbeat: .microseconds(options.heartbeat))
+                $0.counted(Int(clamping: count), at: .now(), heartbeat: .microseconds(options.heartbeatTicks))
             }
         }
     }

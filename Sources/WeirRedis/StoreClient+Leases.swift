@@ -32,7 +32,7 @@ extension StoreClient {
         var passes = false
         if case .success(let answers) = result {
             for (index, answer) in zip(asked, answers) { decisions[index] = answer }
-            passes = asked.allSatisfy { charges[$0].isShadow || decisions[$0].allowed }
+            passes = asked.allSatisfy { charges[$0].isShadow || decisions[$0].isAllowed }
         }
         if passes { return .success(decisions) }
         for (index, decision) in spent.enumerated() {
@@ -54,7 +54,7 @@ extension StoreClient {
 
     /// How many instances must share a limit; nil while that isn't certain.
     func sharers(at now: NIODeadline) -> Int? {
-        instanceCount.withLock { $0.sharers(at: now, heartbeat: .microseconds(options.heartbeat)) }
+        instanceCount.withLock { $0.sharers(at: now, heartbeat: .microseconds(options.heartbeatTicks)) }
     }
 
     private func borrow(_ charge: Charge) {

@@ -2,7 +2,7 @@ import NIOCore
 import Weir
 
 extension StoreClient {
-    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+    func lookUp(_ client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
         let question = LookupCache.Question(hash: hash, client: client)
         switch lookups.look(up: question, for: asker, at: .now()) {
         case .answered(let answer): return .decided(answer)

@@ -8,8 +8,8 @@ import Weir
 ///
 /// The client, its nodes and its timers keep each other alive until ``close()``.
 final class StoreClient: Sendable {
-    let address: RedisAddress
-    let options: RedisStore.Options
+    let options: RedisConfiguration
+    var address: RedisAddress { options.address }
     private let hasOwnClock: Bool
     let logger: Logger
     let topology: Topology
@@ -21,7 +21,8 @@ final class StoreClient: Sendable {
     let secrets: Mutex<Secrets>
     let permits = Mutex<[UInt64: Charge]>([:])
     /// Identifies this instance among those that share the store.
-    let identity = UInt64.random(in: 0 ... .max)
+    let identityText = String(UInt64.random(in: 0 ... .max), radix: 16)
+    private let isStarted = Atomic<Bool>(false)
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
     let instanceCount = Mutex(InstanceCount())
     private let lateCharges = Atomic<UInt64>(0)
@@ -40,9 +41,8 @@ final class StoreClient: Sendable {
     }
 
     init(
-        _ address: RedisAddress, options: RedisStore.Options, group: any EventLoopGroup, logger: Logger
+        _ options: RedisConfiguration, group: any EventLoopGroup, logger: Logger
     ) throws(StoreError) {
-        self.address = address
         self.options = options
         hasOwnClock = options.clock != nil
         self.logger = logger
@@ -56,34 +56,25 @@ final class StoreClient: Sendable {
         }
         var configuration = Node.Configuration()
         configuration.pipeline = Pipeline.Options(
-            deadline: .microseconds(options.deadline), isCluster: address.deployment == .cluster)
-        configuration.pipeline.mostWaiting = options.mostWaiting
-        configuration.user = address.user
-        configuration.password = address.password
-        configuration.database = address.database
-        configuration.prefix = options.prefix
+            deadline: .microseconds(options.decisionTicks), isCluster: options.address.deployment == .cluster)
+        configuration.pipeline.mostWaiting = options.maximumPendingOperations
+        configuration.credentials = Credentials(user: options.username, password: options.password)
+        configuration.sentinelCredentials = Credentials(
+            user: options.sentinelUsername, password: options.sentinelPassword)
+        configuration.database = options.address.database
+        configuration.prefix = options.keyPrefix
         configuration.script.slack = options.slack
-        configuration.script.lease = options.lease
+        configuration.script.lease = options.leaseTicks
         configuration.clock = options.clock
-        if address.usesTLS { configuration.tls = try Self.tls(address) }
-        topology = Topology(loop: loop, address: address, configuration: configuration, logger: logger)
-        topology.start(owner: self)
-        startTimers()
+        configuration.tls = try options.makeTLSContext()
+        topology = Topology(loop: loop, address: options.address, configuration: configuration, logger: logger)
     }
 
-    private static func tls(_ address: RedisAddress) throws(StoreError) -> NIOSSLContext {
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        // A server that has gone doesn't answer a shutdown.
-        configuration.shutdownTimeout = .milliseconds(100)
-        do {
-            if let file = address.caFile {
-                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
-            }
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw StoreError(
-                .refused, "TLS for the store can't be set up\(address.caFile.map { " with \($0)" } ?? ""): \(error)")
-        }
+    /// Starts to connect. Later calls do nothing.
+    func start() {
+        guard !isStarted.exchange(true, ordering: .relaxed) else { return }
+        topology.start(owner: self)
+        startTimers()
     }
 
     /// Closes all connections. Requests that wait fail.
@@ -93,13 +84,29 @@ final class StoreClient: Sendable {
         topology.close()
     }
 
+    /// Removes this instance from those that share the store, and closes all connections.
+    func leave() async {
+        let answer = PendingAnswer<Void>()
+        loop.execute { [self] in
+            // A server that is gone must not hold up the shutdown.
+            let overdue = loop.scheduleTask(in: .milliseconds(500)) { answer.complete(()) }
+            let key = "\(options.keyPrefix)instances"
+            topology.command(RESPCommand("ZREM", key, identityText), key: key) { _ in
+                overdue.cancel()
+                answer.complete(())
+            }
+        }
+        await answer.value
+        close()
+    }
+
     // MARK: State
 
     var statistics: RedisStore.Statistics {
         RedisStore.Statistics(
             answeredLocally: denials.answered, leased: leases.spent,
             lateCharges: lateCharges.load(ordering: .relaxed), instances: instances,
-            isUp: isUp.load(ordering: .relaxed) && refusing.load(ordering: .relaxed) == 0,
+            isAvailable: isUp.load(ordering: .relaxed) && refusing.load(ordering: .relaxed) == 0,
             canBorrow: sharers(at: .now()) != nil)
     }
 
@@ -113,7 +120,7 @@ final class StoreClient: Sendable {
         loop.execute { [self] in
             let ask = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(10)) { [self] task in
                 let trouble = topology.trouble
-                if trouble.code == .refused {
+                if trouble.code == .rejected {
                     // This doesn't pass by itself: a wrong password, for example.
                     isReady.complete(.failure(trouble))
                     return
@@ -136,7 +143,7 @@ final class StoreClient: Sendable {
     }
 
     /// Calls `body` when the keys' secret becomes known or changes. Keys made before that are invalid.
-    func onKeyChange(_ body: @escaping @Sendable () -> Void) {
+    func onKeySecretChange(_ body: @escaping @Sendable () -> Void) {
         secrets.withLock { $0.onChange = body }
     }
 
@@ -151,14 +158,14 @@ final class StoreClient: Sendable {
         decisions.removeAll(keepingCapacity: true)
         guard !charges.isEmpty else { return nil }
         let now = NIODeadline.now()
-        if options.remembersDenials, denials.answer(charges, at: localTime(now), into: &decisions) { return nil }
+        if options.cachesDenials, denials.answer(charges, at: localTime(now), into: &decisions) { return nil }
         if charges.contains(where: { $0.isLeased }) { return decideLeased(charges, at: now, into: &decisions) }
         return ask(charges, at: now)
     }
 
     /// Decides by remembered denials alone.
     func peek(_ charges: [Charge], into decisions: inout [Decision]) -> Bool {
-        options.remembersDenials && denials.answer(charges, at: localTime(NIODeadline.now()), into: &decisions)
+        options.cachesDenials && denials.answer(charges, at: localTime(NIODeadline.now()), into: &decisions)
     }
 
     /// Lets the server decide.
@@ -168,7 +175,7 @@ final class StoreClient: Sendable {
             answer.complete(.failure(StoreError(.unavailable, "the store has not been reached yet")))
             return answer
         }
-        let deadline = now + .microseconds(options.deadline)
+        let deadline = now + .microseconds(options.decisionTicks)
         if address.deployment == .cluster, !charges.dropFirst().allSatisfy({ $0.key.tag == charges[0].key.tag }) {
             SlotBySlot(self, charges, submitted: now, deadline: deadline, answer).start()
         } else {
@@ -182,7 +189,7 @@ final class StoreClient: Sendable {
     func localTime(_ time: NIODeadline) -> NIODeadline {
         // Check the flag first: looking at an existential costs more than everything else here.
         guard hasOwnClock, let clock = options.clock else { return time }
-        return .uptimeNanoseconds(UInt64(clamping: clock.now()) * 1000)
+        return .uptimeNanoseconds(UInt64(clamping: clock.timestamp) * 1000)
     }
 
     /// A new charge's name.
@@ -192,7 +199,7 @@ final class StoreClient: Sendable {
 
     func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
         let answer = PendingAnswer<Result<Bool, StoreError>>()
-        switch adjustment {
+        switch adjustment.kind {
         case .refund(let charge, let receipt):
             if charge.numbers.algorithm == .concurrency {
                 permits.withLock { _ = $0.removeValue(forKey: receipt.sequence) }
@@ -216,7 +223,7 @@ final class StoreClient: Sendable {
 
     func submit(_ work: StoreOperation.Work) {
         let now = NIODeadline.now()
-        submit(work, submitted: now, deadline: now + .microseconds(options.deadline))
+        submit(work, submitted: now, deadline: now + .microseconds(options.decisionTicks))
     }
 
     /// Refunds a charge that no caller knows of.
@@ -253,7 +260,7 @@ final class StoreClient: Sendable {
             guard let permit = permits.withLock({ $0[id] }) else { continue }
             topology.submit(
                 StoreOperation(
-                    .renew(permit, id: id), submitted: now, deadline: now + .microseconds(options.deadline)))
+                    .renew(permit, id: id), submitted: now, deadline: now + .microseconds(options.decisionTicks)))
         }
     }
 
@@ -284,8 +291,8 @@ final class StoreClient: Sendable {
         let answer = PendingAnswer<Result<RESPValue, StoreError>>()
         answer.whenComplete(receive)
         loop.execute { [self] in
-            let overdue = loop.scheduleTask(in: .microseconds(options.deadline)) {
-                answer.complete(.failure(StoreError(.deadline, "no answer within the deadline")))
+            let overdue = loop.scheduleTask(in: .microseconds(options.decisionTicks)) {
+                answer.complete(.failure(StoreError(.timedOut, "no answer within the deadline")))
             }
             guard topology.isUp(for: key) else {
                 overdue.cancel()
@@ -315,7 +322,7 @@ extension StoreClient: NodeOwner {
                 } else if charge.isHold || charge.numbers.algorithm == .concurrency, answer != nil {
                     permits.withLock { $0[receipt.sequence] = charge }
                 }
-            } else if options.remembersDenials {
+            } else if options.cachesDenials {
                 denials.remember(
                     charge, decision, sent: localTime(operation.submitted), at: localTime(now))
             }

@@ -8,7 +8,7 @@ struct ReplayAnswer {
 
     init(_ verdict: LimitedRequest.Verdict, _ request: LimitedRequest, _ limiter: RequestLimiter) {
         let decision = request.reportedDecision
-        var delay: Timestamp = 0
+        var delay = Duration.zero
         var status = 200
         switch verdict {
         // A limit other than the reported one may be what delays.
@@ -18,10 +18,10 @@ struct ReplayAnswer {
         let isDenied = status == 429
         let name = isDenied ? request.reportedRule.map { limiter.policy.limits[$0].name } : nil
         json =
-            "{\"allowed\": \(status == 200), \"status\": \(status), \"limit\": \(decision.map { "\($0.limit)" } ?? "null")"
+            "{\"allowed\": \(status == 200), \"status\": \(status), \"limit\": \(decision.map { "\($0.quota)" } ?? "null")"
             + ", \"remaining\": \(decision.map { "\($0.remaining)" } ?? "null")"
-            + ", \"retry_after\": \(Self.seconds(decision?.retryAfter))"
-            + ", \"reset_after\": \(Self.seconds(decision?.resetAfter)), \"delay\": \(Self.seconds(Ticks(delay)))"
+            + ", \"retry_after\": \(Self.seconds(decision?.retryTicks))"
+            + ", \"reset_after\": \(Self.seconds(decision?.resetTicks)), \"delay\": \(Self.seconds(delay.ticks))"
             + ", \"limited_by\": \(name.map { "\"\($0)\"" } ?? "null")}"
     }
 

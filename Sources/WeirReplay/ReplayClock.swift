@@ -7,11 +7,11 @@ package final class ReplayClock: TickClock {
 
     package init() {}
 
-    package func now() -> Timestamp { time.load(ordering: .relaxed) }
+    package func now() -> Instant { Instant(microseconds: time.load(ordering: .relaxed)) }
 
     /// Moves to an instant, in microseconds. The clock never goes back: an earlier line is decided at the latest time
     /// so far.
     package func advance(to instant: Timestamp) {
-        time.store(max(instant, now()), ordering: .relaxed)
+        time.store(max(instant, timestamp), ordering: .relaxed)
     }
 }

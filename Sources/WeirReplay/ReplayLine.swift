@@ -109,7 +109,7 @@ struct ReplayLine: LimitableRequest {
         if let duration = numbers["duration"] { self.duration = try Self.ticks(duration, "duration") }
         if let cost = numbers["cost"] {
             guard let value = Self.scaledInteger(cost, places: 0, exactly: true),
-                (0...Int128(Rate.largestCount)).contains(value)
+                (0...Int128(Rate.maximumCount)).contains(value)
             else { throw ReplayLineError("'cost' must be a whole number from 0 to 1000000000") }
             self.cost = Int64(value)
         }
@@ -146,7 +146,7 @@ struct ReplayLine: LimitableRequest {
 
     /// What the log would have to say for the cost, the key or the match of a limit; nil if it says all.
     func missing(for rule: LimitRule) -> String? {
-        switch rule.cost {
+        switch rule.cost.kind {
         case .request(let cost, _, _) where cost.isInBody && body == nil && self.cost == nil:
             return "its cost is in the body, and there is no 'body'"
         case .response(let source, let reserve, _, _, _) where self.cost == nil:
@@ -182,9 +182,10 @@ struct ReplayLine: LimitableRequest {
 
     /// Converts decimal seconds to microseconds. Cuts off further digits.
     private static func ticks(_ text: String, _ name: String) throws(ReplayLineError) -> Timestamp {
-        guard let value = scaledInteger(text, places: 6, exactly: false), (0...Int128(Timestamp.latest)).contains(value)
+        guard let value = scaledInteger(text, places: 6, exactly: false),
+            (0...Int128(Instant.max.microseconds)).contains(value)
         else {
-            throw ReplayLineError("'\(name)' must be seconds from 0 to \(Timestamp.latest / 1_000_000)")
+            throw ReplayLineError("'\(name)' must be seconds from 0 to \(Instant.max.microseconds / 1_000_000)")
         }
         return Timestamp(value)
     }

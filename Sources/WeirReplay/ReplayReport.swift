@@ -44,7 +44,7 @@ package struct ReplayReport: CustomStringConvertible {
         switch verdict {
         case .pass(let delay):
             allowed += 1
-            if delay > 0 { delayed += 1 }
+            if delay > .zero { delayed += 1 }
         case .answer(let problem):
             refused[problem.status, default: 0] += 1
             if problem.status == 429, clients.count < Self.mostClients || clients[line.address] != nil {

@@ -47,9 +47,10 @@ package struct Replayer {
         let request = spare.popLast() ?? LimitedRequest(limiter)
         let step = request.begin(line, on: limiter, peer: line.address, tier: line.tier, cost: line.cost)
         let verdict = finish(step, request, body: line.body)
-        report.count(line, verdict: verdict, request: request, limiter: limiter, at: clock.now())
+        report.count(line, verdict: verdict, request: request, limiter: limiter, at: clock.timestamp)
         if case .pass(let delay) = verdict {
-            let (sum, overflow) = clock.now().addingReportingOverflow(line.duration + delay)
+            let (sum, overflow) = clock.timestamp.addingReportingOverflow(
+                line.duration + Timestamp(clamping: delay.ticks))
             hold(
                 Flight(end: overflow ? .max : sum, request: request, status: line.status, usage: line.usage))
         } else {
@@ -69,7 +70,7 @@ package struct Replayer {
             finish(
                 request.resume(body: body.map { $0.count > most ? .unreadable : .bytes($0) } ?? .none), request,
                 body: nil)
-        case .pending, .needsLookup: .pass(delay: 0)
+        case .pending, .needsLookup: .pass(delay: .zero)
         }
     }
 
@@ -109,7 +110,7 @@ package struct Replayer {
 
     /// Ends the requests that end by `time` or by now, each at its own instant.
     private mutating func endRequests(before time: Timestamp) {
-        while let first = inFlight.first, first.end <= max(time, clock.now()) {
+        while let first = inFlight.first, first.end <= max(time, clock.timestamp) {
             clock.advance(to: first.end)
             end(first)
             spare.append(first.request)
@@ -129,8 +130,8 @@ package struct Replayer {
 }
 
 /// Knows no client: a replay doesn't ask Redis. A line of the log can name its tier.
-private struct NobodyKnown: TierLookup {
-    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+private struct NobodyKnown: ClientDirectory {
+    func lookUp(_ client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
         .decided(.unknown)
     }
 }

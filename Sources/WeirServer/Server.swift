@@ -1,7 +1,7 @@
-public import Logging
-public import ServiceLifecycle
+package import Logging
+import ServiceLifecycle
 import Weir
-public import WeirHTTP
+package import WeirHTTP
 
 import NIOCore
 import NIOPosix
@@ -11,8 +11,8 @@ import Synchronization
 ///
 /// There is one event loop per thread. A request stays on its connection's loop: decisions are made inline, and each
 /// loop has its own connections to the upstream. Only the store is shared between loops.
-public final class Server: Service {
-    private let settings: ServerSettings
+package final class Server: Service {
+    private let settings: GatewaySettings
     private let upstream: Upstream
     private let policy: PolicyInForce
     private let group: MultiThreadedEventLoopGroup
@@ -25,11 +25,11 @@ public final class Server: Service {
     private let onListening: @Sendable ([ListeningAddress]) -> Void
 
     /// An address that accepts connections.
-    public struct ListeningAddress: Sendable {
+    package struct ListeningAddress: Sendable {
         /// Where clients connect, such as `https://127.0.0.1:8443` or `unix:/run/weir.sock`.
-        public let name: String
+        package let name: String
         /// The port; 0 for a Unix socket.
-        public let port: Int
+        package let port: Int
     }
 
     /// - Parameters:
@@ -40,8 +40,8 @@ public final class Server: Service {
     ///   - log: writes the lines about denials.
     ///   - onListening: called with the addresses once connections are accepted.
     /// - Throws: ``StartError`` when there is no upstream.
-    public init(
-        settings: ServerSettings, limiter: RequestLimiter, certificates: ServerCertificates? = nil, logger: Logger,
+    package init(
+        settings: GatewaySettings, limiter: RequestLimiter, certificates: ServerCertificates? = nil, logger: Logger,
         log: LineWriter, onListening: @escaping @Sendable ([ListeningAddress]) -> Void = { _ in }
     ) throws(StartError) {
         guard let url = settings.upstream else {
@@ -65,8 +65,8 @@ public final class Server: Service {
             )
         }
         let limits = ConnectionLimits(most: most, mostForAddress: settings.maxConnectionsPerAddress)
-        let places = SharedRoom(most: settings.maxDelayed)
-        let bodyMemory = SharedRoom(most: settings.bodyMemory)
+        let places = SharedRoom(most: limiter.policy.maxDelayed)
+        let bodyMemory = SharedRoom(most: limiter.policy.bodyMemory)
         let denials = DenialLog(log)
         let failures = FailureLog(log)
         group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threads ?? System.coreCount)
@@ -87,15 +87,15 @@ public final class Server: Service {
     }
 
     /// The policy in force.
-    public var limiter: RequestLimiter { policy.limiter }
+    package var limiter: RequestLimiter { policy.limiter }
 
     /// Whether connections are accepted.
-    public var isReady: Bool { accepts.load(ordering: .relaxed) }
+    package var isReady: Bool { accepts.load(ordering: .relaxed) }
 
     /// Replaces the policy, for requests that begin from now on.
     ///
     /// - Parameter certificates: the certificates for connections that begin from now on; nil to keep those in use.
-    public func replace(_ limiter: RequestLimiter, certificates: ServerCertificates? = nil) {
+    package func replace(_ limiter: RequestLimiter, certificates: ServerCertificates? = nil) {
         policy.replace(limiter, certificates: certificates)
     }
 
@@ -103,7 +103,7 @@ public final class Server: Service {
     var certificates: ServerCertificates? { policy.view.certificates }
 
     /// Makes the keys again after the store's key secret has changed.
-    public func renewKeys() {
+    package func renewKeys() {
         do {
             replace(try limiter.withNewKeys())
         } catch {
@@ -115,7 +115,7 @@ public final class Server: Service {
     /// Serves until graceful shutdown, then finishes the requests in progress, for at most `drain_timeout`.
     ///
     /// - Throws: ``StartError`` when it can't listen.
-    public func run() async throws {
+    package func run() async throws {
         var listeners: [OpenListener] = []
         do {
             for address in settings.listen {
@@ -166,7 +166,7 @@ public final class Server: Service {
     }
 
     /// The counters of all loops, in the Prometheus text format.
-    public func metrics() async -> String {
+    package func metrics() async -> String {
         var sum = LoopMetrics()
         for loop in loops {
             let counted = try? await loop.eventLoop.submit {

@@ -5,7 +5,7 @@ import WeirHTTP
 /// State shared by the connections and exchanges of one event loop. Only that loop touches it, so it needs no lock.
 final class ServerLoop {
     let eventLoop: any EventLoop
-    let settings: ServerSettings
+    let settings: GatewaySettings
     let upstream: Upstream
     let pool: ConnectionPool
     let denials: DenialLog
@@ -32,7 +32,7 @@ final class ServerLoop {
     private static let mostSpare = 256
 
     init(
-        _ eventLoop: any EventLoop, settings: ServerSettings, upstream: Upstream, policy: PolicyView,
+        _ eventLoop: any EventLoop, settings: GatewaySettings, upstream: Upstream, policy: PolicyView,
         denials: DenialLog, failures: FailureLog, connectionLimits: ConnectionLimits, places: SharedRoom,
         bodyMemory: SharedRoom
     ) {
@@ -58,7 +58,7 @@ final class ServerLoop {
     /// The tick by which a timeout that begins now has passed.
     func deadline(in microseconds: Timestamp) -> Int { tick + Self.ticks(microseconds) }
 
-    private static var presentDate: String { TimeText.httpDate(of: SystemClock().now()) }
+    private static var presentDate: String { TimeText.httpDate(of: SystemClock().timestamp) }
 
     /// Uses the policy for exchanges that begin from now on.
     func use(_ policy: PolicyView) {

@@ -2,22 +2,22 @@ import Foundation
 import NIOCore
 
 /// Why the server can't start. Its message is fit to be shown.
-public struct StartError: Error, Sendable, CustomStringConvertible {
-    public struct Code: RawRepresentable, Sendable, Hashable {
-        public let rawValue: String
-        public init(rawValue: String) { self.rawValue = rawValue }
+package struct StartError: Error, Sendable, CustomStringConvertible {
+    package struct Code: RawRepresentable, Sendable, Hashable {
+        package let rawValue: String
+        package init(rawValue: String) { self.rawValue = rawValue }
 
         /// There is no upstream, or it isn't a URL.
-        public static let noUpstream = Code(rawValue: "no_upstream")
+        package static let noUpstream = Code(rawValue: "no_upstream")
         /// An address can't be listened on.
-        public static let cannotListen = Code(rawValue: "cannot_listen")
+        package static let cannotListen = Code(rawValue: "cannot_listen")
     }
 
-    public let code: Code
-    public let message: String
-    public let cause: (any Error)?
+    package let code: Code
+    package let message: String
+    package let cause: (any Error)?
 
-    public var description: String { message }
+    package var description: String { message }
 
     init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
         self.code = code

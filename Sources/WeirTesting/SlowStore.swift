@@ -15,7 +15,7 @@ public final class SlowStore: Store {
 
     public var keyHasher: KeyHasher { store.keyHasher }
 
-    public var clientDirectory: (any TierLookup)? { store.clientDirectory }
+    public var clientDirectory: (any ClientDirectory)? { store.clientDirectory }
 
     public var report: StoreReport { store.report }
 
@@ -58,7 +58,7 @@ public final class SlowStore: Store {
     public func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
         .pending(
             hold { [store] answer in
-                switch store.apply(adjustment) {
+                switch store.apply(adjustment).kind {
                 case .decided(let value): answer.complete(.success(value))
                 case .pending(let pending): pending.whenComplete { answer.complete($0) }
                 }

@@ -15,17 +15,17 @@ extension StoreConformance {
 
     private static let tokenBucket = Case("a token bucket admits its burst, and then no more than its rate") {
         subject in
-        let limit = try Limit("bucket", Rate(10, per: 60 * second, burst: 3))
+        let limit = try Limit("bucket", Rate(10, perTicks: 60 * second, burst: 3))
         try await subject.spend(limit, 3)
         let denied = try await subject.decide(limit)
-        try expect(!denied.allowed, "the fourth is denied")
-        try expect(denied.retryAfter, is: Ticks(6 * second), "retry-after of the fourth")
-        subject.clock.advance(by: 9 * second)
+        try expect(!denied.isAllowed, "the fourth is denied")
+        try expect(denied.retryTicks, is: Ticks(6 * second), "retry-after of the fourth")
+        subject.clock.advance(by: .seconds(9))
         try await subject.spend(limit, 1)
-        try expect(try await subject.decide(limit).retryAfter, is: Ticks(3 * second), "retry-after half a token later")
-        subject.clock.advance(by: 60 * second)
+        try expect(try await subject.decide(limit).retryTicks, is: Ticks(3 * second), "retry-after half a token later")
+        subject.clock.advance(by: .seconds(60))
         try await subject.spend(limit, 3)
-        try expect(!(try await subject.decide(limit).allowed), "a long pause saves up the burst and no more")
+        try expect(!(try await subject.decide(limit).isAllowed), "a long pause saves up the burst and no more")
     }
 
     private static let fixedWindow = Case("a fixed window is full again when the next begins, and not before") {
@@ -34,13 +34,13 @@ extension StoreConformance {
             let limit = try Limit(
                 alignment == .epoch ? "epoch" : "first", .perMinute(10), algorithm: .fixedWindow, alignment: alignment)
             // Move to half a minute after a minute's start.
-            subject.clock.advance(by: 90 * second - subject.clock.now() % (60 * second))
+            subject.clock.advance(by: .microseconds(90 * second - subject.clock.timestamp % (60 * second)))
             try await subject.spend(limit, 10)
             let wait = (alignment == .epoch ? 30 : 60) * second
-            try expect(try await subject.decide(limit).retryAfter, is: Ticks(wait), "\(limit.name): retry-after")
-            subject.clock.advance(by: wait - 1)
-            try expect(!(try await subject.decide(limit).allowed), "\(limit.name) denies in the window's last tick")
-            subject.clock.advance(by: 1)
+            try expect(try await subject.decide(limit).retryTicks, is: Ticks(wait), "\(limit.name): retry-after")
+            subject.clock.advance(by: .microseconds(wait - 1))
+            try expect(!(try await subject.decide(limit).isAllowed), "\(limit.name) denies in the window's last tick")
+            subject.clock.advance(by: .microseconds(1))
             try await subject.spend(limit, 10)
         }
     }
@@ -49,40 +49,40 @@ extension StoreConformance {
         subject in
         let limit = try Limit("log", .perMinute(10), algorithm: .slidingLog)
         try await subject.spend(limit, 6)
-        subject.clock.advance(by: 20 * second)
+        subject.clock.advance(by: .seconds(20))
         try await subject.spend(limit, 4)
-        try expect(try await subject.decide(limit).retryAfter, is: Ticks(40 * second), "retry-after of one")
-        try expect(try await subject.decide(limit, cost: 7).retryAfter, is: Ticks(60 * second), "retry-after of seven")
-        subject.clock.advance(by: 40 * second)
+        try expect(try await subject.decide(limit).retryTicks, is: Ticks(40 * second), "retry-after of one")
+        try expect(try await subject.decide(limit, cost: 7).retryTicks, is: Ticks(60 * second), "retry-after of seven")
+        subject.clock.advance(by: .seconds(40))
         try await subject.spend(limit, 6)
-        try expect(try await subject.decide(limit).retryAfter, is: Ticks(20 * second), "retry-after of the next one")
+        try expect(try await subject.decide(limit).retryTicks, is: Ticks(20 * second), "retry-after of the next one")
     }
 
     private static let slidingWindow = Case("a sliding window counts the window before by its overlap") { subject in
         let limit = try Limit("sliding", .perMinute(10), algorithm: .slidingWindow)
-        subject.clock.advance(by: 60 * second - subject.clock.now() % (60 * second))
+        subject.clock.advance(by: .microseconds(60 * second - subject.clock.timestamp % (60 * second)))
         try await subject.spend(limit, 10)
-        subject.clock.advance(by: 90 * second)
+        subject.clock.advance(by: .seconds(90))
         // Half of the previous window still overlaps the last minute.
         try expect(try await subject.decide(limit, cost: 0).remaining, is: 5, "remaining half a window later")
         try await subject.spend(limit, 5)
         // Five count in this window. A sixth fits once at most four of the previous window count.
-        try expect(try await subject.decide(limit).retryAfter, is: Ticks(6 * second), "retry-after")
+        try expect(try await subject.decide(limit).retryTicks, is: Ticks(6 * second), "retry-after")
     }
 
     private static let leakyBucket = Case(
         "a leaky bucket gives slots apart by period ÷ count, and denies beyond its longest wait"
     ) { subject in
-        let limit = try Limit("leak", .perMinute(7), algorithm: .leakyBucket, maxWait: 20 * second)
+        let limit = try Limit("leak", .perMinute(7), algorithm: .leakyBucket, maxWait: .seconds(20))
         var slots: [Timestamp] = []
         for _ in 0..<4 {
             let decision = try await subject.decide(limit)
-            if decision.allowed { slots.append(decision.delay) }
+            if decision.isAllowed { slots.append(decision.delayTicks) }
         }
         // 60 s ÷ 7, each rounded up to a tick.
         try expect(slots, is: [0, 8_571_429, 17_142_858], "slots")
         let denied = try await subject.decide(limit)
-        try expect(denied.retryAfter, is: 5_714_286, "retry-after")
+        try expect(denied.retryTicks, is: 5_714_286, "retry-after")
     }
 
     private static let concurrency = Case("permits come back by their receipts, each once") { subject in
@@ -91,12 +91,12 @@ extension StoreConformance {
         guard let first = try await subject.decide(charge).receipt,
             let second = try await subject.decide(charge).receipt
         else { throw ConformanceError("no receipts") }
-        try expect(!(try await subject.decide(charge).allowed), "a third is denied")
+        try expect(!(try await subject.decide(charge).isAllowed), "a third is denied")
         try await subject.apply(.refund(charge, first))
         try await subject.apply(.refund(charge, first))
-        try expect(try await subject.decide(charge).allowed, "one comes back")
-        try expect(!(try await subject.decide(charge).allowed), "and only one")
+        try expect(try await subject.decide(charge).isAllowed, "one comes back")
+        try expect(!(try await subject.decide(charge).isAllowed), "and only one")
         try await subject.apply(.refund(charge, second))
-        try expect(try await subject.decide(charge).allowed, "then the other")
+        try expect(try await subject.decide(charge).isAllowed, "then the other")
     }
 }

@@ -69,7 +69,7 @@ public enum StoreConformance {
 
         func spend(_ limit: Limit, _ count: Int, _ key: String = "alice") async throws {
             for number in 1...count {
-                try expect(try await decide(limit, key).allowed, "request \(number) of \(count) is allowed")
+                try expect(try await decide(limit, key).isAllowed, "request \(number) of \(count) is allowed")
             }
         }
     }
@@ -83,10 +83,10 @@ public enum StoreConformance {
     }
 
     static func limits(_ count: Int64 = 10) throws -> [Limit] {
-        try Algorithm.all.map { algorithm in
+        try Algorithm.allCases.map { algorithm in
             algorithm == .concurrency
                 ? try Limit(algorithm.rawValue, concurrency: count)
-                : try Limit(algorithm.rawValue, .perMinute(count), algorithm: algorithm, maxWait: 60_000_000)
+                : try Limit(algorithm.rawValue, .perMinute(count), algorithm: algorithm, maxWait: .seconds(60))
         }
     }
 

@@ -36,11 +36,12 @@ struct ExamplesTests {
         _ example: any Example.Type, clock: (any TickClock)? = nil, _ body: (Int, RedisServer) async throws -> Void
     ) async throws {
         let server = try await RedisServer(try Folder())
-        var options = RedisStore.Options()
-        options.deadline = 2_000_000
+        var options = try RedisConfiguration(url: server.url)
+        options.decisionTimeout = .seconds(2)
         options.clock = clock
-        let store = try RedisStore(try RedisAddress(server.url), options: options)
-        try await store.waitUntilReady(timeout: 10_000_000)
+        let store = try RedisStore(options)
+        store.start()
+        try await store.waitUntilReady(timeout: .seconds(10))
         try await serve(example, store: store, clock: SystemClock()) { try await body($0, server) }
         store.close()
     }
@@ -118,10 +119,10 @@ struct ExamplesTests {
             #expect(try await statuses(10, port, "/predict", key) == [200: 10])
             // It keeps trying, further apart than a denial is remembered here, so that Redis hears of each.
             for _ in 0..<11 {
-                clock.advance(by: 5_000_000)
+                clock.advance(by: .seconds(5))
                 #expect(try await post(port, "/predict", key).status == 429)
             }
-            clock.advance(by: 5_000_000)
+            clock.advance(by: .seconds(5))
             #expect(
                 try await statuses(11, port, "/predict", key) == [200: 10, 429: 1], "a minute after it was admitted")
         }
@@ -242,9 +243,9 @@ struct ExamplesTests {
                     clock.waiting == 10 && counts.all == [200: 1, 429: 29]
                 }
                 for slot in 1...10 {
-                    clock.advance(by: 99_999)
+                    clock.advance(by: .microseconds(99999))
                     #expect(clock.waiting == 11 - slot && counts.all[200] == slot)
-                    clock.advance(by: 1)
+                    clock.advance(by: .microseconds(1))
                     try await until("the next is through") { counts.all[200] == slot + 1 }
                 }
                 try await group.waitForAll()
@@ -252,9 +253,9 @@ struct ExamplesTests {
             let job = Task { try await post(port, "/jobs").status }
             for _ in 0..<2 {
                 try await until("the job waits for its turn") { clock.waiting == 1 }
-                clock.advance(by: 49_999)
+                clock.advance(by: .microseconds(49999))
                 #expect(clock.waiting == 1)
-                clock.advance(by: 1)
+                clock.advance(by: .microseconds(1))
             }
             #expect(try await job.value == 200)
         }
@@ -352,16 +353,16 @@ struct ExamplesTests {
             #expect(third["RateLimit"]?.hasPrefix("\"tokens\";r=200;") == true, "\(third["RateLimit"] ?? "")")
             let denied = try await ask("one", streamed: false)
             #expect(denied.status == 429 && denied["RateLimit"]?.hasPrefix("\"tokens\";r=0;") == true)
-            clock.advance(by: 60_000_000)
+            clock.advance(by: .seconds(60))
             #expect(try await ask("one", streamed: true, tellsUsage: false).status == 200)
             let after = try await ask("one", streamed: false)
             // 400 for the stream that didn't say, and the reserve of this one: to hide the usage gains nothing.
             #expect(after["RateLimit"]?.hasPrefix("\"tokens\";r=500;") == true, "\(after["RateLimit"] ?? "")")
-            clock.advance(by: 60_000_000)
+            clock.advance(by: .seconds(60))
             _ = try await ask("one two three four five six seven", streamed: true, tellsUsage: false)
             let longest = try await ask("one", streamed: false)
             #expect(longest["RateLimit"]?.hasPrefix("\"tokens\";r=500;") == true, "of the longest, too")
-            clock.advance(by: 60_000_000)
+            clock.advance(by: .seconds(60))
             for _ in 0..<10 { #expect(try await ask("", streamed: false).status == 200) }
             let eleventh = try await ask("", streamed: false)
             #expect(eleventh.status == 429 && eleventh["RateLimit"]?.hasPrefix("\"requests\";r=0;") == true)
@@ -378,7 +379,7 @@ struct ExamplesTests {
             environment: [
                 "REDIS_URL": "redis://127.0.0.1:6379", "BYPASS_SECRET": "0123456789abcdef", "PREDICT_RATE": "9/minute",
             ])
-        #expect(reading.policy?.server.upstream != nil, "\(reading.diagnostics)")
+        #expect(reading.policy?.gateway.upstream != nil, "\(reading.diagnostics)")
         #expect(Examples.all.count == 12)
     }
 }

@@ -21,22 +21,23 @@ let isLeased = arguments.last == "leased"
 let limit =
     algorithm == .concurrency
     ? try Limit("probe", concurrency: count)
-    : try Limit("probe", Rate(count, per: period), algorithm: algorithm, maxWait: period)
-var options = RedisStore.Options()
-options.deadline = 5_000_000
-options.remembersDenials = false
-options.heartbeat = 200_000
+    : try Limit("probe", Rate(count, perTicks: period), algorithm: algorithm, maxWait: .microseconds(period))
+var options = try RedisConfiguration(url: arguments[1])
+options.decisionTimeout = .seconds(5)
+options.cachesDenials = false
+options.heartbeat = .milliseconds(200)
 var logger = Logger(label: "probe")
 logger.logLevel = .critical
-let store = try RedisStore(try RedisAddress(arguments[1]), options: options, logger: logger)
-try await store.waitUntilReady(timeout: 20_000_000)
+let store = try RedisStore(options, logger: logger)
+store.start()
+try await store.waitUntilReady(timeout: .seconds(20))
 while isLeased, !store.statistics.canBorrow { try await Task.sleep(for: .milliseconds(10)) }
 let hasher = store.keyHasher
 let charge = Charge(
     limit.numbers, key: hasher.key("everybody's", seed: hasher.seed(for: limit.identity)), isLeased: isLeased)
 
 func pause(before number: Int) async throws {
-    if number == 0 { try await Task.sleep(for: .microseconds(3_000_000 - SystemClock().now() % 3_000_000)) }
+    if number == 0 { try await Task.sleep(for: .microseconds(3_000_000 - SystemClock().timestamp % 3_000_000)) }
     if number == 4 { try await Task.sleep(for: .milliseconds(600)) }
 }
 
@@ -49,14 +50,14 @@ let lines = try await withThrowingTaskGroup(of: [String].self) { group in
             for number in 0..<(requests / askers) {
                 if isLeased { try await pause(before: number % 100) }
                 let decision = try await store.decide([charge])[0]
-                guard decision.allowed else { continue }
+                guard decision.isAllowed else { continue }
                 var heldUntil: Timestamp = 0
                 if algorithm == .concurrency, let receipt = decision.receipt {
                     try await Task.sleep(for: .milliseconds(1))
-                    heldUntil = SystemClock().now()
+                    heldUntil = SystemClock().timestamp
                     _ = try await store.apply(.refund(charge, receipt)).value
                 }
-                lines.append("\(decision.time) \(decision.delay) \(heldUntil)")
+                lines.append("\(decision.timestamp) \(decision.delayTicks) \(heldUntil)")
             }
             return lines
         }

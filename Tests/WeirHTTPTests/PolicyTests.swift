@@ -33,7 +33,7 @@ struct PolicyTests {
     func rates(_ text: String, _ expected: [(Int64, Int64, Int64)]) throws {
         let rates = try #require(try RateText.rates(text))
         #expect(rates.map(\.count) == expected.map(\.0))
-        #expect(rates.map(\.period) == expected.map { $0.1 * 1_000_000 })
+        #expect(rates.map(\.periodTicks) == expected.map { $0.1 * 1_000_000 })
         #expect(rates.map(\.burst) == expected.map(\.2))
     }
 
@@ -181,9 +181,9 @@ struct PolicyTests {
     @Test("a byte order mark is skipped, sizes may have units, and `{name:path}` takes the rest of a path")
     func accepted() throws {
         #expect(errors("\u{FEFF}limits: []").isEmpty)
-        #expect(try policy("body_limit: 10MB").bodyLimit == 10_000_000)
-        #expect(try policy("body_limit: 64 KiB").bodyLimit == 65_536)
-        #expect(try policy("gateway: {max_header_size: 16kB}").server.maxHeaderSize == 16_000)
+        #expect(try policy("body_limit: 10MB").maximumBodySize == 10_000_000)
+        #expect(try policy("body_limit: 64 KiB").maximumBodySize == 65_536)
+        #expect(try policy("gateway: {max_header_size: 16kB}").gateway.maxHeaderSize == 16_000)
         let pattern = try PathPattern("/files/{p:path}")
         #expect(pattern.value(of: "p", in: "/files/a/b") == "a/b")
         #expect(pattern.parameters == ["p"])
@@ -226,7 +226,7 @@ struct PolicyTests {
 
     @Test("a keys file may have lines that end as on Windows, and a byte order mark")
     func windowsKeys() {
-        let directory = Directory(file: "f", text: "# keys\r\nalice pro\r\nbob=pro\r\n") { line, message in
+        let directory = ClientFile(file: "f", text: "# keys\r\nalice pro\r\nbob=pro\r\n") { line, message in
             #expect(line == 3 && message.contains("with '=' in it"))
         }
         #expect(directory.entry("alice")?.tier == "pro" && directory.clients.count == 2)
@@ -508,7 +508,7 @@ struct PolicyTests {
         #expect(policy.limits.map(\.name) == ["per-client", "predict", "tokens", "gpu", "tighter"])
         #expect(policy.limits[4].isShadow)
         #expect(policy.limits[3].key == [.global])
-        #expect(policy.server.threads == 2)
+        #expect(policy.gateway.threads == 2)
     }
 
     @Test(
@@ -616,6 +616,7 @@ struct PolicyTests {
             #expect(Set(properties.keys) == Set(section.keys), "\(section.name)")
         }
         let limit = try #require(definitions["limit"]?["properties"] as? [String: [String: Any]])
-        #expect(Set(limit["algorithm"]?["enum"] as? [String] ?? []) == Set(Algorithm.all.map(\.rawValue) + ["gcra"]))
+        #expect(
+            Set(limit["algorithm"]?["enum"] as? [String] ?? []) == Set(Algorithm.allCases.map(\.rawValue) + ["gcra"]))
     }
 }

@@ -42,7 +42,7 @@ struct Bench {
     }
 
     /// The status a request gets: 200 when it passes.
-    func status(_ test: TestRequest, from peer: String = "192.0.2.1", body: RequestBody = .none) -> Int {
+    func status(_ test: TestRequest, from peer: String = "192.0.2.1", body: ReceivedBody = .none) -> Int {
         var step = request.begin(test, on: limiter, peer: IPAddress(peer)!)
         if case .needsBody = step { step = request.resume(body: body) }
         guard case .verdict(let verdict) = step else { return 0 }
@@ -87,7 +87,7 @@ struct IdentityTests {
             ("::ffff:10.0.0.1", ["198.51.100.7:80"], "198.51.100.7"),
         ])
     func forwardedFor(_ peer: String, _ lines: [String], _ expected: String) throws {
-        let finder = ClientAddress(trusted: [AddressRange("10.0.0.0/8")!], header: .xForwardedFor)
+        let finder = ClientAddress(trusted: [IPAddressRange("10.0.0.0/8")!], header: .xForwardedFor)
         let request = TestRequest(headers: lines.map { ("X-Forwarded-For", $0) } + [("Forwarded", "for=9.9.9.9")])
         #expect(finder.client(of: request, peer: IPAddress(peer)!).description == expected)
     }
@@ -106,7 +106,7 @@ struct IdentityTests {
             (["for=198.51.100.7, ,", ""], "198.51.100.7"),
         ])
     func forwarded(_ lines: [String], _ expected: String) throws {
-        let finder = ClientAddress(trusted: [AddressRange("10.0.0.0/8")!], header: .forwarded)
+        let finder = ClientAddress(trusted: [IPAddressRange("10.0.0.0/8")!], header: .forwarded)
         let request = TestRequest(headers: lines.map { ("Forwarded", $0) } + [("X-Forwarded-For", "9.9.9.9")])
         #expect(finder.client(of: request, peer: IPAddress("10.0.0.1")!).description == expected)
     }
@@ -163,7 +163,7 @@ struct IdentityTests {
 
     @Test("a known key in another spelling of the same characters is another key")
     func canonicalEquivalence() {
-        let directory = Directory(file: "f", text: "KEY-K1 pro") { _, _ in }
+        let directory = ClientFile(file: "f", text: "KEY-K1 pro") { _, _ in }
         #expect(directory.entry("KEY-K1")?.tier == "pro")
         #expect("\u{212A}EY-K1" == "KEY-K1", "to String they are the same")
         #expect(directory.entry("\u{212A}EY-K1") == nil)
@@ -451,7 +451,7 @@ struct MatchTests {
 
 @Suite("What a request costs, and what the client is told")
 struct CostAndHeaderTests {
-    func body(_ json: String) -> RequestBody { .bytes(Array(json.utf8)) }
+    func body(_ json: String) -> ReceivedBody { .bytes(Array(json.utf8)) }
 
     @Test(
         "the cost in a body",
@@ -491,7 +491,7 @@ struct CostAndHeaderTests {
               - {name: q, match: {path: /q}, rate: 10/minute, cost: {query: n, default: 1, max: 6}}
             """)
         func remaining(_ target: String, _ headers: [(String, String)] = []) -> Int64? {
-            bench.clock.advance(by: 60_000_000)
+            bench.clock.advance(by: .seconds(60))
             #expect(bench.status(target, headers: headers) == 200)
             return bench.request.reportedDecision?.remaining
         }
@@ -565,7 +565,7 @@ struct CostAndHeaderTests {
             """
             limits: [{name: t, rate: 100/hour, cost: {response: tokens, reserve: {json: /max_tokens, default: 10}}}]
             """)
-        let body = RequestBody.bytes(Array("{\"max_tokens\": 50}".utf8))
+        let body = ReceivedBody.bytes(Array("{\"max_tokens\": 50}".utf8))
         let requests = (0..<5).map { _ in LimitedRequest(bench.limiter) }
         let passed = requests.map { request -> Bool in
             var step = request.begin(TestRequest(method: "POST"), on: bench.limiter, peer: IPAddress("192.0.2.1")!)
@@ -580,7 +580,7 @@ struct CostAndHeaderTests {
             request.finish(isComplete: true)
         }
         #expect(bench.status(TestRequest(method: "POST"), body: body) == 429, "120 of 100 are used")
-        #expect(bench.request.reportedDecision?.retryAfter == 2_520_000_000, "70 units at 36 s")
+        #expect(bench.request.reportedDecision?.retryAfter == .seconds(2520), "70 units at 36 s")
     }
 
     @Test("a reserve is clipped to what the window holds at that moment, in a warm-up too")
@@ -596,7 +596,7 @@ struct CostAndHeaderTests {
         #expect(bench.status("/") == 200)
         #expect(bench.request.reportedDecision?.remaining == 0)
         #expect(bench.status("/") == 429, "one at a time")
-        bench.clock.advance(by: 300_000_000)
+        bench.clock.advance(by: .seconds(300))
         let other = LimitedRequest(bench.limiter)
         guard case .verdict(.pass) = other.begin(TestRequest(), on: bench.limiter, peer: IPAddress("192.0.2.9")!) else {
             Issue.record("denied")
@@ -616,7 +616,7 @@ struct CostAndHeaderTests {
         #expect(bench.status("/") == 429)
         // What is over the capacity, and one unit more, at 0.2 s each.
         let units = max.isEmpty ? 1000 + 1 : 15 + 1
-        #expect(bench.request.reportedDecision?.retryAfter == Ticks(units * 200_000))
+        #expect(bench.request.reportedDecision?.retryAfter == .milliseconds(units * 200))
     }
 
     @Test("a key in the body has a budget for each value; what can't be relied on shares one")
@@ -651,7 +651,7 @@ struct CostAndHeaderTests {
             let bench = try Bench(
                 "limits: [{name: v, match: {json: {/version: ['1.*', '2020*']}}, rate: 1/hour}, {name: o, rate: 9/hour}]"
             )
-            let body = RequestBody.bytes(Array("{\"version\": \(value)}".utf8))
+            let body = ReceivedBody.bytes(Array("{\"version\": \(value)}".utf8))
             #expect(bench.status(TestRequest(method: "POST"), body: body) == 200)
             return bench.status(TestRequest(method: "POST"), body: body) == 429
         }
@@ -685,7 +685,7 @@ struct CostAndHeaderTests {
 
     @Test("a match in the body applies to the values listed, and to what can't be relied on, and not to what is absent")
     func bodyMatches() throws {
-        func isLimited(_ body: RequestBody, headers: [(String, String)] = []) throws -> Bool {
+        func isLimited(_ body: ReceivedBody, headers: [(String, String)] = []) throws -> Bool {
             let bench = try Bench(
                 """
                 limits:
@@ -696,7 +696,7 @@ struct CostAndHeaderTests {
             #expect(bench.status(request, body: body) == 200)
             return bench.status(request, body: body) == 429
         }
-        func model(_ value: String) -> RequestBody { .bytes(Array("{\"model\": \(value)}".utf8)) }
+        func model(_ value: String) -> ReceivedBody { .bytes(Array("{\"model\": \(value)}".utf8)) }
         // Apps that ignore the case of keys may take another than Weir.
         for text in ["{\"Model\": \"x\"}", "{\"model\": \"x\", \"MODEL\": \"gpt-4\"}", "{\"\\u004dodel\": \"x\"}"] {
             #expect(try isLimited(.bytes(Array(text.utf8))), "\(text)")
@@ -775,10 +775,10 @@ struct CostAndHeaderTests {
         #expect(bench.headers["RateLimit"] == "\"predict\";r=0;t=3")
         #expect(bench.headers["Retry-After"] == "3")
         #expect(bench.request.violatedPolicies == ["predict"])
-        bench.clock.advance(by: 2_999_999)
+        bench.clock.advance(by: .microseconds(2999999))
         #expect(bench.status("/predict") == 429)
         #expect(bench.headers["Retry-After"] == "1", "never 0")
-        bench.clock.advance(by: 1)
+        bench.clock.advance(by: .microseconds(1))
         #expect(bench.status("/predict") == 200)
     }
 
@@ -801,7 +801,7 @@ struct CostAndHeaderTests {
         #expect(bench.headers["RateLimit-Policy"] == "\"a\";q=2;w=60")
         #expect(bench.status("/", headers: [("X-Cost", "3")]) == 429)
         #expect(bench.headers["Retry-After"] == "300")
-        bench.clock.advance(by: 300_000_000)
+        bench.clock.advance(by: .seconds(300))
         #expect(bench.status("/", headers: [("X-Cost", "10")]) == 200)
         #expect(bench.headers["RateLimit-Policy"] == "\"a\";q=10;w=60")
     }
@@ -850,9 +850,9 @@ struct CostAndHeaderTests {
     @Test("a number that is too long for a structured field is the longest that isn't")
     func longNumbers() throws {
         let clock = ManualClock()
-        var rule = LimitRule("queue", try Rate(1_000_000_000, per: 1))
+        var rule = LimitRule("queue", try Rate(1_000_000_000, perTicks: 1))
         rule.algorithm = .leakyBucket
-        rule.maxWait = 60_000_000
+        rule.maxWait = .seconds(60)
         let limiter = try RequestLimiter(policy: Policy(limits: [rule]), clock: clock)
         let request = LimitedRequest(limiter)
         guard case .verdict(.pass) = request.begin(TestRequest(), on: limiter, peer: IPAddress("192.0.2.1")!) else {
@@ -913,7 +913,7 @@ struct UnreadBodyTests {
         #expect(isDeniedUnread(bench, by: ["calls"]))
         #expect(bench.headers["Retry-After"] == "30")
         #expect(bench.headers["RateLimit-Policy"]?.contains("calls") == true)
-        bench.clock.advance(by: 30_000_000)
+        bench.clock.advance(by: .seconds(30))
         #expect(needsBody(bench))
     }
 

@@ -18,7 +18,7 @@ extension InApp {
         }
 
         private func limiter(_ yaml: String) throws -> RequestLimiter {
-            try RequestLimiter(policy: .text(yaml), clock: ManualClock())
+            try RequestLimiter(policy: Policy(yaml: yaml), clock: ManualClock())
         }
 
         /// The app's format for errors.
@@ -30,14 +30,14 @@ extension InApp {
 
         @Test("replace Weir's, and carry the limit headers", arguments: ["GET", "HEAD"])
         func replaced(_ method: String) async throws {
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(
                     try limiter("limits: [{name: a, rate: 1/minute}]"),
                     onDenied: { denial, request, context in
                         #expect(request.method.rawValue == method)
                         #expect(context.remoteAddress != nil)
-                        #expect(denial.retryAfter == 60_000_000)
+                        #expect(denial.retryAfter == .seconds(60))
                         #expect(denial.limit == 1 && denial.remaining == 0)
                         await Task.yield()
                         return Self.own(denial)
@@ -58,7 +58,7 @@ extension InApp {
 
         @Test("are asked for whenever Weir stops a request")
         func everyStatus() async throws {
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(
                     try limiter(
@@ -90,13 +90,13 @@ extension InApp {
         @Test("may be thrown, and a route that makes none leaves it to the app")
         func thrownAndNested() async throws {
             let limiter = try limiter("limits: [{name: app, rate: 100/hour}]")
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitHeaders())
             router.add(
                 middleware: RateLimitMiddleware(limiter, onDenied: { denial, _, _ in Self.own(denial) }))
-            try router.limited("thrown", to: .perHour(1), in: limiter, onDenied: { _, _, _ in throw Refused() })
+            try router.rateLimited("thrown", to: .perHour(1), using: limiter, onDenied: { _, _, _ in throw Refused() })
                 .get("thrown") { _, _ in "ok" }
-            try router.limited("left", to: .perHour(1), in: limiter, onDenied: { _, _, _ in nil })
+            try router.rateLimited("left", to: .perHour(1), using: limiter, onDenied: { _, _, _ in nil })
                 .get("left") { _, _ in "ok" }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
                 for (path, body) in [("thrown", "refused"), ("left", #"{"error":"left"}"#)] {

@@ -15,8 +15,8 @@ extension InApp {
 
         private func limiter(_ yaml: String) throws -> RequestLimiter {
             let environment = ["SECRET": "a-secret-of-the-operators"]
-            var policy = try Policy.text(yaml, environment: environment)
-            policy.server.maxDelayed = 2
+            var policy = try Policy(yaml: yaml, environment: environment)
+            policy.maxDelayed = 2
             return try RequestLimiter(policy: policy, clock: clock)
         }
 
@@ -24,7 +24,7 @@ extension InApp {
         func sameLimiter() async throws {
             let limiter = try limiter(
                 "limits: [{name: app, rate: 10/hour}, {name: user, match: {path: '/users/{id}'}, rate: 5/hour}]")
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
             let users = router.group("users").add(middleware: RateLimitMiddleware(limiter))
             users.get(":id") { _, _ in "user" }
@@ -43,16 +43,16 @@ extension InApp {
         func inherited() async throws {
             let limiter = try limiter("limits: [{name: app, rate: 100/hour}]")
             let heard = Mutex<[String]>([])
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(
-                    limiter, client: { request, _ in request.headers[.authorization].map { AppClient($0) } },
+                    limiter, identifyClient: { request, _ in request.headers[.authorization].map { AppClient($0) } },
                     onDenied: { denial, _, _ in
                         heard.withLock { $0.append("app \(denial.limits)") }
                         return nil
                     }))
-            try router.limited(
-                "predict", to: .perHour(1), in: limiter,
+            try router.rateLimited(
+                "predict", to: .perHour(1), using: limiter,
                 onDenied: { denial, _, _ in
                     heard.withLock { $0.append("route \(denial.limits)") }
                     return nil
@@ -79,9 +79,9 @@ extension InApp {
                     bypass: {header: X-Weir-Bypass, secret: {env: SECRET}}
                     limits: [{name: app, rate: 2/hour}]
                     """)
-                let router = Router(context: ClientContext.self)
+                let router = Router(context: RemoteAddressContext.self)
                 router.add(middleware: RateLimitMiddleware(limiter))
-                try router.limited("route", to: .perHour(1), by: .global, in: limiter).get("/") { request, _ in
+                try router.rateLimited("route", to: .perHour(1), by: .global, using: limiter).get("/") { request, _ in
                     request.headers.map(\.name.canonicalName).filter { $0.hasPrefix("x-") }.sorted().joined(
                         separator: " ")
                 }
@@ -106,10 +106,10 @@ extension InApp {
         func head() async throws {
             let limiter = try RequestLimiter(
                 policy: Policy(limits: [LimitRule("flight", concurrency: 1, by: [.global])]), clock: clock)
-            let router = Router(context: ClientContext.self, options: .autoGenerateHeadEndpoints)
+            let router = Router(context: RemoteAddressContext.self, options: .autoGenerateHeadEndpoints)
             router.add(middleware: RateLimitMiddleware(limiter))
             let (gate, open) = AsyncStream.makeStream(of: Void.self)
-            try router.limited(LimitRule("own", concurrency: 1), in: limiter).get("/") { _, _ in
+            try router.rateLimited(LimitRule("own", concurrency: 1), using: limiter).get("/") { _, _ in
                 Task { for await _ in gate {} }
                 return "home"
             }
@@ -153,7 +153,7 @@ extension InApp {
             arguments: ["outside", "inside", "none"])
         func errors(_ errorMiddleware: String) async throws {
             let limiter = try limiter("limits: [{name: app, rate: 10/hour}]")
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitHeaders())
             if errorMiddleware == "outside" { router.add(middleware: ErrorMiddleware()) }
             router.add(middleware: RateLimitMiddleware(limiter))
@@ -181,7 +181,7 @@ extension InApp {
 
         @Test("without RateLimitHeaders, an error is what it was, and has no limit headers")
         func bareErrors() async throws {
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: ErrorMiddleware())
             router.add(middleware: RateLimitMiddleware(try limiter("limits: [{name: app, rate: 10/hour}]")))
             router.get("http") { _, _ -> String in throw HTTPError(.conflict) }
@@ -197,11 +197,11 @@ extension InApp {
         @Test("a response that a middleware between two limits makes has the headers of both")
         func between() async throws {
             let limiter = try limiter("limits: [{name: app, rate: 10/hour}]")
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitHeaders())
             router.add(middleware: RateLimitMiddleware(limiter))
             router.add(middleware: ErrorMiddleware())
-            let routes = try router.limited("route", to: .perHour(5), in: limiter)
+            let routes = try router.rateLimited("route", to: .perHour(5), using: limiter)
             routes.get("app") { _, _ -> String in throw AppError() }
             routes.get("http") { _, _ -> String in throw HTTPError(.conflict) }
             routes.get("other") { _, _ -> String in throw HTTPError(.forbidden) }
@@ -220,11 +220,11 @@ extension InApp {
         @Test("a route's own warm-up ends with the others")
         func warmUp() async throws {
             let limiter = try limiter("limits: []")
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
-            var rule = LimitRule("predict", try .perHour(10))
+            var rule = LimitRule("predict", .perHour(10))
             rule.warmUp = WarmUpRule(1, over: 5, until: .ready(path: "/ready"))
-            try router.limited(rule, in: limiter).get("/") { _, _ in "yes" }
+            try router.rateLimited(rule, using: limiter).get("/") { _, _ in "yes" }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
                 #expect(try await exchangeApart(port, "GET", "/")["X-RateLimit-Limit"] == "2")
                 limiter.endWarmUp()
@@ -237,12 +237,12 @@ extension InApp {
             let limiter = try limiter(
                 "limits: [{name: slow, rate: 5/second, algorithm: leaky-bucket, max_wait: 10s}]")
             let released = Mutex<[Int64]>([])
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
             let clock = clock
-            let start = clock.now()
+            let start = clock.timestamp
             router.get("/") { _, _ in
-                released.withLock { $0.append(clock.now() - start) }
+                released.withLock { $0.append(clock.timestamp - start) }
                 return "done"
             }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
@@ -253,16 +253,16 @@ extension InApp {
                 try await until("the third waits for its slot") { clock.waiting == 2 }
                 let refused = try await exchangeApart(port, "GET", "/")
                 #expect(refused.status == 503, "two wait already")
-                clock.advance(by: 199_999)
+                clock.advance(by: .microseconds(199999))
                 #expect(clock.waiting == 2 && released.withLock { $0 } == [0])
-                clock.advance(by: 1)
+                clock.advance(by: .microseconds(1))
                 #expect(try await second.status == 200)
-                clock.advance(by: 200_000)
+                clock.advance(by: .milliseconds(200))
                 #expect(try await third.status == 200)
                 #expect(released.withLock { $0 } == [0, 200_000, 400_000])
                 async let next = exchangeApart(port, "GET", "/")
                 try await until("the slot of the one that was refused was given back") { clock.waiting == 1 }
-                clock.advance(by: 200_000)
+                clock.advance(by: .milliseconds(200))
                 #expect(try await next.status == 200)
             }
         }

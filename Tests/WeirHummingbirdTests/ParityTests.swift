@@ -16,7 +16,7 @@ import WeirTesting
 enum InApp {}
 
 /// The app of the cases below, without a limit.
-func addRoutes(_ router: Router<ClientContext>) {
+func addRoutes(_ router: Router<RemoteAddressContext>) {
     router.get("/") { _, _ in "home" }
     router.get("/users/{id}") { _, context in "user \(context.parameters.get("id") ?? "")" }
     router.post("/predict") { request, _ in
@@ -83,7 +83,7 @@ extension InApp {
             }
 
             func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> {
-                guard case .decided(let isChanged) = memory.apply(adjustment) else { return .decided(false) }
+                guard case .decided(let isChanged) = memory.apply(adjustment).kind else { return .decided(false) }
                 return .pending(late(isChanged))
             }
 
@@ -98,14 +98,14 @@ extension InApp {
         private struct StandingClock: TickClock {
             let manual: ManualClock
 
-            func now() -> Timestamp { manual.now() }
+            func now() -> Instant { manual.now() }
         }
 
         /// Hashes on a server that answers later, and each question only once.
-        private final class Hashes: TierLookup {
+        private final class Hashes: ClientDirectory {
             private let found = Mutex<[String: LookupAnswer]>([:])
 
-            func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+            func lookUp(_ client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
                 let name = "\(client) \(hash.field ?? "")"
                 if let answer = found.withLock({ $0[name] }) { return .decided(answer) }
                 let tiers = ["alice": "pro", "bob": "free"]
@@ -394,8 +394,8 @@ extension InApp {
                 if rule.hasNoStore { NoStore() } else if answersLate {
                     LateStore(memory: MemoryStore(clock: clock))
                 } else { nil }
-            var policy = try Policy.file(file, environment: ["SECRET": "0123456789abcdef"])
-            if let most = rule.maxDelayed { policy.server.maxDelayed = most }
+            var policy = try Policy(contentsOf: file, environment: ["SECRET": "0123456789abcdef"])
+            if let most = rule.maxDelayed { policy.maxDelayed = most }
             return try RequestLimiter(
                 policy: policy, store: store,
                 verifier: try await KeySetVerifier(json: keys, clock: clock), lookup: Hashes(),
@@ -421,9 +421,9 @@ extension InApp {
         /// What the calls of a case are answered in one way.
         private func answers(_ rule: Case, _ way: Way, answersLate: Bool) async throws -> [[String]] {
             let folder = try Folder()
-            let clock = ManualClock(at: 1_790_000_000_000_000)
+            let clock = ManualClock(atTicks: 1_790_000_000_000_000)
             let limiter = try await limiter(rule, folder, clock, answersLate: answersLate)
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             if way == .middleware {
                 router.add(middleware: RateLimitHeaders())
                 router.add(middleware: RateLimitMiddleware(limiter))
@@ -433,7 +433,7 @@ extension InApp {
             func call(_ port: Int) async throws {
                 let begin = ContinuousClock.now
                 for call in rule.calls {
-                    clock.advance(by: call.after)
+                    clock.advance(by: .microseconds(call.after))
                     seen.append(self.seen(try await way.exchange(port, call), call))
                 }
                 // The second and the third have their slots after 50 and 100 ms, and none is released before.

@@ -22,11 +22,13 @@ extension InApp {
             "a limit of a route, of a group, and of the whole app are charged together or not at all, and told together"
         )
         func nested() async throws {
-            let limiter = try limiter([LimitRule("app", try .perHour(100))])
-            let router = Router(context: ClientContext.self)
+            let limiter = try limiter([LimitRule("app", .perHour(100))])
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
-            let models = try router.group("models").limited("models", to: .perHour(50), in: limiter)
-            try models.limited("predict", to: .perHour(2), by: .client, in: limiter).post("predict") { _, _ in "yes" }
+            let models = try router.group("models").rateLimited("models", to: .perHour(50), using: limiter)
+            try models.rateLimited("predict", to: .perHour(2), by: .client, using: limiter).post("predict") { _, _ in
+                "yes"
+            }
             models.get("info") { _, _ in "free of 'predict'" }
             router.get("/") { _, _ in "home" }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
@@ -55,15 +57,18 @@ extension InApp {
             "a middleware of another policy between the app's and a route's doesn't part these",
             arguments: [false, true])
         func between(hasRoutesOfItsOwn: Bool) async throws {
-            let limiter = try limiter([LimitRule("app", try .perHour(100))])
+            let limiter = try limiter([LimitRule("app", .perHour(100))])
             let other = try RequestLimiter(
-                policy: .text("limits: [{name: other, rate: 99/minute, cost: {json: /n, max: 9}}]"),
+                policy: Policy(yaml: "limits: [{name: other, rate: 99/minute, cost: {json: /n, max: 9}}]"),
                 clock: ManualClock())
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
             router.add(middleware: RateLimitMiddleware(other))
-            if hasRoutesOfItsOwn { try router.limited("own", to: .perHour(9), in: other).get("own") { _, _ in "own" } }
-            try router.limited("predict", to: .perHour(1), by: .client, in: limiter).post("predict") { request, _ in
+            if hasRoutesOfItsOwn {
+                try router.rateLimited("own", to: .perHour(9), using: other).get("own") { _, _ in "own" }
+            }
+            try router.rateLimited("predict", to: .perHour(1), by: .client, using: limiter).post("predict") {
+                request, _ in
                 String(buffer: try await request.body.collect(upTo: 100))
             }
             router.get("/") { _, _ in "home" }
@@ -81,11 +86,11 @@ extension InApp {
             var policy = try Policy(limits: [
                 LimitRule(
                     name: "a",
-                    allowance: .each(["free": .rates([try .perHour(1)]), "pro": .rates([try .perHour(2)])]))
+                    allowance: .perTier(["free": .rates([.perHour(1)]), "pro": .rates([.perHour(2)])]))
             ])
-            policy.tiers = TierRules(source: nil, fallback: "free")
+            policy.tiers = TierRules(default: "free")
             let limiter = try RequestLimiter(policy: policy, clock: ManualClock())
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(limiter) { request, _ in
                     request.headers[.authorization].map { AppClient($0, tier: $0.hasPrefix("pro") ? "pro" : nil) }
@@ -103,8 +108,8 @@ extension InApp {
 
         @Test("peers are told apart by their address, of IPv6 by its first 64 bits; those without one share a budget")
         func peers() async throws {
-            let limiter = try limiter([LimitRule("a", try .perHour(1))])
-            let router = Router(context: ClientContext.self)
+            let limiter = try limiter([LimitRule("a", .perHour(1))])
+            let router = Router(context: RemoteAddressContext.self)
             let peer = Mutex<SocketAddress?>(nil)
             router.add(middleware: RateLimitMiddleware(limiter, peer: { _ in peer.withLock { $0 } }))
             router.get("/") { _, _ in "home" }
@@ -125,7 +130,7 @@ extension InApp {
         @Test("a permit is held as long as the response's body is written, and is free when the client goes away")
         func permits() async throws {
             let limiter = try limiter([LimitRule("flight", concurrency: 1, by: [.global])])
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
             let (gate, open) = AsyncStream.makeStream(of: Void.self)
             router.get("slow") { _, _ in
@@ -190,14 +195,15 @@ extension InApp {
 
         @Test("a body that two limits would read, and is too long for both, reaches the handler whole")
         func longBodies() async throws {
-            let policy = try Policy.text(
-                "body_limit: 1000\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
+            let policy = try Policy(
+                yaml:
+                    "body_limit: 1000\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
             let limiter = try RequestLimiter(policy: policy, clock: ManualClock())
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))
-            var rule = LimitRule("b", try .perMinute(99))
+            var rule = LimitRule("b", .perMinute(99))
             rule.cost = policy.limits[0].cost
-            try router.limited(rule, in: limiter).post("/") { request, _ in
+            try router.rateLimited(rule, using: limiter).post("/") { request, _ in
                 try await request.body.consumeWithCancellationOnInboundClose { body in
                     var count = 0
                     for try await part in body { count += part.readableBytes }
@@ -213,9 +219,10 @@ extension InApp {
 
         @Test("a body that finds no room in body_memory gets a 503, and takes no room from the next")
         func bodyMemory() async throws {
-            let policy = try Policy.text(
-                "gateway: {body_memory: 1000}\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
-            let router = Router(context: ClientContext.self)
+            let policy = try Policy(
+                yaml:
+                    "gateway: {body_memory: 1000}\nlimits: [{name: a, rate: 99/minute, cost: {json: /n, max: 9}}]")
+            let router = Router(context: RemoteAddressContext.self)
             router.add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy, clock: ManualClock())))
             router.post("/") { _, _ in "ok" }
             try await withServer(router.buildResponder()) { (port: Int) async throws -> Void in
@@ -228,31 +235,32 @@ extension InApp {
 
         @Test("mistakes are errors at start that name them")
         func mistakes() throws {
-            #expect(throws: LimitError.self) { try LimitRule("zero", Rate.perMinute(0)) }
-            let limiter = try limiter([LimitRule("a", try .perMinute(1))])
-            let router = Router(context: ClientContext.self)
-            _ = try router.limited("b", to: .perMinute(1), in: limiter)
+            #expect(throws: LimitError.self) { try LimitRule("zero", Rate(0, per: .seconds(60))) }
+            let limiter = try limiter([LimitRule("a", .perMinute(1))])
+            let router = Router(context: RemoteAddressContext.self)
+            _ = try router.rateLimited("b", to: .perMinute(1), using: limiter)
             for name in ["a", "b", "no good"] {
                 let error = #expect(throws: PolicyError.self) {
-                    try router.limited(name, to: .perMinute(1), in: limiter)
+                    try router.rateLimited(name, to: .perMinute(1), using: limiter)
                 }
                 #expect(error?.description.contains("'\(name)'") == true)
             }
             #expect(throws: PolicyError.self) {
-                try Policy(limits: [LimitRule("a", try .perMinute(1)), LimitRule("a", try .perHour(1))])
+                try Policy(limits: [LimitRule("a", .perMinute(1)), LimitRule("a", .perHour(1))])
             }
             func refuses(_ rule: LimitRule, _ word: String) throws {
                 let error = #expect(throws: PolicyError.self) {
                     try RequestLimiter(policy: Policy(limits: [rule]))
                 }
                 #expect(error?.description.contains("limit 'x': \(word)") == true, "\(error?.description ?? "")")
-                #expect(throws: PolicyError.self) { try router.limited(rule, in: limiter) }
+                #expect(throws: PolicyError.self) { try router.rateLimited(rule, using: limiter) }
             }
-            let rate = try Rate.perMinute(5)
+            let rate = Rate.perMinute(5)
             try refuses(LimitRule("x"), "a limit needs a 'rate'")
             try refuses(LimitRule("x", rate, by: []), "'key' needs at least one dimension")
             try refuses(LimitRule("x", rate, by: [.parameter("id")]), "no path of this limit's match has a '{id}'")
-            try refuses(LimitRule(name: "x", allowance: .each(["a": .rates([rate])])), "a 'rate' by tier needs 'tiers'")
+            try refuses(
+                LimitRule(name: "x", allowance: .perTier(["a": .rates([rate])])), "a 'rate' by tier needs 'tiers'")
             var rule = LimitRule("x", rate)
             for (cost, word) in [
                 (CostRule.fixed(6), "a cost of 6 is above the limit's capacity of 5"),
@@ -264,7 +272,7 @@ extension InApp {
                 rule.cost = cost
                 try refuses(rule, word)
             }
-            rule = LimitRule(name: "x", allowance: .all(.concurrency(4)))
+            rule = LimitRule(name: "x", allowance: .uniform(.concurrency(4)))
             try refuses(rule, "token-bucket takes 'rate'")
             try refuses(
                 LimitRule("x", rate, algorithm: .concurrency), "concurrency takes 'limit'")
@@ -274,7 +282,7 @@ extension InApp {
             rule.warmUp?.denominator = 0
             try refuses(rule, "'factor' must be")
             for span in [-1, Timestamp.max] {
-                rule.warmUp = WarmUpRule(1, over: 5, until: .after(span))
+                rule.warmUp = WarmUpRule(1, over: 5, until: .after(.microseconds(span)))
                 try refuses(rule, "'after' must be from 0 to 366 days")
             }
             rule = LimitRule("x", concurrency: 4)
@@ -284,19 +292,19 @@ extension InApp {
             rule.cost = .request(.query("n"), fallback: 0, max: nil)
             try refuses(rule, "'default' of 0 is below 1")
             rule = LimitRule("x", rate, algorithm: .slidingLog)
-            rule.isLeased = true
+            rule.sync = .leased
             try refuses(rule, "'sync: leased' is for")
             rule = LimitRule("x", rate)
-            rule.isLeased = true
+            rule.sync = .leased
             rule.cost = .response(.header("X-C"), reserve: 1, fallback: 1, max: nil)
             try refuses(rule, "a limit with a 'reserve' can't be leased")
             rule = LimitRule("x", concurrency: 4)
             rule.countsDenied = true
             try refuses(rule, "'count_denied' has no meaning for concurrency")
             try refuses(
-                LimitRule("x", try Rate(5, per: 60_000_000, burst: 9), algorithm: .fixedWindow),
+                LimitRule("x", try Rate(5, perTicks: 60_000_000, burst: 9), algorithm: .fixedWindow),
                 "'burst' belongs to token-bucket")
-            _ = try router.limited("x", to: rate, in: limiter)
+            _ = try router.rateLimited("x", to: rate, using: limiter)
             func refuses(_ word: String, _ change: (inout Policy) throws -> Void) throws {
                 var policy = try Policy(limits: [LimitRule("x", rate)])
                 try change(&policy)
@@ -305,20 +313,20 @@ extension InApp {
             }
             try refuses("the bypass secret") { $0.bypass = Bypass(header: "X-Bypass", secret: "") }
             try refuses("'no name' is not a header's name") { $0.headers.limitName = "no name" }
-            try refuses("an exemption without a condition") { $0.exempt = [Match()] }
-            var inBody = Match()
-            inBody.json = [(try #require(JSONPointer("/model")), ["a"])]
-            try refuses("'json' belongs to the match of a limit") { $0.exempt = [inBody] }
-            try refuses("'json' belongs to the match of a limit") { $0.access = [AccessRule(inBody, tiers: nil)] }
-            var match = Match()
+            try refuses("an exemption without a condition") { $0.exemptions = [RequestMatch()] }
+            var inBody = RequestMatch()
+            inBody.json = [.init(try #require(JSONPointer("/model")), in: ["a"])]
+            try refuses("'json' belongs to the match of a limit") { $0.exemptions = [inBody] }
+            try refuses("'json' belongs to the match of a limit") { $0.accessRules = [AccessRule(inBody, tiers: nil)] }
+            var match = RequestMatch()
             match.methods = ["post", "HEAD"]
             match.hosts = ["API.example.com"]
             #expect(match.methods == ["POST", "GET"] && match.hosts == ["api.example.com"])
             // A limiter that replaces another has routes of its own.
             let newer = try RequestLimiter(policy: limiter.policy, replacing: limiter)
-            _ = try Router(context: ClientContext.self).limited("b", to: rate, in: newer)
+            _ = try Router(context: RemoteAddressContext.self).rateLimited("b", to: rate, using: newer)
             var policy = try Policy(limits: [])
-            policy.server.store = .shared(url: "redis://localhost")
+            policy.store = .shared(url: "redis://localhost")
             let error = #expect(throws: PolicyError.self) { try RequestLimiter(policy: policy) }
             #expect(error?.description.contains("was not passed to the limiter") == true)
         }
@@ -338,7 +346,7 @@ extension InApp {
                   - {name: pros, match: {path: /pro, tier: pro}, rate: 1/minute}
                 tiers: {default: free}
                 """)
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.get("early") { _, _ in "" }
             router.add(middleware: RateLimitMiddleware(limiter1))
             router.add(middleware: LogRequestsMiddleware(Logger.Level.info))
@@ -347,7 +355,7 @@ extension InApp {
             router.get("users/:id") { _, _ in "" }
             router.get("pro") { _, _ in "" }
             router.get("health") { _, _ in "" }
-            try router.group("api").limited("api", to: .perMinute(1), in: limiter1).get("a") { _, _ in "" }
+            try router.group("api").rateLimited("api", to: .perMinute(1), using: limiter1).get("a") { _, _ in "" }
             let coverage = try limiter1.verify(router)
             #expect(
                 Set(coverage.unlimited.map(\.description)) == ["GET /early", "GET /predict", "GET /pro"], "\(coverage)")
@@ -359,27 +367,27 @@ extension InApp {
                     "limit 'p': no route of the app matches '/predct'; did you mean '/predict'?")
                     == true)
             // Rules in code are held against the routes too.
-            var elsewhere = LimitRule("elsewhere", try .perMinute(1))
-            elsewhere.match = try Match(paths: "/predct")
-            let inCode = Router(context: ClientContext.self)
+            var elsewhere = LimitRule("elsewhere", .perMinute(1))
+            elsewhere.match = try RequestMatch(paths: "/predct")
+            let inCode = Router(context: RemoteAddressContext.self)
             let ofCode = try self.limiter()
-            try inCode.limited(elsewhere, in: ofCode).post("predict") { _, _ in "" }
+            try inCode.rateLimited(elsewhere, using: ofCode).post("predict") { _, _ in "" }
             let misplaced = #expect(throws: PolicyError.self) { try ofCode.verify(inCode) }
             #expect(misplaced?.description.contains("limit 'elsewhere': no route of the app matches '/predct'") == true)
-            var shadow = LimitRule("shadow", try .perMinute(1))
-            shadow.isShadow = true
-            let shadowed = Router(context: ClientContext.self)
+            var shadow = LimitRule("shadow", .perMinute(1))
+            shadow.mode = .shadow
+            let shadowed = Router(context: RemoteAddressContext.self)
             let ofShadow = try self.limiter()
-            try shadowed.limited(shadow, in: ofShadow).post("predict") { _, _ in "" }
+            try shadowed.rateLimited(shadow, using: ofShadow).post("predict") { _, _ in "" }
             #expect(try ofShadow.verify(shadowed).unlimited.map(\.description) == ["POST /predict"])
             // A group's own middleware is found where the router has none.
-            let grouped = Router(context: ClientContext.self)
+            let grouped = Router(context: RemoteAddressContext.self)
             let ofGroup = try limiter("limits: [{name: p, rate: 1/minute}]")
             grouped.group("api").add(middleware: RateLimitMiddleware(ofGroup)).get("a") { _, _ in "" }
             grouped.get("b") { _, _ in "" }
             #expect(try ofGroup.verify(grouped).unlimited.map(\.description) == ["GET /b"])
             // The middleware behind the routes: nothing is limited.
-            let late = Router(context: ClientContext.self)
+            let late = Router(context: RemoteAddressContext.self)
             late.get("a") { _, _ in "" }
             let all = try limiter("limits: [{name: p, rate: 1/minute}]")
             late.add(middleware: RateLimitMiddleware(all))

@@ -45,7 +45,7 @@ extension InApp {
         }
 
         /// Whatever reaches a handler says which limit it met.
-        private func check(_ responder: some HTTPResponder<ClientContext>) async throws {
+        private func check(_ responder: some HTTPResponder<RemoteAddressContext>) async throws {
             try await withServer(responder) { try await check($0) }
         }
 
@@ -62,7 +62,7 @@ extension InApp {
             #expect(reached == ["predict", "users", "files"])
         }
 
-        private func fill(_ router: Router<ClientContext>, prefix: String = "") {
+        private func fill(_ router: Router<RemoteAddressContext>, prefix: String = "") {
             router.get("\(prefix)Predict") { _, _ in "predict" }
             router.get("users/{name}") { _, _ in "users" }
             router.get("files/**") { _, _ in "files" }
@@ -70,14 +70,14 @@ extension InApp {
 
         @Test("no spelling of a path that reaches a handler gets past its limit, whether case counts or not")
         func spellings() async throws {
-            let exact = Router(context: ClientContext.self)
+            let exact = Router(context: RemoteAddressContext.self)
             exact.add(middleware: RateLimitMiddleware(try limiter(Self.policy)))
             exact.get("predict") { _, _ in "predict" }
             exact.get("users/{name}") { _, _ in "users" }
             exact.get("files/**") { _, _ in "files" }
             try await check(exact.buildResponder())
             for spelled in ["/predict", "/Predict"] {
-                let caseless = Router(context: ClientContext.self, options: .caseInsensitive)
+                let caseless = Router(context: RemoteAddressContext.self, options: .caseInsensitive)
                 caseless.add(
                     middleware: RateLimitMiddleware(
                         try limiter(Self.policy.replacingOccurrences(of: "path: /predict", with: "path: \(spelled)"))))
@@ -118,7 +118,7 @@ extension InApp {
 
         @Test("names of parameters may be in any case, and a path that only reads as exempt is not")
         func namesAndExemptions() async throws {
-            let router = Router(context: ClientContext.self, options: .caseInsensitive)
+            let router = Router(context: RemoteAddressContext.self, options: .caseInsensitive)
             router.add(
                 middleware: RateLimitMiddleware(
                     try limiter(
@@ -143,7 +143,7 @@ extension InApp {
 
         @Test("case counts where the router says so")
         func caseCounts() async throws {
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(
                     try limiter("limits: [{name: a, match: {path: /Predict}, rate: 1/minute}]")))
@@ -159,7 +159,7 @@ extension InApp {
 
         @Test("the key 'route' is the router's template, so that /users/1 and /users/2 share a budget")
         func templates() async throws {
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(try limiter("limits: [{name: a, key: [route], rate: 1/minute}]")))
             router.get("users/:id") { _, _ in "user" }
@@ -174,7 +174,7 @@ extension InApp {
 
         @Test("a budget for each value of a parameter is the router's, however the path is spelled")
         func parameters() async throws {
-            let router = Router(context: ClientContext.self)
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(
                     try limiter(

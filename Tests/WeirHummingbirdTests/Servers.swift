@@ -25,7 +25,7 @@ func withGateway(
     _ limiter: RequestLimiter, upstream: Int, _ certificate: TestCertificate? = nil,
     _ body: (Int) async throws -> Void
 ) async throws {
-    var settings = limiter.policy.server
+    var settings = limiter.policy.gateway
     settings.listen = [ListenAddress("127.0.0.1:0")].compactMap(\.self)
     settings.upstream = "http://127.0.0.1:\(upstream)"
     settings.threads = 1

@@ -30,8 +30,8 @@ extension InApp {
         @Test("an app that started before its store was there shares its limits once it is")
         func lateStore() async throws {
             let store = LateStore()
-            let policy = try Policy.text("limits: [{name: a, rate: 2/hour, key: [global]}]")
-            let router = Router(context: ClientContext.self)
+            let policy = try Policy(yaml: "limits: [{name: a, rate: 2/hour, key: [global]}]")
+            let router = Router(context: RemoteAddressContext.self)
             router.add(
                 middleware: RateLimitMiddleware(
                     try RequestLimiter(policy: policy, store: store, clock: ManualClock())))
@@ -41,7 +41,7 @@ extension InApp {
                 store.reach()
                 #expect(try await exchangeApart(port, "GET", "/")["X-RateLimit-Remaining"] == "1")
                 // An instance that started later has the same keys.
-                let other = Router(context: ClientContext.self)
+                let other = Router(context: RemoteAddressContext.self)
                 other.add(
                     middleware: RateLimitMiddleware(
                         try RequestLimiter(policy: policy, store: store, clock: ManualClock())))
@@ -57,8 +57,10 @@ extension InApp {
         func service() async throws {
             let clock = ManualClock()
             let limiter = try RequestLimiter(
-                policy: .text(
-                    "limits: [{name: a, rate: 10/hour, warm_up: {factor: 0.2, until: {path: /ready}}}]"), clock: clock)
+                policy: Policy(
+                    yaml:
+                        "limits: [{name: a, rate: 10/hour, warm_up: {factor: 0.2, until: {path: /ready}}}]"),
+                clock: clock)
             let ready = SharedFlag()
             let over = SharedFlag()
             let service = RateLimitService(limiter, isReady: { ready.isSet }, onShutdown: { over.set() })
@@ -68,7 +70,7 @@ extension InApp {
                 try await until("it waits") { clock.waiting == 1 }
                 #expect(limiter.readinessChecks.allSatisfy { !$0.warmUp.isFinished })
                 ready.set()
-                clock.advance(by: 250_000)
+                clock.advance(by: .milliseconds(250))
                 try await until("the warm-up ends") { limiter.readinessChecks.allSatisfy { $0.warmUp.isFinished } }
                 await group.triggerGracefulShutdown()
                 try await tasks.waitForAll()

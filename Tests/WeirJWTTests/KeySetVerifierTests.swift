@@ -19,7 +19,7 @@ struct KeySetVerifierTests {
         func verify(using algorithm: some JWTAlgorithm) {}
     }
 
-    let clock = ManualClock(at: 1_790_000_000_000_000)
+    let clock = ManualClock(atTicks: 1_790_000_000_000_000)
     let private1 = ES256PrivateKey()
     let private2 = ES256PrivateKey()
     let secret = Data((0..<32).map { UInt8($0) })

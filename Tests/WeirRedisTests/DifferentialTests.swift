@@ -34,23 +34,23 @@ extension Redis {
         /// All that a decision says, but for its receipt, which is one store's own.
         private func fields(_ decision: Decision) -> Decision {
             Decision(
-                allowed: decision.allowed, limit: decision.limit, remaining: decision.remaining,
-                resetAfter: decision.resetAfter, retryAfter: decision.retryAfter, delay: decision.delay,
-                time: decision.time, charged: decision.receipt == nil ? nil : 1)
+                isAllowed: decision.isAllowed, quota: decision.quota, remaining: decision.remaining,
+                resetTicks: decision.resetTicks, retryTicks: decision.retryTicks, delayTicks: decision.delayTicks,
+                timestamp: decision.timestamp, charged: decision.receipt == nil ? nil : 1)
         }
 
         private func randomLimit(_ algorithm: Algorithm, _ random: inout Random) throws -> Limit {
             if algorithm == .concurrency { return try Limit("flight", concurrency: 1 + Int64(random.below(5))) }
             // Periods are part of a state's identity, so there are few of them.
             let period: Timestamp =
-                [1, 7, 1000, 60_000_000, 86_400_000_000, Rate.longestPeriod][random.below(6)]
+                [1, 7, 1000, 60_000_000, 86_400_000_000, Rate.maximumPeriodTicks][random.below(6)]
             let usual = random.below(3) > 0
-            let count = usual ? 1 + Int64(random.below(12)) : random.upTo(Rate.largestCount)
-            let burst = usual ? 1 + Int64(random.below(12)) : random.upTo(Rate.largestCount)
+            let count = usual ? 1 + Int64(random.below(12)) : random.upTo(Rate.maximumCount)
+            let burst = usual ? 1 + Int64(random.below(12)) : random.upTo(Rate.maximumCount)
             // A log keeps an entry for each instant, and a leaky bucket of many slots is never full.
             return try Limit(
-                "limit-\(period)", Rate(count, per: period, burst: burst), algorithm: algorithm,
-                maxWait: [0, 1000, 1_000_000, 60_000_000][random.below(4)],
+                "limit-\(period)", Rate(count, perTicks: period, burst: burst), algorithm: algorithm,
+                maxWait: .microseconds([0, 1000, 1_000_000, 60_000_000][random.below(4)]),
                 alignment: random.below(2) == 0 ? .epoch : .firstRequest)
         }
 
@@ -60,12 +60,12 @@ extension Redis {
             arguments: [(RedisServer.Product.redis, false), (.redis, true), (.valkey, false)])
         func agree(_ product: RedisServer.Product, remembersDenials: Bool) async throws {
             let server = try await RedisServer(try Folder(), product)
-            let clock = ManualClock(at: Timestamp(Date().timeIntervalSince1970 * 1_000_000))
+            let clock = ManualClock(atTicks: Timestamp(Date().timeIntervalSince1970 * 1_000_000))
             let redis = try await makeStore(server.url) {
                 $0.clock = clock
-                $0.remembersDenials = remembersDenials
+                $0.cachesDenials = remembersDenials
                 $0.slack = 3_600_000
-                $0.lease = 1_000_000_000_000_000
+                $0.permitLease = .seconds(1000000000)
             }
             let memory = MemoryStore(clock: clock, keyHasher: KeyHasher())
             let seed =
@@ -75,21 +75,21 @@ extension Redis {
             var history: [String: [String]] = [:]
             func note(_ limit: Limit, _ key: String, _ what: String) {
                 history[limit.identity + key, default: []].append(
-                    "\(clock.now()) \(what) n=\(limit.numbers.count) burst=\(limit.numbers.burst)")
+                    "\(clock.timestamp) \(what) n=\(limit.numbers.count) burst=\(limit.numbers.burst)")
             }
             var random = Random(state: seed)
             var receipts: [(memory: (Charge, Receipt), redis: (Charge, Receipt))] = []
             var holds: [(name: String, memory: (Charge, Receipt), redis: (Charge, Receipt))] = []
             var denials = 0
             for number in 0..<Self.operations {
-                clock.advance(by: random.below(4) == 0 ? 0 : random.upTo(100_000_000))
-                let algorithm = Algorithm.all[random.below(Algorithm.all.count)]
+                clock.advance(by: .microseconds(random.below(4) == 0 ? 0 : random.upTo(100_000_000)))
+                let algorithm = Algorithm.allCases[random.below(Algorithm.allCases.count)]
                 let limit = try randomLimit(algorithm, &random)
                 let key = "key-\(random.below(6))"
                 func charge(_ hasher: KeyHasher, _ limit: Limit, cost: Int64) -> Charge {
                     Charge(limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost)
                 }
-                let cost = random.below(20) == 0 ? random.upTo(Rate.largestCount) : Int64(random.below(5))
+                let cost = random.below(20) == 0 ? random.upTo(Rate.maximumCount) : Int64(random.below(5))
                 switch random.below(20) {
                 case 0:
                     note(limit, key, "debit \(cost)")
@@ -111,9 +111,9 @@ extension Redis {
                 case 5, 6, 7:
                     guard !holds.isEmpty else { continue }
                     let (name, mine, theirs) = holds.remove(at: random.below(holds.count))
-                    let actual = random.below(4) == 0 ? random.upTo(Rate.largestCount) : Int64(random.below(40))
+                    let actual = random.below(4) == 0 ? random.upTo(Rate.maximumCount) : Int64(random.below(40))
                     history[name, default: []].append(
-                        "\(clock.now()) settle \(mine.0.cost) at \(actual) n=\(mine.0.numbers.count) burst=\(mine.0.numbers.burst)"
+                        "\(clock.timestamp) settle \(mine.0.cost) at \(actual) n=\(mine.0.numbers.count) burst=\(mine.0.numbers.burst)"
                     )
                     let inMemory = memory.applyNow(.settle(mine.0, mine.1, actual: actual))
                     let inRedis = try await redis.apply(.settle(theirs.0, theirs.1, actual: actual)).value
@@ -125,7 +125,7 @@ extension Redis {
                         .reset(limit.numbers, charge(redis.keyHasher, limit, cost: 0).key)
                     ).value
                     #expect(inMemory == inRedis, "reset \(number), seed \(seed): \(limit)")
-                    latestReset = max(latestReset, clock.now())
+                    latestReset = max(latestReset, clock.timestamp)
                     note(limit, key, "reset")
                 default:
                     var pairs = [
@@ -133,7 +133,7 @@ extension Redis {
                     ]
                     var names = [limit.identity]
                     while random.below(3) == 0, pairs.count < 4 {
-                        let other = try randomLimit(Algorithm.all[random.below(Algorithm.all.count)], &random)
+                        let other = try randomLimit(Algorithm.allCases[random.below(Algorithm.allCases.count)], &random)
                         guard !names.contains(other.identity) else { continue }
                         names.append(other.identity)
                         pairs.append(
@@ -160,13 +160,13 @@ extension Redis {
                     for (index, name) in names.enumerated() {
                         let numbers = pairs[index].0.numbers
                         history[name + key, default: []].append(
-                            "\(clock.now()) decide \(cost) required \(pairs[index].0.required) hold=\(pairs[index].0.isHold) of \(pairs.count) n=\(numbers.count) burst=\(numbers.burst) shadow=\(pairs[index].0.isShadow) penal=\(pairs[index].0.countsDenied)"
+                            "\(clock.timestamp) decide \(cost) required \(pairs[index].0.required) hold=\(pairs[index].0.isHold) of \(pairs.count) n=\(numbers.count) burst=\(numbers.burst) shadow=\(pairs[index].0.isShadow) penal=\(pairs[index].0.countsDenied)"
                         )
                     }
                     let inMemory = try await memory.decide(pairs.map(\.0))
                     let inRedis = try await redis.decide(pairs.map(\.1))
                     func passes(_ decisions: [Decision]) -> Bool {
-                        zip(pairs, decisions).allSatisfy { $0.0.isShadow || $1.allowed }
+                        zip(pairs, decisions).allSatisfy { $0.0.isShadow || $1.isAllowed }
                     }
                     let agree =
                         remembersDenials
@@ -181,7 +181,7 @@ extension Redis {
                         )
                         return
                     }
-                    denials += inMemory.count { !$0.allowed }
+                    denials += inMemory.count { !$0.isAllowed }
                     for (index, pair) in pairs.enumerated() {
                         guard let mine = inMemory[index].receipt, let theirs = inRedis[index].receipt else { continue }
                         if pair.0.isHold {
@@ -189,7 +189,7 @@ extension Redis {
                             continue
                         }
                         // Which came first in one tick, a charge or a reset, a shared store can't tell.
-                        if clock.now() > latestReset { receipts.append(((pair.0, mine), (pair.1, theirs))) }
+                        if clock.timestamp > latestReset { receipts.append(((pair.0, mine), (pair.1, theirs))) }
                     }
                     if receipts.count > 40 { receipts.removeFirst(receipts.count - 40) }
                 }
@@ -201,15 +201,15 @@ extension Redis {
         @Test("a bucket whose time outgrows 52 bits between two operations of a call is written")
         func outgrows() async throws {
             let server = try await RedisServer(try Folder())
-            let clock = ManualClock(at: 4_503_598_579_803_861)
+            let clock = ManualClock(atTicks: 4_503_598_579_803_861)
             let redis = try await makeStore(server.url) { $0.clock = clock }
             let day: Timestamp = 86_400_000_000
-            let limit = try Limit("a", Rate(7, per: day, burst: 5))
+            let limit = try Limit("a", Rate(7, perTicks: day, burst: 5))
             let key = redis.keyHasher.key("k", seed: redis.keyHasher.seed(for: limit.identity))
             let charge = Charge(limit.numbers, key: key)
             // The same limit with other numbers, which bring the state to whole ticks above 2^52.
-            let changed = Charge(try Limit("a", Rate(1, per: day, burst: 5)).numbers, key: key)
-            let receipt = Receipt(time: clock.now() - 1000, delay: 0, sequence: 5)
+            let changed = Charge(try Limit("a", Rate(1, perTicks: day, burst: 5)).numbers, key: key)
+            let receipt = Receipt(time: clock.timestamp - 1000, delay: 0, sequence: 5)
             let (reset, decided, refunded) = try await redis.client.loop.submit {
                 (
                     redis.client.apply(.reset(limit.numbers, key)), redis.client.ask([charge], at: .now()),
@@ -217,7 +217,7 @@ extension Redis {
                 )
             }.get()
             _ = try await reset.value
-            #expect(try await decided.value.get()[0].allowed)
+            #expect(try await decided.value.get()[0].isAllowed)
             _ = try await refunded.value
         }
 
@@ -229,10 +229,10 @@ extension Redis {
         @Test("give the same decisions to requests that share a call, about few keys or many", arguments: starts)
         func agreeInBatches(start: Timestamp) async throws {
             let server = try await RedisServer(try Folder())
-            let clock = ManualClock(at: start)
+            let clock = ManualClock(atTicks: start)
             let redis = try await makeStore(server.url) {
                 $0.clock = clock
-                $0.remembersDenials = false
+                $0.cachesDenials = false
                 $0.slack = 3_600_000
             }
             let memory = MemoryStore(clock: clock, keyHasher: KeyHasher())
@@ -242,13 +242,13 @@ extension Redis {
             // Rates that divide evenly and others, roomy and narrow, and one whose times need more than 52 bits.
             let limits =
                 try [
-                    Rate(10, per: 1_000_000), Rate(7, per: 1_000_000), Rate(3, per: 60_000_000),
-                    Rate(1_000_000, per: 1_000_000), Rate(Rate.largestCount, per: Rate.longestPeriod),
+                    Rate(10, perTicks: 1_000_000), Rate(7, perTicks: 1_000_000), Rate(3, perTicks: 60_000_000),
+                    Rate(1_000_000, perTicks: 1_000_000), Rate(Rate.maximumCount, perTicks: Rate.maximumPeriodTicks),
                 ].enumerated().map { try Limit("limit-\($0)", $1) } + [
                     Limit("window", .perSecond(5), algorithm: .fixedWindow)
                 ]
             for batch in 0..<(Self.operations / 20) {
-                clock.advance(by: random.below(3) == 0 ? 0 : random.upTo(10_000_000))
+                clock.advance(by: .microseconds(random.below(3) == 0 ? 0 : random.upTo(10_000_000)))
                 let keys = [1, 2, 3, 40][random.below(4)]
                 let usual = limits[random.below(limits.count)]
                 let requests = (0..<(1 + random.below(40))).map { _ in

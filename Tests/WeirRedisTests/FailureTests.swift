@@ -126,11 +126,13 @@ extension Redis {
         func swallowedReplies() async throws {
             let server = try await RedisServer(folder)
             let between = try await Interceptor(before: server.port)
-            let store = try await makeStore("redis://127.0.0.1:\(between.port)") { $0.deadline = 50_000 }
+            let store = try await makeStore("redis://127.0.0.1:\(between.port)") {
+                $0.decisionTimeout = .milliseconds(50)
+            }
             let limit = try Limit("a", .perMinute(10))
             #expect(try await store.decide([charge(store, limit)])[0].remaining == 9)
             try await between.mute(true)
-            #expect(await failure(store, limit) == .deadline)
+            #expect(await failure(store, limit) == .timedOut)
             #expect(await failure(store, limit) == .unavailable, "the breaker is open: nobody waits again")
             try await between.mute(false)
             try await until("the store answers again") { await failure(store, limit) == nil }
@@ -148,7 +150,7 @@ extension Redis {
         func slowAnswers() async throws {
             let server = try await RedisServer(folder)
             let between = try await Interceptor(before: server.port)
-            let store = try await makeStore("redis://127.0.0.1:\(between.port)") { $0.deadline = 30_000_000 }
+            let store = try await makeStore("redis://127.0.0.1:\(between.port)") { $0.decisionTimeout = .seconds(30) }
             let limit = try Limit("a", .perMinute(100))
             let client = store.client
             let charges = [charge(store, limit)]
@@ -191,7 +193,7 @@ extension Redis {
         @Test("what was handed over is executed when the store is closed at once")
         func closedAtOnce() async throws {
             let server = try await RedisServer(folder)
-            let store = try await makeStore(server.url) { $0.deadline = 30_000_000 }
+            let store = try await makeStore(server.url) { $0.decisionTimeout = .seconds(30) }
             let permits = try Limit("permits", concurrency: 20)
             let held = try await store.decide([charge(store, permits)])
             let receipt = try #require(held[0].receipt)
@@ -233,10 +235,10 @@ extension Redis {
         @Test("a stopped server costs one deadline, then nothing, and answers within 2 s of going on")
         func stopped() async throws {
             let server = try await RedisServer(folder)
-            let store = try await makeStore(server.url) { $0.deadline = 50_000 }
+            let store = try await makeStore(server.url) { $0.decisionTimeout = .milliseconds(50) }
             let limit = try Limit("a", .perMinute(1_000_000))
             server.program?.signal(SIGSTOP)
-            #expect(await failure(store, limit) == .deadline)
+            #expect(await failure(store, limit) == .timedOut)
             for _ in 0..<100 { #expect(await failure(store, limit) == .unavailable) }
             server.program?.signal(SIGCONT)
             let start = ContinuousClock.now
@@ -277,11 +279,11 @@ extension Redis {
             let cli = ["-a", "hunter2-hunter2"]
             try server.ask(cli + ["CONFIG", "SET", "maxmemory", "1mb"])
             try server.ask(cli + ["CONFIG", "SET", "maxmemory-policy", "noeviction"])
-            #expect(await failure(store, limit) == .refused)
+            #expect(await failure(store, limit) == .rejected)
             try server.ask(cli + ["CONFIG", "SET", "maxmemory", "0"])
             #expect(await failure(store, limit) == nil)
             try server.ask(cli + ["REPLICAOF", "127.0.0.1", "1"])
-            #expect([.refused, .unavailable].contains(await failure(store, limit)))
+            #expect([StoreError.Code.rejected, .unavailable].contains(await failure(store, limit)))
             try server.ask(cli + ["REPLICAOF", "NO", "ONE"])
             try await until("it is a master again") { await failure(store, limit) == nil }
             store.close()
@@ -291,12 +293,12 @@ extension Redis {
         func timeToLive() async throws {
             let server = try await RedisServer(folder)
             let store = try await makeStore(server.url) {
-                $0.remembersDenials = false
+                $0.cachesDenials = false
                 // So long that no renewal puts a permit back between a plant and the decision about it.
-                $0.lease = 3_600_000_000
+                $0.permitLease = .seconds(3600)
             }
             var charges: [Charge] = []
-            for algorithm in Algorithm.all {
+            for algorithm in Algorithm.allCases {
                 let limit =
                     algorithm == .concurrency
                     ? try Limit("flight", concurrency: 3) : try Limit("l", .perMinute(3), algorithm: algorithm)
@@ -329,15 +331,15 @@ extension Redis {
                     try server.ask("DEL", key)
                     try server.ask(plant)
                     let decision = try await store.decide([charge])[0]
-                    #expect(decision.allowed, "\(plant) under \(charge.numbers.algorithm)")
+                    #expect(decision.isAllowed, "\(plant) under \(charge.numbers.algorithm)")
                     #expect(try server.ask("PTTL", key) != "-1", "\(plant) under \(charge.numbers.algorithm)")
                 }
             }
             // A key that denies and has lost its TTL gets one with the next denial.
             let fixed = charges[1]
-            while try await store.decide([fixed])[0].allowed {}
+            while try await store.decide([fixed])[0].isAllowed {}
             try server.ask("PERSIST", fixed.key.text("weir:"))
-            #expect(try await store.decide([fixed])[0].allowed == false)
+            #expect(try await store.decide([fixed])[0].isAllowed == false)
             #expect(try server.ask("PTTL", fixed.key.text("weir:")) != "-1")
             store.close()
         }
@@ -345,7 +347,7 @@ extension Redis {
         @Test("a permit that is given back the moment it was had is not renewed for ever")
         func givenBackAtOnce() async throws {
             let server = try await RedisServer(folder)
-            let store = try await makeStore(server.url) { $0.lease = 300_000 }
+            let store = try await makeStore(server.url) { $0.permitLease = .milliseconds(300) }
             let limit = try Limit("flight", concurrency: 1)
             let hasher = store.keyHasher
             let charge = Charge(limit.numbers, key: hasher.key("k", seed: hasher.seed(for: limit.identity)))
@@ -353,7 +355,7 @@ extension Redis {
             let refunded = PendingAnswer<Void>()
             store.decide([charge], into: &decisions)?.whenComplete { result in
                 guard let receipt = try? result.get().first?.receipt else { return refunded.complete(()) }
-                guard case .pending(let answer) = store.apply(.refund(charge, receipt)) else { return }
+                guard case .pending(let answer) = store.apply(.refund(charge, receipt)).kind else { return }
                 answer.whenComplete { _ in refunded.complete(()) }
             }
             await refunded.value
@@ -365,28 +367,28 @@ extension Redis {
         func leases() async throws {
             let server = try await RedisServer(folder)
             let limit = try Limit("flight", concurrency: 1)
-            let holder = try await makeStore(server.url) { $0.lease = 600_000 }
-            let other = try await makeStore(server.url) { $0.lease = 600_000 }
-            #expect(try await holder.decide([charge(holder, limit)])[0].allowed)
+            let holder = try await makeStore(server.url) { $0.permitLease = .milliseconds(600) }
+            let other = try await makeStore(server.url) { $0.permitLease = .milliseconds(600) }
+            #expect(try await holder.decide([charge(holder, limit)])[0].isAllowed)
             // Three leases long, it is still held.
             let end = ContinuousClock.now + .milliseconds(1800)
             while ContinuousClock.now < end {
-                #expect(try await other.decide([charge(other, limit)])[0].allowed == false)
+                #expect(try await other.decide([charge(other, limit)])[0].isAllowed == false)
                 try await Task.sleep(for: .milliseconds(50))
             }
             holder.close()
-            try await until("the permit comes back") { try await other.decide([charge(other, limit)])[0].allowed }
+            try await until("the permit comes back") { try await other.decide([charge(other, limit)])[0].isAllowed }
             other.close()
         }
 
         @Test("holds of an instance that crashed are charged as they stand, those of a live one are renewed")
         func holdLeases() async throws {
             let server = try await RedisServer(folder)
-            let limits = try Algorithm.all.filter { $0 != .concurrency && $0 != .leakyBucket }.map {
+            let limits = try Algorithm.allCases.filter { $0 != .concurrency && $0 != .leakyBucket }.map {
                 try Limit($0.rawValue, .perHour(10), algorithm: $0)
             }
-            let holder = try await makeStore(server.url) { $0.lease = 600_000 }
-            let other = try await makeStore(server.url) { $0.lease = 600_000 }
+            let holder = try await makeStore(server.url) { $0.permitLease = .milliseconds(600) }
+            let other = try await makeStore(server.url) { $0.permitLease = .milliseconds(600) }
             func charge(_ store: RedisStore, _ limit: Limit, cost: Int64, isHold: Bool = false) -> Charge {
                 Charge(
                     limit.numbers, key: store.keyHasher.key("k", seed: store.keyHasher.seed(for: limit.identity)),
@@ -396,22 +398,22 @@ extension Redis {
                 try await other.decide([charge(other, limit, cost: 0)])[0]
             }
             for limit in limits {
-                #expect(try await holder.decide([charge(holder, limit, cost: 6, isHold: true)])[0].allowed)
+                #expect(try await holder.decide([charge(holder, limit, cost: 6, isHold: true)])[0].isAllowed)
             }
             // Three leases long, they are still held.
             let end = ContinuousClock.now + .milliseconds(1800)
             while ContinuousClock.now < end {
                 for limit in limits {
                     let decision = try await peek(limit)
-                    #expect(decision.remaining == 4 && decision.resetAfter == 0, "\(limit.name)")
+                    #expect(decision.remaining == 4 && decision.resetAfter == .zero, "\(limit.name)")
                 }
                 try await Task.sleep(for: .milliseconds(50))
             }
             holder.close()
             for limit in limits {
-                try await until("the hold of \(limit.name) is charged") { try await (peek(limit).resetAfter ?? 0) > 0 }
+                try await until("the hold of \(limit.name) is charged") { try await (peek(limit).resetTicks ?? 0) > 0 }
                 #expect(try await peek(limit).remaining == 4, "\(limit.name)")
-                #expect(try await other.decide([charge(other, limit, cost: 4)])[0].allowed, "\(limit.name)")
+                #expect(try await other.decide([charge(other, limit, cost: 4)])[0].isAllowed, "\(limit.name)")
             }
             other.close()
         }
@@ -419,12 +421,12 @@ extension Redis {
         @Test("a hold whose lease ended is charged as of then, and not a second time if its process lives on")
         func lateSettlement() async throws {
             let server = try await RedisServer(folder)
-            let clock = ManualClock(at: 1_790_000_000_000_000)
+            let clock = ManualClock(atTicks: 1_790_000_000_000_000)
             let store = try await makeStore(server.url) {
                 $0.clock = clock
-                $0.lease = 30_000_000
+                $0.permitLease = .seconds(30)
                 $0.slack = 3_600_000
-                $0.remembersDenials = false
+                $0.cachesDenials = false
             }
             for algorithm in [Algorithm.tokenBucket, .fixedWindow, .slidingWindow, .slidingLog] {
                 let limit = try Limit("late-\(algorithm.rawValue)", .perHour(60), algorithm: algorithm)
@@ -435,10 +437,10 @@ extension Redis {
                 }
                 func remaining() async throws -> Int64 { try await store.decide([charge(0)])[0].remaining }
                 // Near a window's begin, so that it lasts.
-                clock.advance(by: 3_600_000_000 - clock.now() % 3_600_000_000)
+                clock.advance(by: .microseconds(3_600_000_000 - clock.timestamp % 3_600_000_000))
                 let held = charge(30, isHold: true)
                 let receipt = try #require(try await store.decide([held])[0].receipt, "\(algorithm)")
-                clock.advance(by: 30_000_000 + 600_000_000)
+                clock.advance(by: .microseconds(30_000_000 + 600_000_000))
                 // Ten minutes after the lease's end, ten units have drained from a bucket.
                 let drained: Int64 = algorithm == .tokenBucket ? 10 : 0
                 #expect(try await remaining() == 30 + drained, "\(algorithm)")
@@ -487,7 +489,7 @@ extension Redis {
             #expect(try await status("/own") == 429)
             // 4 of a share of 2: impossible only while the store is gone.
             #expect(try await status("/big") == 429)
-            #expect(request.reportedDecision?.retryAfter == 1_000_000)
+            #expect(request.reportedDecision?.retryAfter == .seconds(1))
         }
 
         struct Plain: LimitableRequest {

@@ -35,8 +35,8 @@ struct LeasedUnitsTests {
             var wanted = charge
             wanted.cost = units
             let decision = Decision(
-                allowed: allowed, limit: 1000, remaining: remaining, resetAfter: 30_000_000,
-                retryAfter: allowed ? nil : 1000, time: 59_500_000, charged: allowed ? 9 : nil)
+                isAllowed: allowed, quota: 1000, remaining: remaining, resetTicks: 30_000_000,
+                retryTicks: allowed ? nil : 1000, timestamp: 59_500_000, charged: allowed ? 9 : nil)
             #expect(leases.borrowed(wanted, decision, sent: now, at: now) == nil)
             return units
         }
@@ -78,8 +78,8 @@ struct LeasedUnitsTests {
         func spend(_ cost: Int64) -> Bool { leases.spend(charge(cost), at: now, into: &decisions).isDecided }
         #expect(spend(2) && spend(1))
         let decision = try #require(decisions.last)
-        #expect(decision.allowed && decision.limit == 1000 && decision.remaining == 501)
-        #expect(decision.resetAfter == 29_800_000 && decision.time == 59_700_000)
+        #expect(decision.isAllowed && decision.quota == 1000 && decision.remaining == 501)
+        #expect(decision.resetTicks == 29_800_000 && decision.timestamp == 59_700_000)
         #expect(Set(decisions.map(\.receipt?.sequence)).subtracting([nil]).count == 2, "each charge has a name")
         #expect(!spend(2), "one is left")
         #expect(!spend(0), "only the server knows of debt")
@@ -109,8 +109,9 @@ struct LeasedUnitsTests {
             wanted.cost = units
             // Half a second before the window's end.
             let decision = Decision(
-                allowed: true, limit: 1000, remaining: 10, resetAfter: algorithm == .fixedWindow ? 500_000 : 60_000_000,
-                time: 59_500_000, charged: 1)
+                isAllowed: true, quota: 1000, remaining: 10,
+                resetTicks: algorithm == .fixedWindow ? 500_000 : 60_000_000,
+                timestamp: 59_500_000, charged: 1)
             #expect(leases.borrowed(wanted, decision, sent: now, at: now) == nil)
             #expect(spend(charge).isDecided)
             advance(.milliseconds(500))
@@ -211,7 +212,7 @@ extension Redis {
         }
 
         private func leasingStore(_ server: RedisServer) async throws -> RedisStore {
-            let store = try await makeStore(server.url) { $0.heartbeat = 100_000 }
+            let store = try await makeStore(server.url) { $0.heartbeat = .milliseconds(100) }
             try await until("it may borrow") { store.statistics.canBorrow }
             return store
         }
@@ -221,17 +222,17 @@ extension Redis {
             let server = try await RedisServer(try Folder())
             let store = try await leasingStore(server)
             for algorithm in [Algorithm.tokenBucket, .fixedWindow, .slidingWindow] {
-                let limit = try Limit("a", .init(2000, per: 86_400_000_000), algorithm: algorithm)
+                let limit = try Limit("a", .init(2000, perTicks: 86_400_000_000), algorithm: algorithm)
                 let before = store.statistics.leased
                 var admitted = 0
-                for _ in 0..<3000 { admitted += try await store.decide([charge(store, limit)])[0].allowed ? 1 : 0 }
+                for _ in 0..<3000 { admitted += try await store.decide([charge(store, limit)])[0].isAllowed ? 1 : 0 }
                 #expect(admitted <= 2000)
                 #expect(store.statistics.leased - before > 1000)
                 try await until("what wasn't spent was given back") {
-                    admitted += try await store.decide([charge(store, limit)])[0].allowed ? 1 : 0
+                    admitted += try await store.decide([charge(store, limit)])[0].isAllowed ? 1 : 0
                     return admitted >= 2000
                 }
-                #expect(try await !store.decide([charge(store, limit, isLeased: false)])[0].allowed)
+                #expect(try await !store.decide([charge(store, limit, isLeased: false)])[0].isAllowed)
                 #expect(admitted == 2000)
             }
             store.close()
@@ -241,8 +242,8 @@ extension Redis {
         func together() async throws {
             let server = try await RedisServer(try Folder())
             let store = try await leasingStore(server)
-            let wide = try Limit("wide", .init(100_000, per: 86_400_000_000), algorithm: .fixedWindow)
-            let narrow = try Limit("narrow", .init(2, per: 86_400_000_000), algorithm: .fixedWindow)
+            let wide = try Limit("wide", .init(100_000, perTicks: 86_400_000_000), algorithm: .fixedWindow)
+            let narrow = try Limit("narrow", .init(2, perTicks: 86_400_000_000), algorithm: .fixedWindow)
             try await until("units are borrowed") {
                 _ = try await store.decide([charge(store, wide)])
                 return store.statistics.leased > 10
@@ -250,7 +251,7 @@ extension Redis {
             let exact = charge(store, narrow, isLeased: false)
             for number in 1...4 {
                 let decisions = try await store.decide([charge(store, wide), exact])
-                #expect(decisions.map(\.allowed) == [true, number <= 2])
+                #expect(decisions.map(\.isAllowed) == [true, number <= 2])
                 #expect((decisions[0].receipt != nil) == (number <= 2))
             }
             let before = store.statistics.leased
@@ -268,7 +269,7 @@ extension Redis {
         func eightProcesses(_ algorithm: Algorithm) async throws {
             let count = 800
             let period: Timestamp = 2_000_000
-            let limit = try Limit("a", Rate(Int64(count), per: period))
+            let limit = try Limit("a", Rate(Int64(count), perTicks: period))
             let chunks = 8 * Int(LeasedUnits.chunk(limit.numbers, sharers: 8))
             let folder = try Folder()
             let server = try await RedisServer(folder)

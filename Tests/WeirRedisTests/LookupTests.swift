@@ -58,14 +58,14 @@ extension Redis {
             try server.ask("HSET", "api_key:{b}\r\n:bob", "tier", "pro")
             let store = try await makeStore(server.url)
             let limiter = try limiter(store)
-            #expect(try await ask("alice", limiter).reportedDecision?.limit == 5)
-            #expect(try await ask("{b}\r\n:bob", limiter).reportedDecision?.limit == 50, "whatever a name holds")
+            #expect(try await ask("alice", limiter).reportedDecision?.quota == 5)
+            #expect(try await ask("{b}\r\n:bob", limiter).reportedDecision?.quota == 50, "whatever a name holds")
             let unknown = try await ask("nobody", limiter)
             #expect(unknown.reportedDecision?.remaining == 4)
             #expect(try await ask("nobody-either", limiter).reportedDecision?.remaining == 3, "one address, one budget")
             try server.ask("HSET", "api_key:alice", "tier", "pro")
             try await until("the upgrade takes effect") {
-                try await ask("alice", limiter).reportedDecision?.limit == 50
+                try await ask("alice", limiter).reportedDecision?.quota == 50
             }
             store.close()
         }
@@ -81,7 +81,7 @@ extension Redis {
             for index in 0..<2000 { _ = try await ask("made-up-\(index)", limiter, address: "198.51.100.7") }
             #expect(store.client.lookups.asked < 400)
             // Others are not held back by it.
-            #expect(try await ask("alice", limiter, address: "203.0.113.9").reportedDecision?.limit == 50)
+            #expect(try await ask("alice", limiter, address: "203.0.113.9").reportedDecision?.quota == 50)
             store.close()
         }
 

@@ -60,7 +60,7 @@ extension Redis {
             let server = try await RedisServer(folder)
             let probe = packageFolder.appending(path: ".build/debug/StoreProbe").path
             for _ in 0..<(Self.runs == 1 ? 2 : 20) {
-                let processes = try Algorithm.all.map { algorithm in
+                let processes = try Algorithm.allCases.map { algorithm in
                     try Program(probe, [server.url, algorithm.rawValue, "5", "60000000", "1000000"], in: folder)
                 }
                 try await until("they are at it") {
@@ -77,7 +77,7 @@ extension Redis {
             }
         }
 
-        @Test("each algorithm keeps its promise", arguments: Algorithm.all)
+        @Test("each algorithm keeps its promise", arguments: Algorithm.allCases)
         func promises(_ algorithm: Algorithm) async throws {
             for number in 0..<Self.runs {
                 // App clocks an hour apart make no difference, for the server's clock decides.

@@ -177,7 +177,7 @@ struct PipelineTests {
         #expect(pipeline.expire(at: start + .milliseconds(49)).isEmpty)
         let overdue = pipeline.expire(at: start + .milliseconds(50))
         #expect(overdue.count == 2, "what waits behind it fails too, for the server doesn't answer")
-        for operation in overdue { operation.fail(StoreError(.deadline, "late")) }
+        for operation in overdue { operation.fail(StoreError(.timedOut, "late")) }
         #expect(throws: StoreError.self) { try outcome(sentAnswer)?.get() }
         #expect(pipeline.isBreakerOpen)
         #expect(pipeline.submit(operation(at: start).0)?.code == .unavailable)
@@ -223,7 +223,7 @@ struct PipelineTests {
         let batch = pipeline.nextBatch(prefix: "", at: start)
         _ = pipeline.submit(third)
         _ = pipeline.received(at: start)
-        second.fail(StoreError(.deadline, "late"))
+        second.fail(StoreError(.timedOut, "late"))
         pipeline.returnToQueue(batch?.operations ?? [])
         let next = pipeline.nextBatch(prefix: "", at: start)
         #expect(next?.operations.map(ObjectIdentifier.init) == [first, third].map(ObjectIdentifier.init))
@@ -243,7 +243,7 @@ struct PipelineTests {
     func malformedAnswers() {
         var random = SystemRandomNumberGenerator()
         var batch = Batch()
-        for algorithm in Algorithm.all {
+        for algorithm in Algorithm.allCases {
             let limit =
                 algorithm == .concurrency
                 ? try? Limit("x", concurrency: 3) : try? Limit("x", .perSecond(1_000_000_000), algorithm: algorithm)
@@ -273,20 +273,20 @@ struct PipelineTests {
     @Test("whatever state an answer claims, no limit of any size traps on it, nor what remembers the decision")
     func absurdStates() throws {
         var random = SystemRandomNumberGenerator()
-        let counts: [Int64] = [1, 7, 60, Rate.largestCount]
-        let periods: [Timestamp] = [1, 999_983, 60_000_000, Rate.longestPeriod]
+        let counts: [Int64] = [1, 7, 60, Rate.maximumCount]
+        let periods: [Timestamp] = [1, 999_983, 60_000_000, Rate.maximumPeriodTicks]
         let values: [Double] = [
             0, 1, 2, 6, 60, 1e9, 2e9, -1, .nan, .infinity, 1e300, 0x1p30, 0x1p52, 0x1p53 - 1, 0x1p53, 0x1p61, -0x1p61,
             1.5e15, 4e15, 5e15, 31_622_400_000_000,
         ]
         func pick<Value>(_ values: [Value]) -> Value { values[Int.random(in: 0..<values.count, using: &random)] }
         for _ in 0..<2000 {
-            let algorithm = pick(Algorithm.all)
-            let rate = try Rate(pick(counts), per: pick(periods), burst: pick(counts))
+            let algorithm = pick(Algorithm.allCases)
+            let rate = try Rate(pick(counts), perTicks: pick(periods), burst: pick(counts))
             let limit =
                 algorithm == .concurrency
                 ? try Limit("x", concurrency: pick(counts))
-                : try Limit("x", rate, algorithm: algorithm, maxWait: pick([0, 1_000_000]))
+                : try Limit("x", rate, algorithm: algorithm, maxWait: .microseconds(pick([0, 1_000_000])))
             var charge = Charge(limit.numbers, key: Key(high: 1, low: 2, partition: 3), cost: pick([0] + counts))
             charge.required = max(charge.cost, pick(counts))
             var batch = Batch()
@@ -337,7 +337,7 @@ struct PipelineTests {
         #expect(ServerError("CLUSTERDOWN Hash slot not served").kind == .clusterDown)
         #expect(ServerError("READONLY You can't write against a read only replica.").kind == .readOnly)
         #expect(ServerError("ERR Error running script: READONLY You can't write").kind == .readOnly)
-        #expect(ServerError("OOM command not allowed").failure.code == .refused)
+        #expect(ServerError("OOM command not allowed").failure.code == .rejected)
         #expect(ServerError("MOVED 3999 127.0.0.1:6381").code == "moved", "a label names no slot and no server")
     }
 
@@ -350,7 +350,7 @@ struct PipelineTests {
             ("redis+sentinel://a,b:2/mymaster", "redis+sentinel://a:26379,b:2/mymaster"),
         ])
     func addresses(_ url: String, _ text: String) throws {
-        #expect(try RedisAddress(url).description == text)
+        #expect(try RedisConfiguration(url: url).description == text)
     }
 
     @Test(
@@ -363,7 +363,7 @@ struct PipelineTests {
         ])
     func wrongAddresses(_ url: String) {
         do {
-            _ = try RedisAddress(url)
+            _ = try RedisConfiguration(url: url)
             Issue.record("\(url) is taken")
         } catch {
             #expect(!error.description.contains("sec"))

@@ -13,29 +13,30 @@ enum Redis {}
 
 /// A store that is ready.
 func makeStore(
-    _ url: String, _ change: (inout RedisStore.Options) -> Void = { _ in }
+    _ url: String, _ change: (inout RedisConfiguration) -> Void = { _ in }
 ) async throws -> RedisStore {
-    var options = RedisStore.Options()
-    options.deadline = 2_000_000
+    var options = try RedisConfiguration(url: url)
+    options.decisionTimeout = .seconds(2)
     change(&options)
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    let store = try RedisStore(try RedisAddress(url), options: options, logger: logger)
-    try await store.waitUntilReady(timeout: 10_000_000)
+    let store = try RedisStore(options, logger: logger)
+    store.start()
+    try await store.waitUntilReady(timeout: .seconds(10))
     return store
 }
 
 /// Puts a store through the suite that every store must pass, each case under keys of its own.
 func checkConformance(_ url: String) async throws {
     for (index, rule) in StoreConformance.cases.enumerated() {
-        let clock = ManualClock(at: 1_790_000_000_000_000)
+        let clock = ManualClock(atTicks: 1_790_000_000_000_000)
         let store = try await makeStore(url) {
             $0.clock = clock
-            $0.prefix = "case-\(index):"
-            $0.remembersDenials = false
+            $0.keyPrefix = "case-\(index):"
+            $0.cachesDenials = false
             $0.slack = 3_600_000
             // The clock jumps further than anything is renewed.
-            $0.lease = 86_400_000_000
+            $0.permitLease = .seconds(86400)
         }
         do {
             try await rule.run(on: store, clock)

@@ -40,7 +40,7 @@ struct ScriptFormatTests {
 
     init() throws {
         bucket = try Limit("bucket", .perMinute(7))
-        leaky = try Limit("leaky", .perSecond(10), algorithm: .leakyBucket, maxWait: 500_000)
+        leaky = try Limit("leaky", .perSecond(10), algorithm: .leakyBucket, maxWait: .milliseconds(500))
         window = try Limit("window", .perHour(20), algorithm: .fixedWindow, alignment: .firstRequest)
         flight = try Limit("flight", concurrency: 3)
     }
@@ -190,7 +190,7 @@ struct ScriptFormatTests {
 
     @Test("spans beyond 2^52 ticks are sent in parts")
     func longSpans() throws {
-        let slow = try Limit("slow", Rate(1, per: Rate.longestPeriod, burst: 1_000_000_000))
+        let slow = try Limit("slow", Rate(1, perTicks: Rate.maximumPeriodTicks, burst: 1_000_000_000))
         let arguments = try arguments(batch([.decide([charge(slow, 1, cost: 1_000)], id: 1, nil)]))
         // 1,000 years of 366 days are 7 × 2^52 ticks and a rest.
         let (high, low) = (7.0, 97_202_608_406_528.0)
@@ -252,12 +252,12 @@ struct ScriptFormatTests {
         func changed(_ index: Int) -> Bool? { if case .changed(let changed) = results[index] { changed } else { nil } }
         let whole = decisions(0)[0]
         // 10 s ahead, and 8.57 s more, of 60 s.
-        #expect(whole.allowed && whole.remaining == 4 && whole.receipt?.sequence == 1)
-        #expect(whole.resetAfter == 18_571_429 && whole.time == now)
-        #expect(decisions(1)[0].resetAfter == 18_571_429, "7/7 of a tick more")
+        #expect(whole.isAllowed && whole.remaining == 4 && whole.receipt?.sequence == 1)
+        #expect(whole.resetTicks == 18_571_429 && whole.timestamp == now)
+        #expect(decisions(1)[0].resetTicks == 18_571_429, "7/7 of a tick more")
         #expect(decisions(1)[0].receipt?.sequence == 2)
         let request = decisions(2)
-        #expect(request.map(\.allowed) == [true, false])
+        #expect(request.map(\.isAllowed) == [true, false])
         #expect(request[0].remaining == 15 && request[0].receipt == nil, "another limit denied, so it isn't charged")
         #expect(request[1].remaining == 0)
         #expect([changed(3), changed(4), changed(5)] == [true, false, true])
@@ -285,12 +285,12 @@ extension Redis {
         @Test("every algorithm keeps its state in a format of its own, which other versions read too")
         func states() async throws {
             let server = try await RedisServer(try Folder())
-            let clock = ManualClock(at: now)
+            let clock = ManualClock(atTicks: now)
             let store = try await makeStore(server.url) {
                 $0.clock = clock
-                $0.lease = 30_000_000
+                $0.permitLease = .seconds(30)
             }
-            let slow = try Rate(1, per: Rate.longestPeriod, burst: 1_000_000_000)
+            let slow = try Rate(1, perTicks: Rate.maximumPeriodTicks, burst: 1_000_000_000)
             let texts: [(Limit, cost: Int64, [Field])] = [
                 (try Limit("whole", .perMinute(10)), 2, [.byte(6), .double(1_012_000_000)]),
                 (try Limit("bucket", .perMinute(7)), 1, [.byte(1), .double(1_008_571_428), .int(4), .int(7)]),
@@ -336,7 +336,7 @@ extension Redis {
 
             let log = try Limit("log", .perHour(9), algorithm: .slidingLog)
             let (logKey, _) = try await charge(store, log, cost: 2)
-            clock.advance(by: 5)
+            clock.advance(by: .microseconds(5))
             _ = try await charge(store, log, cost: 1)
             let head: [Field] = [.byte(5), .double(3), .double(1_000_000_005), .double(1_000_000_000), .int(1)]
             let entries: [[Field]] = [[.double(1_000_000_000), .int(2)], [.double(1_000_000_005), .int(1)]]

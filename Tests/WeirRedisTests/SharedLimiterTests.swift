@@ -18,27 +18,29 @@ extension Redis {
         @Test("one budget is spent by both, given back, owed and forgotten")
         func budget() async throws {
             try await both(try Limit("a", .perHour(3))) { one, other in
-                let first = try await one.decide("k")
+                let first = try await one.attempt("k")
                 #expect(first.remaining == 2)
-                #expect(try await other.decide("k").remaining == 1)
-                #expect(try await other.decide("j").remaining == 2)
-                #expect(try await other.refund(try #require(first.receipt), "k"))
-                #expect(try await !one.refund(try #require(first.receipt), "k"), "only once")
-                #expect(try await other.debit("k", cost: 5))
-                #expect(try await !one.decide("k").allowed)
+                #expect(try await other.attempt("k").remaining == 1)
+                #expect(try await other.attempt("j").remaining == 2)
+                #expect(try await other.refund(try #require(first.receipt)))
+                #expect(try await !one.refund(try #require(first.receipt)), "only once")
+                #expect(try await other.charge(5, to: "k"))
+                #expect(try await !one.attempt("k").isAllowed)
                 #expect(try await other.reset("k"))
-                #expect(try await one.decide("k", cost: 3).allowed)
-                await #expect(throws: AcquireError.self) { try await other.acquire("k", within: 1_000_000) }
+                #expect(try await one.attempt("k", cost: 3).isAllowed)
+                await #expect(throws: AcquireError.self) { try await other.acquire("k", timeout: .seconds(1)) }
                 await #expect(throws: AcquireError.self) { try await other.acquire("k", cost: 4) }
             }
         }
 
         @Test("of both together no more acquire than the rate allows, and all come to it")
         func rate() async throws {
-            try await both(try Limit("a", try Rate(50, per: 1_000_000, burst: 5))) { one, other in
+            try await both(try Limit("a", try Rate(50, perTicks: 1_000_000, burst: 5))) { one, other in
                 var times = try await withThrowingTaskGroup(of: Timestamp.self) { group in
                     for number in 0..<40 {
-                        group.addTask { try await (number.isMultiple(of: 2) ? one : other).acquire("k").time }
+                        group.addTask {
+                            try await (number.isMultiple(of: 2) ? one : other).acquire("k").decision.timestamp
+                        }
                     }
                     var times: [Timestamp] = []
                     for try await time in group { times.append(time) }
@@ -55,11 +57,11 @@ extension Redis {
         func permits() async throws {
             try await both(try Limit("a", concurrency: 1)) { one, other in
                 let held = try await one.acquire("k")
-                await #expect(throws: AcquireError.self) { try await other.acquire("k", within: 100_000) }
-                let waiting = Task { try await other.withPermit("k", within: 20_000_000) { "done" } }
-                try await one.refund(try #require(held.receipt), "k")
+                await #expect(throws: AcquireError.self) { try await other.acquire("k", timeout: .milliseconds(100)) }
+                let waiting = Task { try await other.withPermit("k", timeout: .seconds(20)) { "done" } }
+                try await one.refund(try #require(held.receipt))
                 #expect(try await waiting.value == "done")
-                #expect(try await one.acquire("k", within: 20_000_000).allowed)
+                #expect(try await one.acquire("k", timeout: .seconds(20)).isAllowed)
             }
         }
     }

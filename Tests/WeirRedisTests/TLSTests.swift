@@ -37,7 +37,7 @@ extension Redis {
                 "+zcard", "+zrangebyscore", "+zremrangebyscore")
             for host in ["localhost", "127.0.0.1"] {
                 let store = try await makeStore("rediss://weir:pass%3Aword%2F1@\(host):\(secure)?ca=\(path)/ca.pem")
-                for algorithm in Algorithm.all {
+                for algorithm in Algorithm.allCases {
                     let limit =
                         algorithm == .concurrency
                         ? try Limit("flight", concurrency: 2) : try Limit("l", .perMinute(2), algorithm: algorithm)
@@ -46,7 +46,7 @@ extension Redis {
                         limit.numbers, key: hasher.key(host, seed: hasher.seed(for: limit.identity)), countsDenied: true
                     )
                     let decisions = try await (0..<4).asyncMap { _ in try await store.decide([charge])[0] }
-                    #expect(decisions[0].allowed && !decisions[3].allowed, "\(algorithm)")
+                    #expect(decisions[0].isAllowed && !decisions[3].isAllowed, "\(algorithm)")
                     if let receipt = decisions[0].receipt { _ = try await store.apply(.refund(charge, receipt)).value }
                     _ = try await store.apply(.debit(charge)).value
                     _ = try await store.apply(.reset(limit.numbers, charge.key)).value
@@ -54,10 +54,11 @@ extension Redis {
                 store.close()
             }
             // Who signed it isn't known.
-            var options = RedisStore.Options()
-            options.deadline = 50_000
-            let stranger = try RedisStore(try RedisAddress("rediss://127.0.0.1:\(secure)"), options: options)
-            await #expect(throws: StoreError.self) { try await stranger.waitUntilReady(timeout: 700_000) }
+            var options = try RedisConfiguration(url: "rediss://127.0.0.1:\(secure)")
+            options.decisionTimeout = .milliseconds(50)
+            let stranger = try RedisStore(options)
+            stranger.start()
+            await #expect(throws: StoreError.self) { try await stranger.waitUntilReady(timeout: .milliseconds(700)) }
             stranger.close()
         }
     }

@@ -27,7 +27,7 @@ extension Redis {
         func cluster(_ product: RedisServer.Product) async throws {
             let cluster = try await RedisCluster(folder, product, replicas: 0)
             try await checkConformance(cluster.url)
-            let store = try await makeStore(cluster.url) { $0.remembersDenials = false }
+            let store = try await makeStore(cluster.url) { $0.cachesDenials = false }
             try await manySlots(store)
             try await movingSlots(store, cluster)
             store.close()
@@ -41,7 +41,7 @@ extension Redis {
             #expect(Set(charges.map(\.key.tag)).count > 3)
             for number in 1...5 {
                 let decisions = try await store.decide(charges)
-                #expect(decisions.map(\.allowed) == Array(repeating: true, count: 5) + [number <= 3])
+                #expect(decisions.map(\.isAllowed) == Array(repeating: true, count: 5) + [number <= 3])
             }
             for index in 0..<5 {
                 try await until("what was charged before the denial is given back") {
@@ -69,7 +69,7 @@ extension Redis {
                                 charge(store, limit, "client-\(client)"), charge(store, other, "client-\(client)"),
                             ]
                             let decisions = try await store.decide(charges)
-                            if decisions.allSatisfy(\.allowed) {
+                            if decisions.allSatisfy(\.isAllowed) {
                                 load.admitted.withLock { $0[client, default: 0] += 1 }
                             }
                             try await Task.sleep(for: .milliseconds(2))
@@ -98,7 +98,7 @@ extension Redis {
             .enabled(if: TopologyTests.isSlow))
         func clusterFailover() async throws {
             let cluster = try await RedisCluster(folder, nodeTimeout: 2000)
-            let store = try await makeStore(cluster.url) { $0.deadline = 50_000 }
+            let store = try await makeStore(cluster.url) { $0.decisionTimeout = .milliseconds(50) }
             let limit = try Limit("a", .perHour(1_000_000))
             let victim = try #require(
                 try cluster.nodes(seenBy: cluster.servers[0]).first(where: \.isMaster))
@@ -127,7 +127,7 @@ extension Redis {
             let sentinels = try await SentinelGroup(folder)
             try await checkConformance(sentinels.url)
             try sentinels.master.ask("FLUSHALL")
-            let store = try await makeStore(sentinels.url) { $0.deadline = 50_000 }
+            let store = try await makeStore(sentinels.url) { $0.decisionTimeout = .milliseconds(50) }
             let limit = try Limit("a", .perHour(10), algorithm: .fixedWindow)
             for _ in 0..<4 { _ = try await store.decide([charge(store, limit, "a")]) }
             let master = sentinels.master

@@ -60,19 +60,20 @@ extension Serving {
             let descriptor = try #require(FileHandle(forWritingAtPath: path))
             let log = LineWriter(descriptor: descriptor.fileDescriptor)
             let logger = Logger(label: "test") { JSONLogHandler(label: $0, writer: log) }
-            var settings = ServerSettings()
+            var settings = GatewaySettings()
             settings.upstream = "http://127.0.0.1:1"
             let server = try Server(
-                settings: settings, limiter: RequestLimiter(policy: .text("limits: [{name: a, rate: 1/second}]")),
+                settings: settings,
+                limiter: RequestLimiter(policy: Policy(yaml: "limits: [{name: a, rate: 1/second}]")),
                 certificates: ServerCertificates([files(made)]), logger: quiet, log: log)
-            let clock = ManualClock(at: Int64(Date().timeIntervalSince1970 * 1_000_000))
+            let clock = ManualClock(atTicks: Int64(Date().timeIntervalSince1970 * 1_000_000))
             let group = ServiceGroup(
                 services: [CertificateWatcher(server: server, clock: clock, logger: logger)], logger: quiet)
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await group.run() }
                 for day in 1...2 {
                     try await until("the watcher waits") { clock.waiting == 1 }
-                    clock.advance(by: 86_400_000_000)
+                    clock.advance(by: .seconds(86400))
                     try await until("the warning is written") {
                         try String(contentsOfFile: path, encoding: .utf8).components(separatedBy: "a.pem' expires on ")
                             .count == day + 1

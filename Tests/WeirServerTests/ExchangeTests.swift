@@ -27,9 +27,9 @@ struct ExchangeTests {
     }
 
     private func loop(_ policy: String) throws -> ServerLoop {
-        let limiter = try RequestLimiter(policy: .text(policy))
+        let limiter = try RequestLimiter(policy: Policy(yaml: policy))
         return ServerLoop(
-            EmbeddedEventLoop(), settings: ServerSettings(),
+            EmbeddedEventLoop(), settings: GatewaySettings(),
             upstream: try #require(Upstream("http://127.0.0.1:1")),
             policy: PolicyInForce(limiter).view, denials: DenialLog(LineWriter(descriptor: 2)),
             failures: FailureLog(LineWriter(descriptor: 2)),

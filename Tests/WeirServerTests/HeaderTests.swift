@@ -21,7 +21,7 @@ struct HeaderTests {
         _ headers: [(String, String)], policy: String = "limits: [{name: a, rate: 1/minute}]", isTrusted: Bool = false,
         dropsCoding: Bool = false, framing: BodyFraming = .none, peer: Peer? = nil
     ) throws -> [String] {
-        let limiter = try RequestLimiter(policy: .text(policy, environment: ["SECRET": "0123456789abcdef"]))
+        let limiter = try RequestLimiter(policy: Policy(yaml: policy, environment: ["SECRET": "0123456789abcdef"]))
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: "/", headers: HTTPHeaders(headers))
         let peer = try peer ?? Peer(#require(IPAddress("192.0.2.1")))
         return ForwardedHeader(limiter).head(

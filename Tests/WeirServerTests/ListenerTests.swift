@@ -17,7 +17,7 @@ extension Serving {
         private let group = MultiThreadedEventLoopGroup.singleton
 
         private func open(_ text: String, mode: Int = 0o660) async throws -> [OpenListener] {
-            var settings = ServerSettings()
+            var settings = GatewaySettings()
             settings.socketMode = mode
             let address = try #require(ListenAddress(text))
             let pipeline = ClientPipeline(

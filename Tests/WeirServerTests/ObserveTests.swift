@@ -79,7 +79,7 @@ struct ObserveTests {
 
     @Test("a denial's line has its limits, its client's hash and no query")
     func denial() throws {
-        let limiter = try RequestLimiter(policy: .text("limits: [{name: a, rate: 1/minute}]"))
+        let limiter = try RequestLimiter(policy: Policy(yaml: "limits: [{name: a, rate: 1/minute}]"))
         let request = LimitedRequest(limiter)
         let peer = try #require(IPAddress("192.0.2.1"))
         for _ in 0..<2 { _ = request.begin(Asked(), on: limiter, peer: peer) }

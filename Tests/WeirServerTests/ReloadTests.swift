@@ -11,17 +11,17 @@ extension Serving {
     @Suite("A request keeps the policy that it began with", .serialized)
     struct ReloadTests {
         private func policy(_ limit: String) throws -> Policy {
-            try .text(
-                """
-                headers: {names: {ratelimit: Quota}}
-                bypass: {header: X-Bypass, secret: {env: SECRET}}
-                limits: [\(limit)]
-                """, environment: ["SECRET": "0123456789abcdef"])
+            try Policy(
+                yaml: """
+                    headers: {names: {ratelimit: Quota}}
+                    bypass: {header: X-Bypass, secret: {env: SECRET}}
+                    limits: [\(limit)]
+                    """, environment: ["SECRET": "0123456789abcdef"])
         }
 
         private func other(_ limiter: RequestLimiter) throws -> RequestLimiter {
             try RequestLimiter(
-                policy: .text("limits: [{name: new, rate: 9/minute}]"), store: limiter.store, replacing: limiter)
+                policy: Policy(yaml: "limits: [{name: new, rate: 9/minute}]"), store: limiter.store, replacing: limiter)
         }
 
         /// What the request was answered, and what was counted, are the old policy's.

@@ -31,7 +31,7 @@ func withEchoingUpstream(_ body: (Int) async throws -> Void) async throws {
 /// - Parameter body: receives the gateway and its port.
 func withGateway(_ limiter: RequestLimiter, _ body: (Server, Int) async throws -> Void) async throws {
     try await withEchoingUpstream { upstream in
-        var settings = limiter.policy.server
+        var settings = limiter.policy.gateway
         settings.listen = [ListenAddress("127.0.0.1:0")].compactMap(\.self)
         settings.upstream = "http://127.0.0.1:\(upstream)"
         settings.threads = 1

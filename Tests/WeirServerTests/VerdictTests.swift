@@ -13,18 +13,19 @@ extension Serving {
         private struct StandingClock: TickClock {
             let manual = ManualClock()
 
-            func now() -> Timestamp { manual.now() }
+            func now() -> Instant { manual.now() }
         }
 
         @Test("a client that leaves while its request is held has paid")
         func leaves() async throws {
             let limiter = try RequestLimiter(
-                policy: .text(
-                    """
-                    limits:
-                      - {name: a, rate: 2/second, algorithm: leaky-bucket, max_wait: 10s}
-                      - {name: b, rate: 3/hour}
-                    """), clock: StandingClock())
+                policy: Policy(
+                    yaml:
+                        """
+                        limits:
+                          - {name: a, rate: 2/second, algorithm: leaky-bucket, max_wait: 10s}
+                          - {name: b, rate: 3/hour}
+                        """), clock: StandingClock())
             try await withGateway(limiter) { server, port in
                 #expect(try await exchangeApart(port, "GET", "/x").status == 200)
                 var leaving: Connection? = try Connection(port)
@@ -41,7 +42,7 @@ extension Serving {
         @Test("a request whose body is broken while it is held frees its place")
         func breaks() async throws {
             let limiter = try RequestLimiter(
-                policy: .text("limits: [{name: a, rate: 1/minute, algorithm: leaky-bucket, max_wait: 60s}]"))
+                policy: Policy(yaml: "limits: [{name: a, rate: 1/minute, algorithm: leaky-bucket, max_wait: 60s}]"))
             try await withGateway(limiter) { server, port in
                 #expect(try await exchangeApart(port, "GET", "/x").status == 200)
                 let connection = try Connection(port)
@@ -53,10 +54,10 @@ extension Serving {
         }
 
         /// Finds a client each time that it is asked, later and without remembering it.
-        private final class ForgetfulDirectory: TierLookup {
+        private final class ForgetfulDirectory: ClientDirectory {
             let asked = Atomic<Int>(0)
 
-            func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
+            func lookUp(_ client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer> {
                 asked.wrappingAdd(1, ordering: .relaxed)
                 let answer = PendingAnswer<Result<LookupAnswer, StoreError>>()
                 Task.detached {
@@ -70,12 +71,13 @@ extension Serving {
         func histogram() async throws {
             let directory = ForgetfulDirectory()
             let limiter = try RequestLimiter(
-                policy: .text(
-                    """
-                    client: [{header: X-Key, known: {redis_hash: 'key:{client}'}}]
-                    tiers: {source: {redis_hash: 'key:{client}', field: tier}, default: free}
-                    limits: [{name: a, rate: {free: 5/hour, pro: 9/hour}, cost: {json: /n, max: 5}}]
-                    """), lookup: directory)
+                policy: Policy(
+                    yaml:
+                        """
+                        client: [{header: X-Key, known: {redis_hash: 'key:{client}'}}]
+                        tiers: {source: {redis_hash: 'key:{client}', field: tier}, default: free}
+                        limits: [{name: a, rate: {free: 5/hour, pro: 9/hour}, cost: {json: /n, max: 5}}]
+                        """), lookup: directory)
             try await withGateway(limiter) { server, port in
                 let answer = try await exchangeApart(
                     port, "POST", "/x", headers: ["X-Key": "alice"], body: "{\"n\": 2}")

@@ -22,12 +22,12 @@ struct AlgorithmTests {
     /// Fewer under a sanitizer, which makes each many times slower.
     static let sequences = ProcessInfo.processInfo.environment["WEIR_SEQUENCES"].flatMap { Int($0) } ?? 10_000
 
-    @Test("every field of every decision is what the oracle says", arguments: Algorithm.all)
+    @Test("every field of every decision is what the oracle says", arguments: Algorithm.allCases)
     func agreesWithTheOracle(_ algorithm: Algorithm) throws { try agree(algorithm, withHolds: false) }
 
     @Test(
         "the same while requests hold units, and are settled into debt",
-        arguments: Algorithm.all.filter { $0 != .concurrency })
+        arguments: Algorithm.allCases.filter { $0 != .concurrency })
     func agreesWithHolds(_ algorithm: Algorithm) throws { try agree(algorithm, withHolds: true) }
 
     private func agree(_ algorithm: Algorithm, withHolds: Bool) throws {
@@ -44,15 +44,15 @@ struct AlgorithmTests {
     private func difference(_ algorithm: Algorithm, withHolds: Bool, seed: UInt64) throws -> String? {
         var random = SeededGenerator(seed)
         let limit = try randomLimit(algorithm, &random)
-        let clock = ManualClock(at: Timestamp.random(in: 0...3_000_000_000_000_000, using: &random))
+        let clock = ManualClock(atTicks: Timestamp.random(in: 0...3_000_000_000_000_000, using: &random))
         let store = MemoryStore(capacity: 64, clock: clock)
         let key = store.keyHasher.key("key", seed: store.keyHasher.seed(for: limit.identity))
         var oracle = Oracle(limit)
         var holds: [(charge: Charge, receipt: Receipt)] = []
         for step in 0..<24 {
-            clock.advance(by: randomStep(limit, at: clock.now(), &random))
+            clock.advance(by: .microseconds(randomStep(limit, at: clock.timestamp, &random)))
             let cost = randomCost(limit, &random)
-            let now = clock.now()
+            let now = clock.timestamp
             if withHolds, let hold = holds.first, Int.random(in: 0..<3, using: &random) == 0 {
                 // A leaky bucket's debt has its own bound, which this oracle doesn't know.
                 let most = algorithm == .leakyBucket ? 1 : 3 * limit.numbers.capacity
@@ -70,22 +70,22 @@ struct AlgorithmTests {
             if isHold, let receipt = decision.receipt { holds.append((charge, receipt)) }
             let verdict = oracle.decide(at: now, cost: cost, isHold: isHold)
             let place = "\(limit.numbers) step \(step) cost \(cost) at \(now), holds \(oracle.holds): \(decision)"
-            guard decision.allowed == verdict.allowed else { return "\(place); allowed is \(verdict.allowed)" }
+            guard decision.isAllowed == verdict.isAllowed else { return "\(place); allowed is \(verdict.isAllowed)" }
             // Charged, a request's own slots aren't before it.
-            guard decision.delay == verdict.delay else { return "\(place); delay is \(verdict.delay)" }
+            guard decision.delayTicks == verdict.delay else { return "\(place); delay is \(verdict.delay)" }
             let most: Int64 = 100
             let remaining = oracle.remaining(at: now, most: most)
             guard min(decision.remaining, most) == remaining else { return "\(place); remaining is \(remaining)" }
             guard algorithm != .concurrency else { continue }
-            guard let reset = decision.resetAfter.map(Timestamp.init(_:)), oracle.isReset(at: now + reset),
+            guard let reset = decision.resetTicks.map(Timestamp.init(_:)), oracle.isReset(at: now + reset),
                 reset == 0 || !oracle.isReset(at: now + reset - 1)
             else { return "\(place); resetAfter is wrong" }
-            if decision.allowed || !oracle.mayPassLater(cost: cost) {
+            if decision.isAllowed || !oracle.mayPassLater(cost: cost) {
                 guard decision.retryAfter == nil else { return "\(place); retryAfter should be nil" }
             } else {
-                guard let wait = decision.retryAfter.map(Timestamp.init(_:)), wait > 0,
-                    oracle.judge(at: now + wait, cost: cost).allowed,
-                    !oracle.judge(at: now + wait - 1, cost: cost).allowed
+                guard let wait = decision.retryTicks.map(Timestamp.init(_:)), wait > 0,
+                    oracle.judge(at: now + wait, cost: cost).isAllowed,
+                    !oracle.judge(at: now + wait - 1, cost: cost).isAllowed
                 else { return "\(place); retryAfter is wrong" }
             }
         }
@@ -100,8 +100,9 @@ struct AlgorithmTests {
             Int64.random(in: 1...20, using: &random), Int64.random(in: 1...1000, using: &random), 1_000_000, 60_000_000,
         ].randomElement(using: &random)!
         return try Limit(
-            "random", Rate(count, per: period, burst: Int64.random(in: 1...15, using: &random)), algorithm: algorithm,
-            maxWait: Int64.random(in: 0...min(60_000_000, 3 * period), using: &random),
+            "random", Rate(count, perTicks: period, burst: Int64.random(in: 1...15, using: &random)),
+            algorithm: algorithm,
+            maxWait: .microseconds(Int64.random(in: 0...min(60_000_000, 3 * period), using: &random)),
             alignment: Bool.random(using: &random) ? .epoch : .firstRequest)
     }
 
@@ -122,11 +123,12 @@ struct AlgorithmTests {
     }
 
     @Test(
-        "the largest and smallest numbers of every algorithm meet every other without a trap", arguments: Algorithm.all)
+        "the largest and smallest numbers of every algorithm meet every other without a trap",
+        arguments: Algorithm.allCases)
     func extremes(_ algorithm: Algorithm) throws {
-        let largest = Rate.largestCount
+        let largest = Rate.maximumCount
         for count in [1, 7, largest] {
-            for period in [1, 1_000_003, Rate.longestPeriod] {
+            for period in [1, 1_000_003, Rate.maximumPeriodTicks] {
                 for burst in [1, largest] {
                     try meetExtremes(algorithm, count, period, burst)
                 }
@@ -138,18 +140,20 @@ struct AlgorithmTests {
         let limit =
             algorithm == .concurrency
             ? try Limit("extreme", concurrency: count)
-            : try Limit("extreme", Rate(count, per: period, burst: burst), algorithm: algorithm, maxWait: 60_000_000)
-        for start in [0, 1, Timestamp.latest - 1, .latest, 1_790_000_000_000_001] {
-            let clock = ManualClock(at: start)
+            : try Limit(
+                "extreme", Rate(count, perTicks: period, burst: burst), algorithm: algorithm, maxWait: .seconds(60))
+        for start in [0, 1, Instant.max.microseconds - 1, Instant.max.microseconds, 1_790_000_000_000_001] {
+            let clock = ManualClock(atTicks: start)
             let limiter = Limiter(limit, store: MemoryStore(capacity: 8, clock: clock))
-            for cost in [Rate.largestCount, 1, 0, Rate.largestCount, .max, .min, -1, count, burst] {
-                for time in [start, 0, .latest, .max, .min, start] {
-                    clock.set(to: time)
-                    let decision = limiter.decide("key", cost: cost)
+            for cost in [Rate.maximumCount, 1, 0, Rate.maximumCount, .max, .min, -1, count, burst] {
+                for time in [start, 0, Instant.max.microseconds, .max, .min, start] {
+                    clock.set(to: Instant(microseconds: time))
+                    let decision = limiter.attempt("key", cost: cost)
                     #expect(decision.remaining >= 0)
-                    #expect((decision.retryAfter ?? 1) > 0)
-                    limiter.debit("key", cost: cost)
-                    if let receipt = decision.receipt { limiter.refund(receipt, "key", cost: cost) }
+                    #expect((decision.retryAfter ?? .seconds(1)) > .zero)
+                    #expect(limiter.peek("key", cost: cost).remaining >= 0)
+                    limiter.charge(cost, to: "key")
+                    if let receipt = decision.receipt { limiter.refund(receipt) }
                 }
             }
         }
@@ -157,11 +161,11 @@ struct AlgorithmTests {
 
     @Test("a bucket of 10^9 that refills once a year says exactly when it is full")
     func wideSpans() throws {
-        let limit = try Limit("wide", Rate(1, per: Rate.longestPeriod, burst: Rate.largestCount))
+        let limit = try Limit("wide", Rate(1, perTicks: Rate.maximumPeriodTicks, burst: Rate.maximumCount))
         let limiter = Limiter(limit, store: MemoryStore(clock: ManualClock()))
-        let decision = limiter.decide("key", cost: Rate.largestCount)
-        #expect(decision.resetAfter == Ticks(Rate.longestPeriod) * Ticks(Rate.largestCount))
-        #expect(limiter.decide("key").retryAfter == Ticks(Rate.longestPeriod))
+        let decision = limiter.attempt("key", cost: Rate.maximumCount)
+        #expect(decision.decision.resetTicks == Ticks(Rate.maximumPeriodTicks) * Ticks(Rate.maximumCount))
+        #expect(limiter.attempt("key").decision.retryTicks == Ticks(Rate.maximumPeriodTicks))
     }
 
     @Test("multiplying by a reciprocal rounds up as dividing does")
@@ -183,35 +187,37 @@ struct AlgorithmTests {
 
     @Test("a rate that doesn't divide evenly keeps its remainder: no drift over a million requests")
     func noDrift() throws {
-        let clock = ManualClock(at: 0)
-        let limit = try Limit("drift", Rate(7, per: 1_000_000, burst: 2))
+        let clock = ManualClock(atTicks: 0)
+        let limit = try Limit("drift", Rate(7, perTicks: 1_000_000, burst: 2))
         let limiter = Limiter(limit, store: MemoryStore(clock: clock))
-        _ = limiter.decide("key")
+        _ = limiter.attempt("key")
         // The k-th token is back at k × 1,000,000 ÷ 7 microseconds, rounded up, for ever.
         for number in 1...1_000_000 as ClosedRange<Int64> {
-            guard limiter.decide("key").allowed else {
+            guard limiter.attempt("key").isAllowed else {
                 Issue.record("request \(number) is denied at its instant")
                 return
             }
             let due = (number * 1_000_000 + 6) / 7
-            guard limiter.decide("key").retryAfter == Ticks(due - clock.now()) else {
+            guard limiter.attempt("key").decision.retryTicks == Ticks(due - clock.timestamp) else {
                 Issue.record("retry-after of request \(number) has drifted")
                 return
             }
-            clock.set(to: due)
+            clock.set(to: Instant(microseconds: due))
         }
     }
 
     @Test("a limit's numbers out of range are errors that name them")
     func badNumbers() {
-        #expect(throws: LimitError.self) { try Rate(0, per: 1) }
-        #expect(throws: LimitError.self) { try Rate(1_000_000_001, per: 1) }
-        #expect(throws: LimitError.self) { try Rate(1, per: 0) }
-        #expect(throws: LimitError.self) { try Rate(1, per: Rate.longestPeriod + 1) }
-        #expect(throws: LimitError.self) { try Rate(1, per: 1, burst: 0) }
+        #expect(throws: LimitError.self) { try Rate(0, perTicks: 1) }
+        #expect(throws: LimitError.self) { try Rate(1_000_000_001, perTicks: 1) }
+        #expect(throws: LimitError.self) { try Rate(1, perTicks: 0) }
+        #expect(throws: LimitError.self) { try Rate(1, perTicks: Rate.maximumPeriodTicks + 1) }
+        #expect(throws: LimitError.self) { try Rate(1, perTicks: 1, burst: 0) }
         #expect(throws: LimitError.self) { try Limit("a b", .perMinute(1)) }
         #expect(throws: LimitError.self) { try Limit("", .perMinute(1)) }
         #expect(throws: LimitError.self) { try Limit("x", concurrency: 0) }
-        #expect(throws: LimitError.self) { try Limit("x", .perMinute(1), algorithm: .leakyBucket, maxWait: 60_000_001) }
+        #expect(throws: LimitError.self) {
+            try Limit("x", .perMinute(1), algorithm: .leakyBucket, maxWait: .microseconds(60000001))
+        }
     }
 }

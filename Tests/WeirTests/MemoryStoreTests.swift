@@ -15,9 +15,9 @@ struct MemoryStoreTests {
     /// All that a decision says, but for its receipt, which is one store's own.
     private func fields(of decision: Decision) -> Decision {
         Decision(
-            allowed: decision.allowed, limit: decision.limit, remaining: decision.remaining,
-            resetAfter: decision.resetAfter, retryAfter: decision.retryAfter, delay: decision.delay,
-            time: decision.time, charged: decision.receipt == nil ? nil : 1)
+            isAllowed: decision.isAllowed, quota: decision.quota, remaining: decision.remaining,
+            resetTicks: decision.resetTicks, retryTicks: decision.retryTicks, delayTicks: decision.delayTicks,
+            timestamp: decision.timestamp, charged: decision.receipt == nil ? nil : 1)
     }
 
     @Test("decides alike by the short way, for one token bucket whose numbers fit 64 bits, and by the long")
@@ -28,26 +28,26 @@ struct MemoryStoreTests {
         let short = MemoryStore(clock: clock)
         let long = MemoryStore(clock: clock, keyHasher: short.keyHasher)
         let beside = Charge(
-            try Limit("beside", Rate(1_000_000_000, per: 1)).numbers, key: Key(high: 1, low: 2, partition: 3), cost: 0)
+            try Limit("beside", Rate(1_000_000_000, perTicks: 1)).numbers, key: Key(high: 1, low: 2, partition: 3),
+            cost: 0)
         /// Small numbers as often as large.
         func upTo(_ most: Int64) -> Int64 {
             max(1, Int64.random(in: 1...most, using: &generator) >> Int64.random(in: 0...44, using: &generator))
         }
         var shortDecisions = 0
         for _ in 0..<5_000 {
-            let period = upTo(Rate.longestPeriod)
-            let rate = try Rate(upTo(Rate.largestCount), per: period, burst: upTo(Rate.largestCount))
+            let period = upTo(Rate.maximumPeriodTicks)
+            let rate = try Rate(upTo(Rate.maximumCount), perTicks: period, burst: upTo(Rate.maximumCount))
             let limit = try Limit("limit", rate)
-            let limiter = Limiter(limit, store: short)
             let name = "key-\(Int.random(in: 0..<2000, using: &generator))"
             for _ in 0..<5 {
-                let cost = upTo(Rate.largestCount) - 1
+                let cost = upTo(Rate.maximumCount) - 1
                 let back = upTo(10) == 1 ? period : 0
-                clock.advance(by: Int64.random(in: -back...(1 + period / rate.count), using: &generator))
+                clock.advance(by: .microseconds(Int64.random(in: -back...(1 + period / rate.count), using: &generator)))
                 var decisions: [Decision] = []
                 let key = short.keyHasher.key(name, seed: short.keyHasher.seed(for: limit.identity))
                 _ = long.decide([Charge(limit.numbers, key: key, cost: cost), beside], into: &decisions)
-                let decision = limiter.decide(name, cost: cost)
+                let decision = short.decideNow(Charge(limit.numbers, key: key, cost: cost))
                 guard fields(of: decision) == fields(of: decisions[0]) else {
                     Issue.record("\(decision) is not \(decisions[0]); seed \(seed)")
                     return
@@ -72,17 +72,17 @@ struct MemoryStoreTests {
         group.wait()
     }
 
-    @Test("64 threads on one key admit exactly the limit", arguments: Algorithm.all)
+    @Test("64 threads on one key admit exactly the limit", arguments: Algorithm.allCases)
     func exactUnderConcurrency(_ algorithm: Algorithm) throws {
         let count: Int64 = 1000
         let limit =
             algorithm == .concurrency
             ? try Limit("hot", concurrency: count)
-            : try Limit("hot", Rate(count, per: 86_400_000_000), algorithm: algorithm, maxWait: 0)
+            : try Limit("hot", Rate(count, perTicks: 86_400_000_000), algorithm: algorithm, maxWait: .zero)
         let limiter = Limiter(limit, store: MemoryStore(clock: ManualClock()))
         let admitted = Atomic<Int64>(0)
         onThreads(64) { _ in
-            for _ in 0..<50 where limiter.decide("key").allowed {
+            for _ in 0..<50 where limiter.attempt("key").isAllowed {
                 admitted.wrappingAdd(1, ordering: .relaxed)
             }
         }
@@ -93,7 +93,7 @@ struct MemoryStoreTests {
     @Test("several limits stay all-or-nothing when many threads decide over them in different orders")
     func togetherUnderConcurrency() throws {
         let store = MemoryStore(clock: ManualClock())
-        let limits = try (0..<4).map { try Limit("limit-\($0)", Rate(500 + Int64($0) * 100, per: 86_400_000_000)) }
+        let limits = try (0..<4).map { try Limit("limit-\($0)", Rate(500 + Int64($0) * 100, perTicks: 86_400_000_000)) }
         let hasher = store.keyHasher
         let charges = limits.map { Charge($0.numbers, key: hasher.key("k", seed: hasher.seed(for: $0.identity))) }
         let admitted = Atomic<Int64>(0)
@@ -102,7 +102,7 @@ struct MemoryStoreTests {
             var decisions: [Decision] = []
             for _ in 0..<100 {
                 _ = store.decide(mine, into: &decisions)
-                if decisions.allSatisfy(\.allowed) { admitted.wrappingAdd(1, ordering: .relaxed) }
+                if decisions.allSatisfy(\.isAllowed) { admitted.wrappingAdd(1, ordering: .relaxed) }
             }
         }
         #expect(admitted.load(ordering: .relaxed) == 500)
@@ -116,15 +116,15 @@ struct MemoryStoreTests {
     @Test("threads that refund and debit leave the sum right")
     func adjustmentsUnderConcurrency() throws {
         let limiter = Limiter(
-            try Limit("sum", Rate(100_000, per: 86_400_000_000), algorithm: .fixedWindow),
+            try Limit("sum", Rate(100_000, perTicks: 86_400_000_000), algorithm: .fixedWindow),
             store: MemoryStore(clock: ManualClock()))
         onThreads(8) { _ in
             for _ in 0..<200 {
-                if let receipt = limiter.decide("key", cost: 5).receipt { limiter.refund(receipt, "key", cost: 5) }
-                limiter.debit("key", cost: 2)
+                if let receipt = limiter.attempt("key", cost: 5).receipt { limiter.refund(receipt) }
+                limiter.charge(2, to: "key")
             }
         }
-        #expect(limiter.decide("key", cost: 0).remaining == 100_000 - 8 * 200 * 2)
+        #expect(limiter.peek("key").remaining == 100_000 - 8 * 200 * 2)
     }
 
     @Test("holds no more keys than its capacity, and active keys are never forgotten for newcomers")
@@ -132,28 +132,28 @@ struct MemoryStoreTests {
         let clock = ManualClock()
         let store = MemoryStore(capacity: 1000, clock: clock)
         let limiter = Limiter(try Limit("bounded", .perMinute(2)), store: store)
-        for index in 0..<1000 { _ = limiter.decide("active-\(index)", cost: 2) }
+        for index in 0..<1000 { _ = limiter.attempt("active-\(index)", cost: 2) }
         #expect(store.statistics.keys == 1000)
         var admitted = 0
-        for index in 0..<5000 where limiter.decide("newcomer-\(index)").allowed { admitted += 1 }
+        for index in 0..<5000 where limiter.attempt("newcomer-\(index)").isAllowed { admitted += 1 }
         #expect(admitted == 2, "newcomers share one budget")
         #expect(store.statistics.keys <= 1001)
-        #expect(store.statistics.shared == 5000)
-        for index in 0..<1000 { #expect(!limiter.decide("active-\(index)").allowed) }
+        #expect(store.statistics.sharedBudgetDecisions == 5000)
+        for index in 0..<1000 { #expect(!limiter.attempt("active-\(index)").isAllowed) }
     }
 
     @Test("keys that have recovered make room for newcomers")
     func recoveredKeysGo() throws {
         let clock = ManualClock()
         let store = MemoryStore(capacity: 1000, clock: clock)
-        for algorithm in Algorithm.all where algorithm != .concurrency {
+        for algorithm in Algorithm.allCases where algorithm != .concurrency {
             let limiter = Limiter(try Limit("r", .perMinute(5), algorithm: algorithm), store: store)
-            for index in 0..<1000 { _ = limiter.decide("old-\(index)") }
-            clock.advance(by: 120_000_000)
+            for index in 0..<1000 { _ = limiter.attempt("old-\(index)") }
+            clock.advance(by: .seconds(120))
             var admitted = 0
-            for index in 0..<1000 where limiter.decide("new-\(index)").allowed { admitted += 1 }
+            for index in 0..<1000 where limiter.attempt("new-\(index)").isAllowed { admitted += 1 }
             #expect(admitted == 1000, "\(algorithm)")
-            clock.advance(by: 120_000_000)
+            clock.advance(by: .seconds(120))
         }
     }
 
@@ -162,14 +162,14 @@ struct MemoryStoreTests {
         let clock = ManualClock()
         let store = MemoryStore(capacity: 200_000, clock: clock)
         let limiter = Limiter(try Limit("flood", .perMinute(5)), store: store)
-        let empty = store.bytes
-        for index in 0..<200_000 { _ = limiter.decide("random-\(index)") }
-        let full = store.bytes
+        let empty = store.memoryUsage
+        for index in 0..<200_000 { _ = limiter.attempt("random-\(index)") }
+        let full = store.memoryUsage
         #expect(full > 200_000 * 24)
-        clock.advance(by: 60_000_000)
+        clock.advance(by: .seconds(60))
         store.maintain(segments: 8192)
         #expect(store.statistics.keys == 0)
-        #expect(store.bytes == empty)
+        #expect(store.memoryUsage == empty)
     }
 
     @Test(
@@ -179,9 +179,9 @@ struct MemoryStoreTests {
         let clock = ManualClock()
         let store = MemoryStore(capacity: 10_000, clock: clock)
         let limiter = Limiter(try Limit("flood", .perMinute(5)), store: store)
-        for index in 0..<5000 { _ = limiter.decide("random-\(index)") }
+        for index in 0..<5000 { _ = limiter.attempt("random-\(index)") }
         #expect(store.report.memory?.keys == 5000)
-        clock.advance(by: 60_000_000)
+        clock.advance(by: .seconds(60))
         // There are 64 segments, so 64 calls sweep them all even when a round has more calls than that.
         for call in 0..<min(max(1, share), 64) {
             let before = store.statistics.keys
@@ -196,9 +196,9 @@ struct MemoryStoreTests {
     func report() throws {
         let store = MemoryStore(capacity: 1, clock: ManualClock())
         let limiter = Limiter(try Limit("r", .perMinute(10)), store: store)
-        for key in ["a", "b", "c"] { _ = limiter.decide(key) }
+        for key in ["a", "b", "c"] { _ = limiter.attempt(key) }
         // The key of its own, and the one that newcomers share.
-        #expect(store.report == StoreReport(memory: .init(keys: 2, dropped: 0, shared: 2)))
+        #expect(store.report == StoreReport(memory: .init(keys: 2, dropped: 0, sharedBudgetDecisions: 2)))
         #expect(!store.canFail)
         #expect(store.clientDirectory == nil)
         let other = RemoteStub()
@@ -222,10 +222,10 @@ struct MemoryStoreTests {
         let clock = ManualClock()
         let store = MemoryStore(capacity: 100_000, clock: clock)
         let limiter = Limiter(try Limit("flood", .perMinute(5)), store: store)
-        for index in 0..<50_000 { _ = limiter.decide("random-\(index)") }
-        clock.advance(by: 60_000_000)
-        for index in 0..<200_000 { _ = limiter.decide("usual-\(index % 100)", cost: 0) }
-        for index in 0..<200_000 { _ = limiter.decide("peek-\(index)", cost: 0) }
+        for index in 0..<50_000 { _ = limiter.attempt("random-\(index)") }
+        clock.advance(by: .seconds(60))
+        for index in 0..<200_000 { _ = limiter.peek("usual-\(index % 100)") }
+        for index in 0..<200_000 { _ = limiter.peek("peek-\(index)") }
         #expect(store.statistics.keys < 5_000)
     }
 
@@ -242,54 +242,54 @@ struct MemoryStoreTests {
                 limiter.reset(key)
                 counts[key] = nil
             } else {
-                _ = limiter.decide(key)
+                _ = limiter.attempt(key)
                 counts[key] = min(50, counts[key, default: 0] + 1)
             }
         }
-        for (key, count) in counts { #expect(limiter.decide(key, cost: 0).remaining == 50 - count) }
+        for (key, count) in counts { #expect(limiter.peek(key).remaining == 50 - count) }
         #expect(store.statistics.keys == counts.count)
     }
 
     @Test("a receipt is redeemed at most once, whatever the order, even when thousands are open")
     func receiptsOnce() throws {
         let limiter = Limiter(
-            try Limit("r", Rate(1_000_000, per: 86_400_000_000), algorithm: .fixedWindow),
+            try Limit("r", Rate(1_000_000, perTicks: 86_400_000_000), algorithm: .fixedWindow),
             store: MemoryStore(clock: ManualClock()))
-        var receipts: [Receipt] = []
-        for _ in 0..<10_000 { receipts.append(try #require(limiter.decide("key").receipt)) }
+        var receipts: [Attempt.Receipt] = []
+        for _ in 0..<10_000 { receipts.append(try #require(limiter.attempt("key").receipt)) }
         var random = SeededGenerator(11)
         var redeemed = 0
-        for receipt in (receipts + receipts).shuffled(using: &random) where limiter.refund(receipt, "key") {
+        for receipt in (receipts + receipts).shuffled(using: &random) where limiter.refund(receipt) {
             redeemed += 1
         }
         #expect(redeemed <= 10_000)
-        #expect(limiter.decide("key", cost: 0).remaining == 1_000_000 - 10_000 + Int64(redeemed))
+        #expect(limiter.peek("key").remaining == 1_000_000 - 10_000 + Int64(redeemed))
     }
 
     @Test("a receipt of a key's own is never redeemed on the budget that newcomers share")
     func receiptsOfTheSharedBudget() throws {
         let store = MemoryStore(capacity: 1, clock: ManualClock())
         let limiter = Limiter(try Limit("r", .perMinute(10)), store: store)
-        let own = try #require(limiter.decide("a", cost: 5).receipt)
-        let shared = try #require(limiter.decide("b", cost: 10).receipt)
-        #expect(limiter.refund(own, "a", cost: 5))
-        #expect(!limiter.refund(own, "a", cost: 5))
-        #expect(limiter.decide("c", cost: 0).remaining == 0, "the shared budget is still spent")
-        #expect(limiter.refund(shared, "b", cost: 10))
-        #expect(!limiter.refund(shared, "b", cost: 10))
-        #expect(limiter.decide("c", cost: 0).remaining == 10)
+        let own = try #require(limiter.attempt("a", cost: 5).receipt)
+        let shared = try #require(limiter.attempt("b", cost: 10).receipt)
+        #expect(limiter.refund(own))
+        #expect(!limiter.refund(own))
+        #expect(limiter.peek("c").remaining == 0, "the shared budget is still spent")
+        #expect(limiter.refund(shared))
+        #expect(!limiter.refund(shared))
+        #expect(limiter.peek("c").remaining == 10)
     }
 
     @Test("a smaller tier that looks at a sliding window forgets nothing of it")
     func slidingWindowTiers() throws {
-        let clock = ManualClock(at: 999_999)
+        let clock = ManualClock(atTicks: 999_999)
         let store = MemoryStore(clock: clock)
         let wide = Limiter(try Limit("w", .perSecond(97), algorithm: .slidingWindow), store: store)
         let narrow = Limiter(try Limit("w", .perSecond(3), algorithm: .slidingWindow), store: store)
-        #expect(wide.decide("key", cost: 97).allowed)
-        clock.set(to: 1_000_000)
-        _ = narrow.decide("key", cost: 0)
-        #expect(!wide.decide("key", cost: 94).allowed)
+        #expect(wide.attempt("key", cost: 97).isAllowed)
+        clock.set(to: Instant(microseconds: 1_000_000))
+        _ = narrow.peek("key")
+        #expect(!wide.attempt("key", cost: 94).isAllowed)
     }
 
     @Test("keys that differ are hashed apart, and dimensions are kept apart by their lengths")

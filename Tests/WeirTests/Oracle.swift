@@ -5,7 +5,7 @@ import Weir
 /// What is spent after the fact may be debt.
 struct Oracle {
     struct Verdict: Equatable {
-        var allowed: Bool
+        var isAllowed: Bool
         var delay: Timestamp = 0
     }
 
@@ -29,7 +29,7 @@ struct Oracle {
     /// Judges a request and, when it is allowed, adds it to one of the lists.
     mutating func decide(at now: Timestamp, cost: Int64, isHold: Bool = false) -> Verdict {
         let verdict = judge(at: now, cost: cost)
-        guard verdict.allowed, cost > 0 else { return verdict }
+        guard verdict.isAllowed, cost > 0 else { return verdict }
         if isHold { holds.append(cost) } else { spend(cost, at: now) }
         return verdict
     }
@@ -49,17 +49,17 @@ struct Oracle {
     func judge(at now: Timestamp, cost: Int64) -> Verdict {
         let wanted = Int128(cost) + held
         switch limit.algorithm.kind {
-        case .tokenBucket: return Verdict(allowed: bucketAllows(at: now, units: wanted))
-        case .fixedWindow: return Verdict(allowed: used(since: windowStart(at: now)) + wanted <= n)
-        case .slidingLog: return Verdict(allowed: used(since: Int128(now) - period + 1) + wanted <= n)
-        case .slidingWindow: return Verdict(allowed: scaledEstimate(at: now) + wanted * period <= n * period)
+        case .tokenBucket: return Verdict(isAllowed: bucketAllows(at: now, units: wanted))
+        case .fixedWindow: return Verdict(isAllowed: used(since: windowStart(at: now)) + wanted <= n)
+        case .slidingLog: return Verdict(isAllowed: used(since: Int128(now) - period + 1) + wanted <= n)
+        case .slidingWindow: return Verdict(isAllowed: scaledEstimate(at: now) + wanted * period <= n * period)
         case .leakyBucket:
             let wait = (nextSlot(at: now) + held * period - Int128(now) * n + n - 1) / n
             // What asks for nothing is denied by debt only, which begins one capacity behind the longest wait.
             let most = Int128(limit.numbers.maxWait) + (cost == 0 ? period : 0)
             let allowed = Int128(cost) <= n && wait <= most
-            return Verdict(allowed: allowed, delay: allowed && cost > 0 ? Timestamp(wait) : 0)
-        case .concurrency: return Verdict(allowed: cost == 0 || used(since: 0) + Int128(cost) <= n)
+            return Verdict(isAllowed: allowed, delay: allowed && cost > 0 ? Timestamp(wait) : 0)
+        case .concurrency: return Verdict(isAllowed: cost == 0 || used(since: 0) + Int128(cost) <= n)
         }
     }
 
@@ -76,7 +76,7 @@ struct Oracle {
     func remaining(at now: Timestamp, most: Int64) -> Int64 {
         var copy = self
         var count: Int64 = 0
-        while count < most, copy.decide(at: now, cost: 1).allowed { count += 1 }
+        while count < most, copy.decide(at: now, cost: 1).isAllowed { count += 1 }
         return count
     }
 

@@ -58,7 +58,7 @@ struct RemoteStateTests {
         }
     }
 
-    @Test("lead to the decisions that memory makes, in every field", arguments: Algorithm.all)
+    @Test("lead to the decisions that memory makes, in every field", arguments: Algorithm.allCases)
     func decidesAsMemory(_ algorithm: Algorithm) throws {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SeededGenerator(seed)
@@ -68,8 +68,8 @@ struct RemoteStateTests {
                 algorithm == .concurrency
                 ? try Limit("l", concurrency: count)
                 : try Limit(
-                    "l", Rate(count, per: 1000, burst: Int64.random(in: 1...12, using: &random)),
-                    algorithm: algorithm, maxWait: 700)
+                    "l", Rate(count, perTicks: 1000, burst: Int64.random(in: 1...12, using: &random)),
+                    algorithm: algorithm, maxWait: .microseconds(700))
             let host = OneKey()
             var now: Timestamp = 1_790_000_000_000_000
             for sequence in 1...40 as ClosedRange<UInt64> {
@@ -89,11 +89,12 @@ struct RemoteStateTests {
         }
     }
 
-    @Test("of a different algorithm's shape count as an unused key", arguments: Algorithm.all)
+    @Test("of a different algorithm's shape count as an unused key", arguments: Algorithm.allCases)
     func wrongShape(_ algorithm: Algorithm) throws {
         let limit =
             algorithm == .concurrency
-            ? try Limit("l", concurrency: 5) : try Limit("l", .perMinute(5), algorithm: algorithm, maxWait: 60_000_000)
+            ? try Limit("l", concurrency: 5)
+            : try Limit("l", .perMinute(5), algorithm: algorithm, maxWait: .seconds(60))
         let charge = Charge(limit.numbers, key: Key(high: 0, low: 1, partition: 0), cost: 0)
         let now: Timestamp = 1_790_000_000_000_000
         let unused = try #require(

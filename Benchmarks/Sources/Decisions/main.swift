@@ -33,7 +33,7 @@ func key(_ index: Int) -> String {
 /// A limiter that allows everything a benchmark asks, so that the sum of `allowed` proves the work. Its keys stay
 /// active for as long as the benchmark runs.
 func makeLimiter(capacity: Int) throws -> Limiter {
-    let limit = try Limit("bench", Rate(1_000_000, per: 3_600_000_000, burst: 1_000_000_000))
+    let limit = try Limit("bench", Rate(1_000_000, per: .seconds(3600), burst: 1_000_000_000))
     return Limiter(limit, store: MemoryStore(capacity: capacity))
 }
 
@@ -44,7 +44,7 @@ func decide(_ limiter: Limiter, _ keys: [String], _ operations: Int, seed: UInt6
     let mask = UInt64(keys.count)
     for _ in 0..<operations {
         let index = Int((next(&state) >> 11) % mask)
-        if limiter.decide(keys[index]).allowed { allowed += 1 }
+        if limiter.attempt(keys[index]).isAllowed { allowed += 1 }
     }
     return allowed
 }
@@ -130,7 +130,7 @@ func printAllocations(operations: Int) throws {
         return Double(allocations() - before) / Double(operations)
     }
     let limiter = try makeLimiter(capacity: 1000)
-    let ofLimiter = count { _ = limiter.decide("client-00000001") }
+    let ofLimiter = count { _ = limiter.attempt("client-00000001") }
     let reading = Policy.read(
         """
         limits:
@@ -151,7 +151,7 @@ switch (arguments.dropFirst().first, arguments.dropFirst(2).compactMap { Int($0)
 case ("keys", let numbers) where numbers.count == 2:
     let keys = (0..<numbers[0]).map(key)
     let limiter = try makeLimiter(capacity: max(1_000_000, numbers[0]))
-    for key in keys { _ = limiter.decide(key) }
+    for key in keys { _ = limiter.attempt(key) }
     let start = nanoseconds()
     let allowed = decide(limiter, keys, numbers[1], seed: 88_172_645_463_325_252)
     let elapsed = nanoseconds() - start
@@ -159,10 +159,10 @@ case ("keys", let numbers) where numbers.count == 2:
     print(Double(elapsed) / Double(numbers[1]))
 case ("memory", let numbers) where numbers.count == 1:
     // Active keys: none of them recovers within an hour.
-    let limit = try Limit("bench", Rate(1, per: 3_600_000_000))
+    let limit = try Limit("bench", Rate(1, per: .seconds(3600)))
     let limiter = Limiter(limit, store: MemoryStore(capacity: numbers[0]))
     let before = residentBytes()
-    for index in 0..<numbers[0] { _ = limiter.decide(key(index)) }
+    for index in 0..<numbers[0] { _ = limiter.attempt(key(index)) }
     let after = residentBytes()
     guard limiter.store.statistics.keys == numbers[0] else { fatalError("keys were dropped") }
     print(Double(after - before) / Double(numbers[0]))

@@ -17,13 +17,13 @@ let usage = """
     """
 
 func policy(isLeased: Bool = false) throws -> Policy {
-    var rule = try LimitRule("per-client", Rate(1_000_000_000, per: 1_000_000))
+    var rule = try LimitRule("per-client", Rate(1_000_000_000, per: .seconds(1)))
     rule.isLeased = isLeased
     return try Policy(limits: [rule])
 }
 
-func addRoutes(_ router: Router<ClientContext>, _ shared: (any Store)?) throws {
-    let answer: @Sendable (Request, ClientContext) async throws -> String = { _, _ in "hello, world" }
+func addRoutes(_ router: Router<RemoteAddressContext>, _ shared: (any Store)?) throws {
+    let answer: @Sendable (Request, RemoteAddressContext) async throws -> String = { _, _ in "hello, world" }
     router.get("plain", use: answer)
     router.group().add(middleware: RateLimitMiddleware(try RequestLimiter(policy: policy()))).get(
         "limited", use: answer)
@@ -42,16 +42,17 @@ func addRoutes(_ router: Router<ClientContext>, _ shared: (any Store)?) throws {
 var logger = Logger(label: "bench")
 logger.logLevel = .critical
 let arguments = CommandLine.arguments
-let router = Router(context: ClientContext.self)
+let router = Router(context: RemoteAddressContext.self)
 switch (arguments.dropFirst().first, arguments.count) {
 case ("serve", 3...4):
     guard let port = Int(arguments[2]) else { exit(64) }
     var store: RedisStore?
     if arguments.count > 3 {
-        var options = RedisStore.Options()
-        options.deadline = 1_000_000
-        let redis = try RedisStore(try RedisAddress(arguments[3]), options: options, logger: logger)
-        try await redis.waitUntilReady(timeout: 5_000_000)
+        var options = try RedisConfiguration(url: arguments[3])
+        options.decisionTimeout = .seconds(1)
+        let redis = try RedisStore(options, logger: logger)
+        Task { try await redis.run() }
+        try await redis.waitUntilReady(timeout: .seconds(5))
         store = redis
     }
     try addRoutes(router, store)
@@ -68,7 +69,7 @@ case ("allocations", 3):
         let head = HTTPRequest(method: .get, scheme: "http", authority: "localhost", path: path)
         func run(_ count: Int) async throws {
             for _ in 0..<count {
-                let context = ClientContext(source: .init(channel: channel, logger: logger))
+                let context = RemoteAddressContext(source: .init(channel: channel, logger: logger))
                 let request = Request(head: head, body: .init(buffer: ByteBuffer()))
                 guard try await responder.respond(to: request, context: context).status == .ok else { exit(70) }
             }

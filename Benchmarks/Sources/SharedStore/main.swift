@@ -161,13 +161,13 @@ final class HotKey: @unchecked Sendable {
             }
             if let answer = store.decide(charges, into: &decisions) {
                 answer.whenComplete { [self] result in
-                    guard case .success(let decisions) = result, decisions[0].allowed else { fatalError("\(result)") }
+                    guard case .success(let decisions) = result, decisions[0].isAllowed else { fatalError("\(result)") }
                     decided += 1
                     next()
                 }
                 return
             }
-            guard decisions[0].allowed else { fatalError("denied") }
+            guard decisions[0].isAllowed else { fatalError("denied") }
             decided += 1
             atOnce += 1
             guard atOnce >= 64 else { continue }
@@ -180,10 +180,11 @@ final class HotKey: @unchecked Sendable {
 func makeStore(_ url: String, on loop: any EventLoop) async throws -> RedisStore {
     var logger = Logger(label: "bench")
     logger.logLevel = .warning
-    var options = RedisStore.Options()
-    options.deadline = 1_000_000
-    let store = try RedisStore(try RedisAddress(url), options: options, group: loop, logger: logger)
-    try await store.waitUntilReady(timeout: 5_000_000)
+    var options = try RedisConfiguration(url: url)
+    options.decisionTimeout = .seconds(1)
+    let store = try RedisStore(options, eventLoopGroup: loop, logger: logger)
+    Task { try await store.run() }
+    try await store.waitUntilReady(timeout: .seconds(5))
     return store
 }
 

@@ -3,12 +3,12 @@
 /// Each charge is a permit. The sequence of the charge names it, and a refund gives it back. Time gives nothing back,
 /// so there is no `resetAfter`, no `retryAfter`, no debt and no penalty.
 struct Concurrency: LimitAlgorithm {
-    struct Permit: Equatable {
+    struct Permit: Equatable, Codable {
         var sequence: UInt64
         var cost: Int64
     }
 
-    struct State: Equatable {
+    struct State: Equatable, Codable {
         var permits: [Permit] = []
         var held: Int64 = 0
     }

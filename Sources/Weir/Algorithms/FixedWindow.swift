@@ -2,7 +2,7 @@
 ///
 /// Windows begin at multiples of the period since the Unix epoch, or at the key's first charged request.
 struct FixedWindow: LimitAlgorithm {
-    struct State: Equatable {
+    struct State: Equatable, Codable {
         /// The end of the window; 0 for an unused key.
         var end: Timestamp
         /// The units charged in the window, debt included; at most 2n.

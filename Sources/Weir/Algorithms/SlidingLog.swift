@@ -2,12 +2,12 @@
 ///
 /// Admits ≤ n in any period, exactly. Memory grows with n: 16 bytes for each instant at which a request was admitted.
 struct SlidingLog: LimitAlgorithm {
-    struct Entry: Equatable {
+    struct Entry: Equatable, Codable {
         var time: Timestamp
         var cost: Int64
     }
 
-    struct State: Equatable {
+    struct State: Equatable, Codable {
         /// The entries, oldest first, at strictly rising times. Entries before `first` have expired.
         var entries: [Entry] = []
         var first = 0

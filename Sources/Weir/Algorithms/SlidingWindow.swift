@@ -3,7 +3,7 @@
 ///
 /// Admits < 2n in any period. Smooth, but may deny a client that never exceeded n.
 struct SlidingWindow: LimitAlgorithm {
-    struct State: Equatable {
+    struct State: Equatable, Codable {
         /// When both windows have passed: one period after the current window's end; 0 for an unused key.
         var expires: Timestamp
         var current: Int64

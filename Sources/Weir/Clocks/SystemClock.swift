@@ -11,11 +11,10 @@ public struct SystemClock: TickClock {
     /// Creates a clock that reads the system's real time.
     public init() {}
 
-    public func now() -> Timestamp {
-        Self.microseconds(of: CLOCK_REALTIME)
-    }
+    public func now() -> Instant { Instant(microseconds: Self.microseconds) }
 
-    static func microseconds(of clock: clockid_t) -> Timestamp {
+    static var microseconds: Timestamp { microseconds(of: CLOCK_REALTIME) }
+    private static func microseconds(of clock: clockid_t) -> Timestamp {
         var time = timespec()
         clock_gettime(clock, &time)
         return Timestamp(time.tv_sec) &* 1_000_000 &+ Timestamp(time.tv_nsec) / 1000

@@ -8,9 +8,9 @@ public struct AcquireError: Error, Sendable, Hashable, CustomStringConvertible {
         public init(rawValue: String) { self.rawValue = rawValue }
 
         /// The cost exceeds the limit's capacity, so waiting can't help.
-        public static let impossible = Code(rawValue: "impossible")
-        /// The request would not pass in time.
-        public static let late = Code(rawValue: "late")
+        public static let costExceedsCapacity = Code(rawValue: "cost_exceeds_capacity")
+        /// The request would not pass before the timeout.
+        public static let timedOut = Code(rawValue: "timed_out")
     }
 
     /// The kind of failure.

@@ -1,9 +1,9 @@
 /// One limit over any number of keys, for anything that needs limiting: outgoing calls, jobs, commands.
 ///
 /// ```swift
-/// let limiter = try Limiter(Limit("mail", .perMinute(20)))
-/// if limiter.decide("alice").allowed { … }         // answers at once
-/// try await limiter.acquire("alice")                // waits for its turn
+/// let limiter = Limiter(try Limit("mail", .perMinute(20)))
+/// if limiter.attempt("alice").isAllowed { … }       // answers at once
+/// try await limiter.acquire("alice")                 // waits for its turn
 /// ```
 public struct Limiter: Sendable {
     /// The limit that each key is held to.
@@ -25,77 +25,95 @@ public struct Limiter: Sendable {
         line = AcquiringLine(limit, clock: store.clock)
     }
 
-    /// Decides at once.
+    /// Spends a key's budget if it has enough, and answers at once.
     ///
     /// - Parameters:
     ///   - key: the key whose budget is spent.
-    ///   - cost: 0 to 10^9; 0 is a peek, which changes nothing.
-    public func decide(_ key: String, cost: Int64 = 1) -> Decision {
+    ///   - cost: 1 to 10^9. Smaller numbers count as 1, so that a computed cost of 0 is no free pass.
+    public func attempt(_ key: String, cost: Int64 = 1) -> Attempt {
         let now = store.now()
-        return store.decideNow(limit.numbers, store.keyHasher.key(key, seed: seed), cost: cost, at: now)
+        let hashed = store.keyHasher.key(key, seed: seed)
+        let cost = max(1, cost)
+        return Attempt(
+            store.decideNow(limit.numbers, hashed, cost: cost, at: now), key: hashed, cost: cost, line: hashed.low)
     }
 
-    /// Gives back what a decision charged: once, never above the capacity, and not after a reset or the window's end.
-    /// For a concurrency limit it frees the permit.
+    /// Looks at a key's budget without spending any of it.
     ///
     /// - Parameters:
-    ///   - receipt: the decision's receipt.
-    ///   - key: the decision's key.
-    ///   - cost: the decision's cost.
+    ///   - key: the key to look at.
+    ///   - cost: the cost to decide about, 1 to 10^9.
+    /// - Returns: the decision that ``attempt(_:cost:)`` would make now.
+    public func peek(_ key: String, cost: Int64 = 1) -> Decision {
+        store.decideNow(
+            Charge(limit.numbers, key: store.keyHasher.key(key, seed: seed), cost: 0, required: max(1, cost)))
+    }
+
+    /// Gives back what an attempt spent: once, within an hour, never above the capacity, and not after a reset or the
+    /// window's end. For a concurrency limit it frees the permit.
+    ///
+    /// - Parameter receipt: the attempt's receipt.
     /// - Returns: whether anything was given back.
     @discardableResult
-    public func refund(_ receipt: Receipt, _ key: String, cost: Int64 = 1) -> Bool {
-        let isRefunded = store.applyNow(.refund(charge(key, cost), receipt))
-        if isRefunded { line.somethingWasFreed(key) }
+    public func refund(_ receipt: Attempt.Receipt) -> Bool {
+        let charge = Charge(limit.numbers, key: receipt.key, cost: receipt.cost)
+        let isRefunded = store.applyNow(.refund(charge, receipt.charge))
+        if isRefunded { line.somethingWasFreed(receipt.line) }
         return isRefunded
     }
 
-    /// Charges after the fact, into debt of at most one capacity.
+    /// Charges after the fact: a token bucket into debt of at most ``Limit``'s `mostDebt`, other limits into debt of at
+    /// most one capacity.
     ///
+    /// - Parameters:
+    ///   - cost: 1 to 10^9; nothing is charged for smaller numbers.
+    ///   - key: the key whose budget is spent.
     /// - Returns: whether anything was charged.
     @discardableResult
-    public func debit(_ key: String, cost: Int64) -> Bool {
-        store.applyNow(.debit(charge(key, cost)))
+    public func charge(_ cost: Int64, to key: String) -> Bool {
+        store.applyNow(.debit(Charge(limit.numbers, key: store.keyHasher.key(key, seed: seed), cost: cost)))
     }
 
-    /// Waits until `key` has budget for `cost`, then spends it.
+    /// Waits until a key has budget for `cost`, then spends it.
     ///
     /// Callers that wait for the same key proceed in the order in which they asked, whatever their costs;
-    /// ``decide(_:cost:)`` doesn't wait in line. With a leaky bucket, this returns at the request's slot. A permit of a
-    /// concurrency limit must be given back with ``refund(_:_:cost:)``; ``withPermit(_:cost:within:_:)`` does so for
-    /// you.
+    /// ``attempt(_:cost:)`` doesn't wait in line. With a leaky bucket, this returns at the request's slot. A permit of
+    /// a concurrency limit must be given back with ``refund(_:)``; ``withPermit(_:cost:timeout:_:)`` does so for you.
     ///
     /// - Parameters:
     ///   - key: the key whose budget is spent.
-    ///   - cost: 1 to 10^9.
-    ///   - longest: the longest time to wait in total, in microseconds; nil to wait as long as it takes.
-    /// - Returns: the decision that allowed it.
+    ///   - cost: 1 to 10^9. Smaller numbers count as 1.
+    ///   - timeout: the longest time to wait in total; nil to wait as long as it takes.
+    /// - Returns: the attempt that succeeded.
     /// - Throws: ``AcquireError`` when the cost can never pass or can't pass in time; `CancellationError` when the task
     ///   is cancelled. Anything spent by then is given back.
     @discardableResult
-    public func acquire(_ key: String, cost: Int64 = 1, within longest: Timestamp? = nil) async throws -> Decision {
-        try await line.acquire(key, cost: cost, within: longest) {
-            decide(key, cost: $0)
+    public func acquire(_ key: String, cost: Int64 = 1, timeout: Duration? = nil) async throws -> Attempt {
+        let cost = max(1, cost)
+        return try await line.acquire(place(of: key), cost: cost, timeout: timeout) {
+            attempt(key, cost: cost)
         } giveBack: {
-            refund($0, key, cost: $1)
+            refund($0)
         }
     }
 
     /// Holds a permit of a concurrency limit while `body` runs. With any other limit, spends `cost` before `body` runs.
     ///
-    /// - Throws: what ``acquire(_:cost:within:)`` or `body` throws.
+    /// - Parameters:
+    ///   - key: the key whose permit is held.
+    ///   - cost: the number of permits, 1 to 10^9.
+    ///   - timeout: the longest time to wait for the permit; nil to wait as long as it takes.
+    ///   - body: runs once with the permit held.
+    /// - Throws: what ``acquire(_:cost:timeout:)`` or `body` throws.
     public func withPermit<Result>(
-        _ key: String, cost: Int64 = 1, within longest: Timestamp? = nil, _ body: () async throws -> Result
+        _ key: String, cost: Int64 = 1, timeout: Duration? = nil, _ body: () async throws -> Result
     ) async throws -> Result {
-        try await line.withPermit(key, cost: cost, within: longest, body) {
-            decide(key, cost: $0)
+        let cost = max(1, cost)
+        return try await line.withPermit(place(of: key), cost: cost, timeout: timeout, body) {
+            attempt(key, cost: cost)
         } giveBack: {
-            refund($0, key, cost: $1)
+            refund($0)
         }
-    }
-
-    private func charge(_ key: String, _ cost: Int64) -> Charge {
-        Charge(limit.numbers, key: store.keyHasher.key(key, seed: seed), cost: cost)
     }
 
     /// Forgets a key, which then has its full quota.
@@ -104,7 +122,9 @@ public struct Limiter: Sendable {
     @discardableResult
     public func reset(_ key: String) -> Bool {
         let isReset = store.applyNow(.reset(limit.numbers, store.keyHasher.key(key, seed: seed)))
-        if isReset { line.somethingWasFreed(key) }
+        if isReset { line.somethingWasFreed(place(of: key)) }
         return isReset
     }
+
+    private func place(of key: String) -> UInt64 { store.keyHasher.key(key, seed: seed).low }
 }

@@ -1,12 +1,12 @@
 /// Proof of one charge to a key, with which the charge can be given back once.
-public struct Receipt: Sendable, Hashable {
+package struct Receipt: Sendable, Hashable {
     /// When the charge was made, by the store's clock.
-    public let time: Timestamp
+    package let time: Timestamp
     /// The delay from `time` to a leaky bucket's slot, in microseconds; 0 for other algorithms.
-    public let delay: Timestamp
+    package let delay: Timestamp
     /// Distinguishes this charge from the key's others; above 0. The highest bit marks a charge to the budget that new
     /// keys share when the store is full.
-    public let sequence: UInt64
+    package let sequence: UInt64
 
     static let sharedBit: UInt64 = 1 << 63
 
@@ -19,7 +19,7 @@ public struct Receipt: Sendable, Hashable {
     var withoutMark: Receipt { Receipt(time: time, delay: delay, sequence: sequence & ~Self.sharedBit) }
 
     /// Creates a receipt from its parts, such as those kept outside the process.
-    public init(time: Timestamp, delay: Timestamp, sequence: UInt64) {
+    package init(time: Timestamp, delay: Timestamp, sequence: UInt64) {
         self.time = time
         self.delay = delay
         self.sequence = sequence

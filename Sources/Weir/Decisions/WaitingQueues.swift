@@ -2,7 +2,7 @@ import Synchronization
 
 /// Tasks that wait for a limit, by key. One task at a time has the key's turn; the others follow in order of arrival.
 ///
-/// It keeps nothing for a key that no task waits for.
+/// A key is a keyed hash of the caller's string. Nothing is kept for a key that no task waits for.
 final class WaitingQueues: Sendable {
     private typealias Continuation = CheckedContinuation<Void, any Error>
 
@@ -15,7 +15,7 @@ final class WaitingQueues: Sendable {
     }
 
     private struct State {
-        var queues: [String: Queue] = [:]
+        var queues: [UInt64: Queue] = [:]
         var nextID: UInt64 = 0
         /// Tasks that were cancelled before they began to wait.
         var cancelled: Set<UInt64> = []
@@ -29,7 +29,7 @@ final class WaitingQueues: Sendable {
     private let state = Mutex(State())
 
     /// Takes the turn if it is free. Returns whether it did.
-    func enterAtOnce(_ key: String) -> Bool {
+    func enterAtOnce(_ key: UInt64) -> Bool {
         state.withLock { state in
             guard state.queues[key] == nil else { return false }
             state.queues[key] = Queue()
@@ -38,7 +38,7 @@ final class WaitingQueues: Sendable {
     }
 
     /// Waits for the turn and takes it.
-    func enter(_ key: String) async throws {
+    func enter(_ key: UInt64) async throws {
         let id = state.withLock { state -> UInt64? in
             if state.queues[key] != nil { return state.makeID() }
             state.queues[key] = Queue()
@@ -60,7 +60,7 @@ final class WaitingQueues: Sendable {
     }
 
     /// Passes the turn to the next task.
-    func leave(_ key: String) {
+    func leave(_ key: UInt64) {
         let next = state.withLock { state -> Continuation? in
             guard state.queues[key]?.waiting.isEmpty == false else {
                 state.queues[key] = nil
@@ -72,10 +72,10 @@ final class WaitingQueues: Sendable {
     }
 
     /// The key's number of refunds so far, for ``waitUntilFreed(_:since:)``.
-    func freed(_ key: String) -> UInt64 { state.withLock { $0.queues[key]?.freed ?? 0 } }
+    func freed(_ key: UInt64) -> UInt64 { state.withLock { $0.queues[key]?.freed ?? 0 } }
 
     /// Lets the task whose turn it is ask again.
-    func somethingWasFreed(_ key: String) {
+    func somethingWasFreed(_ key: UInt64) {
         let watcher = state.withLock { state -> Continuation? in
             guard state.queues[key] != nil else { return nil }
             state.queues[key]?.freed &+= 1
@@ -86,7 +86,7 @@ final class WaitingQueues: Sendable {
     }
 
     /// Waits until the key's number of refunds differs from `count`, which ``freed(_:)`` returned.
-    func waitUntilFreed(_ key: String, since count: UInt64) async throws {
+    func waitUntilFreed(_ key: UInt64, since count: UInt64) async throws {
         let id = state.withLock { $0.makeID() }
         try await wait(id) { state, continuation in
             guard state.queues[key]?.freed == count else { return false }

@@ -1,5 +1,5 @@
 /// How a limit counts. ``Limit`` lists each algorithm's promise.
-public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConvertible {
+public struct Algorithm: RawRepresentable, CaseIterable, Sendable, Hashable, CustomStringConvertible {
     package enum Kind: UInt8, CaseIterable, Sendable {
         case tokenBucket, fixedWindow, slidingLog, slidingWindow, leakyBucket, concurrency
 
@@ -65,7 +65,7 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
     public static let concurrency = Algorithm(kind: .concurrency)
 
     /// Every algorithm.
-    public static let all = Kind.allCases.map(Algorithm.init(kind:))
+    public static let allCases = Kind.allCases.map(Algorithm.init(kind:))
 
     private init(kind: Kind) { self.kind = kind }
 
@@ -84,7 +84,7 @@ public struct Algorithm: RawRepresentable, Sendable, Hashable, CustomStringConve
     ///
     /// A sliding log promises exactly n in any period, which units spent elsewhere would break. Slots and permits are
     /// not interchangeable.
-    public var canBeLeased: Bool { kind.canBeLeased }
+    package var canBeLeased: Bool { kind.canBeLeased }
 
     /// The algorithm's name in a policy.
     public var rawValue: String { kind.name }

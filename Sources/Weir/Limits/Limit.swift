@@ -15,18 +15,20 @@ public struct Limit: Sendable, Hashable {
     /// 1 to 64 of `A-Za-z0-9_-`. Appears in headers and metrics.
     public let name: String
     /// The limit's algorithm and numeric parameters.
-    public let numbers: LimitNumbers
+    package let numbers: LimitNumbers
 
     /// How the limit counts.
     public var algorithm: Algorithm { numbers.algorithm }
 
-    /// The longest time that a leaky bucket may delay a request: 60 s, in microseconds.
-    public static let longestWait: Timestamp = 60_000_000
-    /// The longest time that a leaky bucket delays a request by default: 1 s, in microseconds.
-    public static let defaultWait: Timestamp = 1_000_000
+    /// The longest delay that a leaky bucket can be given: 60 seconds.
+    public static let maximumWait = Duration.seconds(60)
+    /// The longest delay of a leaky bucket by default: 1 second.
+    public static let defaultMaximumWait = Duration.seconds(1)
+    package static let maximumWaitTicks: Timestamp = 60_000_000
+    package static let defaultMaximumWaitTicks: Timestamp = 1_000_000
 
     /// The most units by which any key may be in debt.
-    static let largestDebt: Int64 = 100 * Rate.largestCount
+    static let largestDebt: Int64 = 100 * Rate.maximumCount
 
     /// Creates a limit on a rate.
     ///
@@ -34,7 +36,8 @@ public struct Limit: Sendable, Hashable {
     ///   - name: 1 to 64 of `A-Za-z0-9_-`.
     ///   - rate: the count, period and burst.
     ///   - algorithm: any but ``Algorithm/concurrency``.
-    ///   - maxWait: the longest delay of a leaky bucket, 0 to 60 s, in microseconds. Other algorithms ignore it.
+    ///   - maxWait: the longest delay of a leaky bucket, 0 to 60 seconds. A fraction of a microsecond is ignored. Other
+    ///     algorithms ignore the delay.
     ///   - alignment: where a fixed window begins. Other algorithms ignore it.
     ///   - mostDebt: the most units by which a token bucket's key may be in debt, 1 to 10^11; by default a hundred
     ///     times the burst. Other algorithms ignore it.
@@ -43,15 +46,16 @@ public struct Limit: Sendable, Hashable {
         _ name: String,
         _ rate: Rate,
         algorithm: Algorithm = .tokenBucket,
-        maxWait: Timestamp = Limit.defaultWait,
+        maxWait: Duration = Limit.defaultMaximumWait,
         alignment: WindowAlignment = .epoch,
         mostDebt: Int64? = nil
     ) throws(LimitError) {
+        let maxWait = Timestamp(clamping: maxWait.ticks)
         try Self.check(name: name)
         guard !algorithm.kind.holdsPermits else {
             throw LimitError(.algorithm, "limit \(name): concurrency takes a number of requests in flight, not a rate")
         }
-        guard maxWait >= 0, maxWait <= Self.longestWait else {
+        guard maxWait >= 0, maxWait <= Self.maximumWaitTicks else {
             throw LimitError(.wait, "limit \(name): max_wait must be 0 to 60 seconds")
         }
         if let mostDebt, !(1...Self.largestDebt).contains(mostDebt) {
@@ -61,7 +65,7 @@ public struct Limit: Sendable, Hashable {
         self.numbers = LimitNumbers(
             algorithm: algorithm,
             count: rate.count,
-            period: rate.period,
+            period: rate.periodTicks,
             burst: algorithm.kind.option == .burst ? rate.burst : rate.count,
             maxWait: algorithm.kind.option == .maxWait ? maxWait : 0,
             alignment: algorithm.kind.option == .alignment ? alignment : .epoch,
@@ -77,7 +81,7 @@ public struct Limit: Sendable, Hashable {
     /// - Throws: ``LimitError`` when an argument is out of range.
     public init(_ name: String, concurrency: Int64) throws(LimitError) {
         try Self.check(name: name)
-        guard concurrency >= 1, concurrency <= Rate.largestCount else {
+        guard concurrency >= 1, concurrency <= Rate.maximumCount else {
             throw LimitError(.count, "limit \(name): a concurrency limit must be 1 to 1000000000, not \(concurrency)")
         }
         self.name = name
@@ -90,10 +94,10 @@ public struct Limit: Sendable, Hashable {
     }
 
     /// Identifies this limit's state, together with the key.
-    public var identity: String { "\(name)\u{0}\(algorithm.rawValue)\u{0}\(numbers.period)" }
+    package var identity: String { "\(name)\u{0}\(algorithm.rawValue)\u{0}\(numbers.period)" }
 
-    /// Whether a name may be used in headers, metrics and keys.
-    public static func isValid(name: String) -> Bool {
+    /// Whether a name may be used in headers, metrics and keys: 1 to 64 of `A-Za-z0-9_-`.
+    public static func isValidName(_ name: String) -> Bool {
         (1...64).contains(name.utf8.count)
             && name.utf8.allSatisfy { byte in
                 switch byte {
@@ -106,7 +110,7 @@ public struct Limit: Sendable, Hashable {
     }
 
     private static func check(name: String) throws(LimitError) {
-        guard isValid(name: name) else {
+        guard isValidName(name) else {
             throw LimitError(
                 .name, "a limit's name must be 1 to 64 letters, digits, '_' or '-', not \(name.debugDescription)")
         }

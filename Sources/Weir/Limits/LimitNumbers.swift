@@ -1,23 +1,23 @@
 /// A limit's numeric parameters. Trivially copyable.
-public struct LimitNumbers: Sendable, Hashable {
+package struct LimitNumbers: Sendable, Hashable {
     /// How the limit counts.
-    public let algorithm: Algorithm
+    package let algorithm: Algorithm
     /// Units per period, n; for concurrency, the most requests in flight.
-    public let count: Int64
+    package let count: Int64
     /// The period, P, in microseconds; 0 for concurrency.
-    public let period: Timestamp
+    package let period: Timestamp
     /// The token bucket's capacity; `count` for every other algorithm.
-    public let burst: Int64
+    package let burst: Int64
     /// The longest delay of a leaky bucket, in microseconds; 0 for other algorithms.
-    public let maxWait: Timestamp
+    package let maxWait: Timestamp
     /// Where a fixed window begins.
-    public let alignment: WindowAlignment
+    package let alignment: WindowAlignment
 
     /// The most units by which a token bucket's key may be in debt; `capacity` for every other algorithm.
-    public let mostDebt: Int64
+    package let mostDebt: Int64
 
     /// The highest cost that one request can have without being denied permanently.
-    public var capacity: Int64 { burst }
+    package var capacity: Int64 { burst }
 
     // The rest is precomputed for the most frequent decision.
 
@@ -44,7 +44,7 @@ public struct LimitNumbers: Sendable, Hashable {
     }
 
     // The precomputed numbers follow from these.
-    public static func == (left: LimitNumbers, right: LimitNumbers) -> Bool {
+    package static func == (left: LimitNumbers, right: LimitNumbers) -> Bool {
         left.count == right.count && left.period == right.period && left.burst == right.burst
             && left.maxWait == right.maxWait && left.algorithm == right.algorithm && left.alignment == right.alignment
             && left.mostDebt == right.mostDebt
@@ -53,7 +53,7 @@ public struct LimitNumbers: Sendable, Hashable {
     /// A hundred times the capacity.
     private static func defaultDebt(_ burst: Int64) -> Int64 { 100 * burst }
 
-    public func hash(into hasher: inout Hasher) {
+    package func hash(into hasher: inout Hasher) {
         hasher.combine(algorithm)
         hasher.combine(count)
         hasher.combine(period)

@@ -9,8 +9,8 @@ extension MemoryStore {
     ///
     /// - Returns: whether anything was changed.
     @discardableResult
-    public func applyNow(_ adjustment: Adjustment) -> Bool {
-        switch adjustment {
+    package func applyNow(_ adjustment: Adjustment) -> Bool {
+        switch adjustment.kind {
         case .refund(let charge, let receipt):
             return refund(charge, receipt.withoutMark, fingerprint(of: charge, receipt))
         case .debit(let charge):
@@ -19,7 +19,7 @@ extension MemoryStore {
             }
             return own ?? debitShared(charge)
         case .settle(var charge, let receipt, let actual):
-            charge.cost = min(max(actual, 0), Rate.largestCount)
+            charge.cost = min(max(actual, 0), Rate.maximumCount)
             var isDebited: Bool? = true
             let isSettled = withLocked(fingerprint(of: charge, receipt)) { segment, fingerprint, now in
                 guard segment.pointee.release(receipt.withoutMark.sequence, of: fingerprint) else { return false }

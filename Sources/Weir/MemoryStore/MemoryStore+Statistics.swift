@@ -8,7 +8,7 @@ extension MemoryStore {
         /// Keys dropped since the start because they had recovered.
         public var dropped: UInt64
         /// Decisions since the start that used a limit's shared budget because the store had no room for the key.
-        public var shared: UInt64
+        public var sharedBudgetDecisions: UInt64
     }
 
     /// The store's numbers, as of now.
@@ -16,7 +16,7 @@ extension MemoryStore {
         Statistics(
             keys: counters.held.load(ordering: .relaxed),
             dropped: counters.dropped.load(ordering: .relaxed),
-            shared: counters.shared.load(ordering: .relaxed)
+            sharedBudgetDecisions: counters.shared.load(ordering: .relaxed)
         )
     }
 
@@ -24,11 +24,12 @@ extension MemoryStore {
         let statistics = statistics
         return StoreReport(
             memory: StoreReport.Memory(
-                keys: statistics.keys, dropped: statistics.dropped, shared: statistics.shared))
+                keys: statistics.keys, dropped: statistics.dropped,
+                sharedBudgetDecisions: statistics.sharedBudgetDecisions))
     }
 
     /// The memory of all tables, in bytes.
-    public var bytes: Int {
+    public var memoryUsage: Int {
         var sum = segments.bytes
         for index in 0..<segments.count {
             segments.lock(of: segments[index]).pointee.lock()

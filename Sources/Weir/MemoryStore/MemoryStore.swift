@@ -60,7 +60,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
     // MARK: Deciding
 
     /// Decides one charge at once.
-    public func decideNow(_ charge: Charge) -> Decision {
+    package func decideNow(_ charge: Charge) -> Decision {
         if !charge.countsDenied, charge.required == charge.cost, !charge.isHold {
             return decideNow(charge.numbers, charge.key, cost: charge.cost, at: now())
         }
@@ -234,7 +234,7 @@ public final class MemoryStore: Store, StateHost, @unchecked Sendable {
     /// ``SmallTokenBucket``, which accepts times out of order.
     @inline(__always)
     func now() -> Timestamp {
-        (usesSystemClock ? SystemClock().now() : clock.now()).clampedToRange
+        Instant.clamp(usesSystemClock ? SystemClock.microseconds : clock.timestamp)
     }
 
     @inline(__always)

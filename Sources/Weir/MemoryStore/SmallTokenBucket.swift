@@ -39,13 +39,13 @@ struct SmallTokenBucket {
             cell = state.save(over: nil, SegmentAnnex())
         }
         return Decision(
-            allowed: isAllowed,
-            limit: numbers.count,
+            isAllowed: isAllowed,
+            quota: numbers.count,
             remaining: numbers.burst &- numbers.dividedByPeriod.dividingRoundingUp(used),
-            resetAfter: Ticks(truncatingIfNeeded: numbers.dividedByCount.dividingRoundingUp(used)),
-            retryAfter: isAllowed
+            resetTicks: Ticks(truncatingIfNeeded: numbers.dividedByCount.dividingRoundingUp(used)),
+            retryTicks: isAllowed
                 ? nil : Ticks(truncatingIfNeeded: numbers.dividedByCount.dividingRoundingUp(after &- full)),
-            time: now,
+            timestamp: now,
             charged: isAllowed && cost > 0 ? sequence : nil
         )
     }

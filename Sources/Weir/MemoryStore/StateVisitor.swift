@@ -65,19 +65,19 @@ struct Conclude: StateVisitor {
         }
         let standing = algorithm.standing(state, at: now, held: held)
         var decision = Decision(
-            allowed: true,
-            limit: charge.numbers.count,
+            isAllowed: true,
+            quota: charge.numbers.count,
             remaining: standing.remaining,
-            resetAfter: standing.resetAfter,
-            time: now,
+            resetTicks: standing.resetAfter,
+            timestamp: now,
             charged: charged
         )
         switch admission {
         case .allowed(let delay):
-            decision.delay = delay
+            decision.delayTicks = delay
         case .denied(let retryAfter):
-            decision.allowed = false
-            decision.retryAfter = retryAfter
+            decision.isAllowed = false
+            decision.retryTicks = retryAfter
         }
         return decision
     }

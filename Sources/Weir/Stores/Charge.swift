@@ -1,28 +1,30 @@
 /// A question to a store: one limit and one key. A plain value, so that a script, a batch or a test double can execute
 /// it.
+///
+/// A store reads its ``key``, and lets ``KeyState`` decide it.
 public struct Charge: Sendable, Hashable {
     /// The limit's algorithm and numeric parameters.
-    public var numbers: LimitNumbers
+    package var numbers: LimitNumbers
     /// The key whose budget is spent.
     public var key: Key
     /// The units to spend, 0 to 10^9; 0 is a peek, which changes nothing.
-    public var cost: Int64
+    package var cost: Int64
     /// The units that must be available for the request to pass, from `cost` to 10^9. It exceeds `cost` when the rest
     /// of a request's cost is known only after its response.
-    public var required: Int64
+    package var required: Int64
     /// Whether the limit is in shadow mode: it is decided, but never stops the request.
-    public var isShadow: Bool
+    package var isShadow: Bool
     /// Whether a denied request is charged to this limit as a penalty.
-    public var countsDenied: Bool
+    package var countsDenied: Bool
     /// Whether a shared store may decide with units that this instance has prefetched. Only for algorithms that
-    /// ``Algorithm/canBeLeased``; ignored otherwise.
-    public var isLeased: Bool
+    /// `Algorithm.canBeLeased`; ignored otherwise.
+    package var isLeased: Bool
 
     /// Whether the units are held instead of charged, until the request's actual cost is known. Held units count
     /// against the limit and don't drain. ``Adjustment/settle(_:_:actual:)`` ends the hold.
-    public var isHold: Bool
+    package var isHold: Bool
     /// Whether other requests may hold units of this limit. A shared store looks for them only then.
-    public var countsHolds: Bool
+    package var countsHolds: Bool
 
     /// Creates a charge. Costs out of range are clamped.
     ///
@@ -36,7 +38,7 @@ public struct Charge: Sendable, Hashable {
     ///   - isLeased: whether a shared store may decide with prefetched units.
     ///   - isHold: whether the units are held instead of charged. Ignored for concurrency, whose units are permits.
     ///   - countsHolds: whether other requests may hold units of this limit; implied by `isHold`.
-    public init(
+    package init(
         _ numbers: LimitNumbers,
         key: Key,
         cost: Int64 = 1,
@@ -49,8 +51,8 @@ public struct Charge: Sendable, Hashable {
     ) {
         self.numbers = numbers
         self.key = key
-        self.cost = min(max(cost, 0), Rate.largestCount)
-        self.required = min(max(self.cost, required), Rate.largestCount)
+        self.cost = min(max(cost, 0), Rate.maximumCount)
+        self.required = min(max(self.cost, required), Rate.maximumCount)
         self.isShadow = isShadow
         self.countsDenied = countsDenied
         self.isLeased = isLeased

@@ -8,14 +8,14 @@ protocol StateHost {
     /// - Returns: nil when the key is new and the host has no room for it.
     func visit<A: LimitAlgorithm, Visitor: StateVisitor>(
         _ algorithm: A, at place: Place, _ visitor: Visitor
-    ) -> Visitor.Output? where A.State: StoredState & RemotelyStoredState
+    ) -> Visitor.Output? where A.State: StoredState & RemotelyStoredState & KeptState
 }
 
 extension StateHost {
     /// Visits the state of the algorithm that `numbers` call for.
     ///
     /// This is the only switch that maps a kind to its algorithm. A new kind compiles only when it is listed here and
-    /// its state can be kept in memory and rebuilt from a server's answer.
+    /// its state can be kept in memory, rebuilt from a server's answer, and kept by a ``KeyState``.
     @inline(__always)
     func visit<Visitor: StateVisitor>(
         _ numbers: LimitNumbers, at place: Place, _ visitor: Visitor

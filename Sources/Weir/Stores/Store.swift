@@ -43,7 +43,7 @@ public protocol Store: Sendable {
     var canFail: Bool { get }
 
     /// The store's directory of clients, or nil when the store can't look clients up.
-    var clientDirectory: (any TierLookup)? { get }
+    var clientDirectory: (any ClientDirectory)? { get }
 
     /// The store's numbers about itself, as of now.
     var report: StoreReport { get }
@@ -75,7 +75,7 @@ extension Store {
 
     public var canFail: Bool { true }
 
-    public var clientDirectory: (any TierLookup)? { nil }
+    public var clientDirectory: (any ClientDirectory)? { nil }
 
     public var report: StoreReport { StoreReport() }
 

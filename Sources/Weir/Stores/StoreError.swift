@@ -9,13 +9,13 @@ public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
 
         /// No answer came in time. The operation may still be executed; the store gives back a charge that turns up
         /// later.
-        public static let deadline = Code(rawValue: "deadline")
+        public static let timedOut = Code(rawValue: "timed_out")
         /// The store can't be reached, or failed to answer a moment ago.
         public static let unavailable = Code(rawValue: "unavailable")
         /// Too many operations already wait for the store.
         public static let overloaded = Code(rawValue: "overloaded")
-        /// The store refused: it is read-only, full, or doesn't permit this user to do it.
-        public static let refused = Code(rawValue: "refused")
+        /// The store rejected the operation: it is read-only, full, or doesn't permit this user to do it.
+        public static let rejected = Code(rawValue: "rejected")
     }
 
     /// The kind of failure.

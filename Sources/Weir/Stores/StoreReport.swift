@@ -21,20 +21,20 @@ public struct StoreReport: Sendable, Hashable {
         /// Keys dropped since the start because they had recovered.
         public var dropped: UInt64
         /// Decisions since the start that used a limit's shared budget because the store had no room for the key.
-        public var shared: UInt64
+        public var sharedBudgetDecisions: UInt64
 
         /// Creates the group from its numbers.
-        public init(keys: Int, dropped: UInt64, shared: UInt64) {
+        public init(keys: Int, dropped: UInt64, sharedBudgetDecisions: UInt64) {
             self.keys = keys
             self.dropped = dropped
-            self.shared = shared
+            self.sharedBudgetDecisions = sharedBudgetDecisions
         }
     }
 
     /// The numbers of a store that instances share.
     public struct Shared: Sendable, Hashable {
         /// Whether the store answers, as far as this instance knows.
-        public var isUp: Bool
+        public var isAvailable: Bool
         /// The number of instances that share the store; at least 1.
         public var instances: Int
         /// Requests since the start that this instance denied from memory, without asking the store.
@@ -45,8 +45,8 @@ public struct StoreReport: Sendable, Hashable {
         public var lateCharges: UInt64
 
         /// Creates the group from its numbers.
-        public init(isUp: Bool, instances: Int, answeredLocally: UInt64, leased: UInt64, lateCharges: UInt64) {
-            self.isUp = isUp
+        public init(isAvailable: Bool, instances: Int, answeredLocally: UInt64, leased: UInt64, lateCharges: UInt64) {
+            self.isAvailable = isAvailable
             self.instances = instances
             self.answeredLocally = answeredLocally
             self.leased = leased

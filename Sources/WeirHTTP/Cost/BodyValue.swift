@@ -10,8 +10,8 @@ enum BodyValue: Equatable {
 
     static let longest = 256
 
-    init(_ pointer: JSONPointer, in body: RequestBody) {
-        switch body {
+    init(_ pointer: JSONPointer, in body: ReceivedBody) {
+        switch body.kind {
         case .none: self = .absent
         case .unreadable: self = .unreliable
         case .bytes(let bytes):

@@ -56,7 +56,7 @@ enum CostReading: Equatable {
     }
 
     /// Reads a cost from a request's body.
-    static func read(_ cost: CostRule.RequestCost, in body: RequestBody) -> CostReading {
+    static func read(_ cost: CostRule.RequestCost.Kind, in body: ReceivedBody) -> CostReading {
         switch cost {
         case .header, .query: return .absent
         case .jsonLength(let pointer):
@@ -91,7 +91,7 @@ enum CostReading: Equatable {
     ///   - query: the query without its `?`.
     ///   - body: the request's body, `none` if the cost isn't in the body.
     static func read(
-        _ cost: CostRule.RequestCost, _ request: some LimitableRequest, query: Substring?, body: RequestBody
+        _ cost: CostRule.RequestCost.Kind, _ request: some LimitableRequest, query: Substring?, body: ReceivedBody
     ) -> CostReading {
         switch cost {
         case .header(let name):

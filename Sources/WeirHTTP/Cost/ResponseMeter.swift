@@ -2,7 +2,7 @@ import Weir
 
 /// Reads the cost of a response as the response passes by, whatever its length. It keeps none of it.
 struct ResponseMeter {
-    private let cost: CostRule.ResponseCost
+    private let cost: CostRule.ResponseCost.Kind
     private let tree: JSONPointerTree?
     private var reading = CostReading.absent
     private var status = 0
@@ -14,6 +14,8 @@ struct ResponseMeter {
     private var isSpoiled = false
     private var eventCount: Int64 = 0
     private var isCompressed = false
+    /// The units that the app itself said the response costs; nil if it said nothing.
+    private var stated: Int64?
 
     private enum Mode { case ignoring, document, events, lines }
 
@@ -39,7 +41,7 @@ struct ResponseMeter {
     }
 
     /// - Parameter tree: the pointers of a cost in the body.
-    init(_ cost: CostRule.ResponseCost, _ tree: JSONPointerTree?) {
+    init(_ cost: CostRule.ResponseCost.Kind, _ tree: JSONPointerTree?) {
         self.cost = cost
         self.tree = tree
         values = Array(repeating: nil, count: tree?.count ?? 0)
@@ -59,6 +61,7 @@ struct ResponseMeter {
         case .body:
             let coding = header("Content-Encoding")
             guard coding.isEmpty || coding == ["identity"] else { return isCompressed = true }
+            if stated != nil { return }
             scanner = tree.map { JSONScanner($0) }
             mode = header("Content-Type").first.map(Self.mode(ofType:)) ?? .document
         }
@@ -75,6 +78,14 @@ struct ResponseMeter {
         let type = String(text[..<end])
         if type.isEqualIgnoringCase("text/event-stream") { return .events }
         return lineTypes.contains { type.isEqualIgnoringCase($0) } ? .lines : .document
+    }
+
+    /// Adds units that the app itself says the response costs. Nothing else is then read from the response.
+    ///
+    /// - Parameter units: 0 to 10^9.
+    mutating func state(_ units: Int64) {
+        stated = min((stated ?? 0) + units, Rate.maximumCount)
+        mode = .ignoring
     }
 
     /// Ends with an error, whose status isn't known here. A cost by status is the highest one configured.
@@ -147,6 +158,7 @@ struct ResponseMeter {
     ///
     /// - Parameter isComplete: whether all of it came.
     mutating func end(isComplete: Bool) -> Result {
+        if let stated { return .known(stated) }
         guard case .body(let body) = cost else { return endWithoutBody() }
         if mode != .document, events.hasData || scanner?.hasBegun == true { eventCount &+= 1 }
         takeFindings(mustBeWhole: mode == .document && isComplete)

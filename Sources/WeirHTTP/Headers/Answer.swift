@@ -13,7 +13,7 @@ package struct Answer: Sendable {
 extension LimitedRequest {
     /// The answer for a problem, with the limit headers and the headers that let a cross-origin page read it.
     package func answer(_ problem: ProblemDetails) -> Answer {
-        var answer = Answer(problem: problem, body: limiter.policy.headers.problem ? problem.json : "")
+        var answer = Answer(problem: problem, body: limiter.policy.headers.sendsProblemDetails ? problem.json : "")
         answer.fields.reserveCapacity(12)
         if !answer.body.isEmpty { answer.fields.append(("Content-Type", ProblemDetails.mediaType)) }
         writeHeaders { answer.fields.append(($0, $1)) }

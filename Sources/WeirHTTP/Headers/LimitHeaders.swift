@@ -48,28 +48,28 @@ final class LimitHeaders: Sendable {
     func write(policies: String, _ report: Report, to add: (LimitHeader, String) -> Void) {
         let decision = report.decision
         let seconds = Self.seconds(decision)
-        if settings.rateLimit {
+        if settings.sendsRateLimit {
             add(.rateLimitPolicy, policies)
             let remaining = min(decision.remaining, Self.largestInteger)
             add(.rateLimit, String(report.window.itemHead, number: remaining, separator: ";t=", second: seconds))
         }
-        if settings.xRateLimit {
-            let isUsual = decision.limit == report.window.limit.numbers.count
-            add(.limit, isUsual ? report.window.countText : String(digitsOf: decision.limit))
+        if settings.sendsXRateLimit {
+            let isUsual = decision.quota == report.window.limit.numbers.count
+            add(.limit, isUsual ? report.window.countText : String(digitsOf: decision.quota))
             add(.remaining, String(digitsOf: decision.remaining))
-            if let reset = decision.resetAfter {
-                let time = Self.wholeSeconds(settings.resetIsDelta ? reset : reset + Ticks(decision.time))
+            if let reset = decision.resetTicks {
+                let time = Self.wholeSeconds(settings.resetFormat == .delta ? reset : reset + Ticks(decision.timestamp))
                 add(.reset, String(digitsOf: time))
             }
         }
-        if settings.retryAfter, !decision.allowed, let seconds { add(.retryAfter, String(digitsOf: seconds)) }
+        if settings.sendsRetryAfter, !decision.isAllowed, let seconds { add(.retryAfter, String(digitsOf: seconds)) }
     }
 
     /// `t`, in seconds: on a denial the same as Retry-After, else the reset. Nil when waiting can't help or there is
     /// no reset.
     static func seconds(_ decision: Decision) -> Int64? {
-        if decision.allowed { return decision.resetAfter.map(wholeSeconds) }
-        return decision.retryAfter.map { max(1, wholeSeconds($0)) }
+        if decision.isAllowed { return decision.resetTicks.map(wholeSeconds) }
+        return decision.retryTicks.map { max(1, wholeSeconds($0)) }
     }
 
     /// Rounded up, so that a client that waits this many seconds doesn't return too early.

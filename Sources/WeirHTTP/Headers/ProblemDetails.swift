@@ -44,7 +44,7 @@ public struct ProblemDetails: Sendable, Hashable {
     /// The answer when the store fails and a limit says `on_store_failure: deny`.
     static let storeFailed = temporarilyReduced("Rate limits can't be checked at the moment. Try again soon.")
 
-    /// The answer when the bodies that are read before their requests are decided fill ``ServerSettings/bodyMemory``.
+    /// The answer when the bodies that are read before their requests are decided fill ``GatewaySettings/bodyMemory``.
     package static let bodyMemoryFull = temporarilyReduced(
         "Too many requests with long bodies are being decided. Try again soon.")
 

@@ -1,7 +1,7 @@
 /// Finds the client's address behind proxies.
 struct ClientAddress {
     /// The trusted proxies.
-    let trusted: [AddressRange]
+    let trusted: [IPAddressRange]
     /// The header from which forwarded addresses are taken.
     let header: AddressHeader
 
@@ -17,7 +17,7 @@ struct ClientAddress {
     func client(of request: some LimitableRequest, peer: IPAddress) -> IPAddress {
         guard !trusted.isEmpty, isTrusted(peer) else { return peer }
         var lines: [String] = []
-        request.forEachValue(of: header.rawValue) { lines.append($0) }
+        request.forEachValue(of: header.name) { lines.append($0) }
         var last = peer
         // Empty elements count for nothing (RFC 9110, 5.6.1).
         for hop in hops(lines.joined(separator: ",")).reversed() where hop?.isEmpty != true {
@@ -31,7 +31,7 @@ struct ClientAddress {
     /// The elements of the header, nearest hop last; nil for an element of Forwarded that names no address.
     private func hops(_ value: String) -> [String?] {
         guard !value.isEmpty else { return [] }
-        switch header {
+        switch header.kind {
         case .xForwardedFor:
             return value.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingSpaces() }
         case .forwarded:

@@ -6,7 +6,7 @@ struct ClientIdentifier: Sendable {
     private let sources: [ClientSource]
     private let tiers: TierRules?
     private let verifier: (any TokenVerifier)?
-    private let lookup: (any TierLookup)?
+    private let lookup: (any ClientDirectory)?
     private let needsToken: Bool
 
     /// The longest name of a client, in bytes. A source with a longer value is skipped.
@@ -14,7 +14,7 @@ struct ClientIdentifier: Sendable {
     /// The longest value of `Authorization` from which a token is taken, in bytes.
     static let longestToken = 16_384
 
-    /// The answer of a ``TierLookup`` that isn't there yet.
+    /// The answer of a ``ClientDirectory`` that isn't there yet.
     typealias Pending = PendingAnswer<Result<LookupAnswer, StoreError>>
 
     /// A lookup in progress, and the part of the policy that needs it.
@@ -29,10 +29,10 @@ struct ClientIdentifier: Sendable {
         var answer: Pending
     }
 
-    init(_ policy: Policy, verifier: (any TokenVerifier)?, lookup: (any TierLookup)?) {
+    init(_ policy: Policy, verifier: (any TokenVerifier)?, lookup: (any ClientDirectory)?) {
         self.lookup = lookup
         addresses = ClientAddress(trusted: policy.trustedProxies, header: policy.addressHeader)
-        sources = policy.client
+        sources = policy.clientSources
         tiers = policy.tiers
         self.verifier = verifier
         needsToken = verifier != nil && policy.usesTokens
@@ -57,9 +57,9 @@ struct ClientIdentifier: Sendable {
             address: address, isFromTrustedProxy: addresses.isTrusted(peer), source: 0, client: "",
             maskedAddress: address, tier: nil, token: nil)
         if needsToken, let verifier, let token = bearerToken(request) { identity.token = verifier.verify(token) }
-        if let client, !client.name.isEmpty, client.name.utf8.count <= Self.longestValue {
+        if let client, !client.id.isEmpty, client.id.utf8.count <= Self.longestValue {
             identity.source = Self.app
-            identity.client = client.name
+            identity.client = client.id
         } else {
             name(&identity, request, pending: &pending)
         }
@@ -83,7 +83,7 @@ struct ClientIdentifier: Sendable {
         case .source(let index):
             name(&identity, request, from: index, with: answer, pending: &pending)
             if pending == nil { identity.tier = self.tier(of: identity, request, given: tier, &pending) }
-        case .tier: identity.tier = answer.value ?? tiers?.fallback
+        case .tier: identity.tier = answer.value ?? tiers?.default
         }
     }
 
@@ -93,8 +93,8 @@ struct ClientIdentifier: Sendable {
         pending: inout Lookup?
     ) -> LookupAnswer? {
         guard let lookup else { return .unknown }
-        let bits = identity.address.masked(ipv6Prefix: AddressRange.defaultPrefix).bits
-        switch lookup.look(up: client, in: hash, for: UInt64(truncatingIfNeeded: bits ^ bits >> 64)) {
+        let bits = identity.address.masked(ipv6Prefix: IPAddressRange.defaultPrefix).bits
+        switch lookup.lookUp(client, in: hash, for: UInt64(truncatingIfNeeded: bits ^ bits >> 64)).kind {
         case .decided(let answer): return answer
         case .pending(let answer):
             pending = Lookup(place: place, answer: answer)
@@ -111,11 +111,11 @@ struct ClientIdentifier: Sendable {
         _ identity: inout Identity, _ request: some LimitableRequest, from start: Int = 0,
         with answer: LookupAnswer? = nil, pending: inout Lookup?
     ) {
-        var prefix = AddressRange.defaultPrefix
+        var prefix = IPAddressRange.defaultPrefix
         search: for (index, source) in sources.enumerated() where index >= start {
             let found: String?
-            var known: KnownClients?
-            switch source {
+            var known: KnownClients.Kind?
+            switch source.kind {
             case .header(let header, let fromTrustedProxies, let clients):
                 found = fromTrustedProxies && !identity.isFromTrustedProxy ? nil : request.onlyValue(of: header)
                 known = clients
@@ -144,7 +144,7 @@ struct ClientIdentifier: Sendable {
     ///
     /// - Parameter answer: the answer that was awaited, if it was.
     private func isKnown(
-        _ client: String, _ known: KnownClients?, of identity: Identity, source: Int, _ answer: LookupAnswer?,
+        _ client: String, _ known: KnownClients.Kind?, of identity: Identity, source: Int, _ answer: LookupAnswer?,
         _ pending: inout Lookup?
     ) -> Bool? {
         switch known {
@@ -161,16 +161,16 @@ struct ClientIdentifier: Sendable {
         if let given { return given }
         guard let tiers else { return nil }
         let found: String? =
-            switch tiers.source {
+            switch tiers.source?.kind {
             case .header(let name): identity.isFromTrustedProxy ? request.onlyValue(of: name) : nil
-            case .directory(let directory): identity.source > 0 ? directory.entry(identity.client)?.tier : nil
+            case .file(let directory): identity.source > 0 ? directory.entry(identity.client)?.tier : nil
             case .hash(let hash):
                 identity.source > 0
                     ? look(up: identity.client, in: hash, of: identity, for: .tier, pending: &pending)?.value : nil
             case .jwt(let claim): identity.token?.claim(claim)
             case nil: nil
             }
-        return found ?? tiers.fallback
+        return found ?? tiers.default
     }
 
     /// The token of `Authorization: Bearer …` (RFC 6750, 2.1).
@@ -187,9 +187,9 @@ struct ClientIdentifier: Sendable {
 extension Policy {
     /// Whether the policy looks up clients or tiers in Redis hashes.
     package var usesLookups: Bool {
-        if case .hash? = tiers?.source { return true }
-        return client.contains { source in
-            switch source {
+        if case .hash? = tiers?.source?.kind { return true }
+        return clientSources.contains { source in
+            switch source.kind {
             case .header(_, _, .hash?), .bearer(.hash?): true
             default: false
             }
@@ -198,8 +198,8 @@ extension Policy {
 
     /// Whether the policy uses claims of tokens.
     package var usesTokens: Bool {
-        client.contains { if case .jwt = $0 { true } else { false } }
-            || limits.contains { $0.key.contains { if case .claim = $0 { true } else { false } } }
-            || { if case .jwt? = tiers?.source { true } else { false } }()
+        clientSources.contains { if case .jwt = $0.kind { true } else { false } }
+            || limits.contains { $0.key.contains { if case .claim = $0.kind { true } else { false } } }
+            || { if case .jwt? = tiers?.source?.kind { true } else { false } }()
     }
 }

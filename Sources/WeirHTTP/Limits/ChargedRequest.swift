@@ -113,7 +113,7 @@ struct ChargedRequest {
         guard known.contains(where: { !charges[$0].isShadow }),
             limiter.store.peek(known.map { charges[$0] }, into: &decisions)
         else { return nil }
-        let denies = zip(known, decisions).contains { !charges[$0].isShadow && !$1.allowed && !$1.isUnasked }
+        let denies = zip(known, decisions).contains { !charges[$0].isShadow && !$1.isAllowed && !$1.isUnasked }
         guard denies else {
             decisions.removeAll(keepingCapacity: true)
             return nil
@@ -146,13 +146,13 @@ struct ChargedRequest {
         for (index, charge) in charges.enumerated() {
             revise(index, on: limiter)
             if charge.isShadow || decisions[index].isUnasked { continue }
-            delay = max(delay, decisions[index].delay)
+            delay = max(delay, decisions[index].delayTicks)
             if let current = reported, !decisions[index].isReported(before: decisions[current]) { continue }
             reported = index
         }
-        guard let reported, !decisions[reported].allowed else {
+        guard let reported, !decisions[reported].isAllowed else {
             prepareMeters(on: limiter, costOverride: costOverride)
-            return .pass(delay: delay)
+            return .pass(delay: delay == 0 ? .zero : Duration(ticks: Ticks(delay)))
         }
         return .answer(
             .quotaExceeded(
@@ -164,7 +164,7 @@ struct ChargedRequest {
     private mutating func concludeWithoutStore(
         on limiter: RequestLimiter, costOverride: Int64?
     ) -> LimitedRequest.Verdict {
-        let fallback = limiter.policy.server.onStoreFailure
+        let fallback = limiter.policy.onStoreFailure
         func mode(_ index: Int) -> StoreFailureMode {
             limiter.plans[parts[index].rule].rule.onStoreFailure ?? fallback
         }
@@ -182,7 +182,7 @@ struct ChargedRequest {
         for index in charges.indices where charges[index].isHold { clip(index) }
         storeFailed = true
         guard !denies else { return .answer(.storeFailed) }
-        guard !charges.isEmpty else { return .pass(delay: 0) }
+        guard !charges.isEmpty else { return .pass(delay: .zero) }
         _ = limiter.localStore.decide(charges, into: &decisions)
         return conclude(on: limiter, costOverride: costOverride)
     }
@@ -191,15 +191,15 @@ struct ChargedRequest {
     /// impossible.
     private mutating func revise(_ index: Int, on limiter: RequestLimiter) {
         let part = parts[index]
-        guard !part.isWarm || storeFailed, !decisions[index].allowed, decisions[index].retryAfter == nil,
+        guard !part.isWarm || storeFailed, !decisions[index].isAllowed, decisions[index].retryTicks == nil,
             part.window.limit.algorithm != .concurrency,
             charges[index].required <= part.window.limit.numbers.capacity
         else { return }
         if part.isWarm {
             // The store's recovery can't be predicted, so suggest a second.
-            decisions[index].retryAfter = 1_000_000
+            decisions[index].retryTicks = 1_000_000
         } else {
-            decisions[index].retryAfter = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.now())
+            decisions[index].retryTicks = limiter.plans[part.rule].warmUp?.retryAfter(at: limiter.clock.timestamp)
         }
     }
 
@@ -212,14 +212,14 @@ struct ChargedRequest {
 
     /// The denial of a limit in shadow mode; nil when it allowed.
     func shadowDecision(rule: Int) -> Decision? {
-        zip(parts, decisions).first { $0.rule == rule && !$1.allowed && !$1.isUnasked }?.1
+        zip(parts, decisions).first { $0.rule == rule && !$1.isAllowed && !$1.isUnasked }?.1
     }
 
     /// The names of the limits that deny, in the policy's order, each once.
     func violatedPolicies(on limiter: RequestLimiter) -> [String] {
         var names: [String] = []
         guard decisions.count == charges.count else { return names }
-        for (index, charge) in charges.enumerated() where !charge.isShadow && !decisions[index].allowed {
+        for (index, charge) in charges.enumerated() where !charge.isShadow && !decisions[index].isAllowed {
             let name = limiter.plans[parts[index].rule].rule.name
             if names.last != name { names.append(name) }
         }
@@ -232,13 +232,13 @@ struct ChargedRequest {
         var current: LimitedRequest.Outcome?
         for (index, charge) in charges.enumerated() where !decisions[index].isUnasked {
             if var same = current, same.rule == parts[index].rule {
-                same.allowed = same.allowed && decisions[index].allowed
+                same.allowed = same.allowed && decisions[index].isAllowed
                 current = same
                 continue
             }
             if let current { body(current) }
             current = LimitedRequest.Outcome(
-                rule: parts[index].rule, allowed: decisions[index].allowed, isShadow: charge.isShadow)
+                rule: parts[index].rule, allowed: decisions[index].isAllowed, isShadow: charge.isShadow)
         }
         if let current { body(current) }
     }
@@ -251,10 +251,10 @@ struct ChargedRequest {
     /// A decision as headers show it. Concurrency has no retry-after in memory, so headers suggest a second.
     private func headerDecision(_ index: Int) -> Decision {
         var decision = decisions[index]
-        if !decision.allowed, decision.retryAfter == nil, charges[index].numbers.algorithm == .concurrency,
+        if !decision.isAllowed, decision.retryTicks == nil, charges[index].numbers.algorithm == .concurrency,
             charges[index].required <= charges[index].numbers.capacity
         {
-            decision.retryAfter = 1_000_000
+            decision.retryTicks = 1_000_000
         }
         return decision
     }
@@ -290,8 +290,10 @@ struct ChargedRequest {
 
     private mutating func prepareMeters(on limiter: RequestLimiter, costOverride: Int64?) {
         for (index, charge) in charges.enumerated() {
-            if costOverride == nil, case .response(let cost, _, _, _, _) = limiter.plans[parts[index].rule].rule.cost {
-                if charge.isShadow, !decisions[index].allowed { continue }
+            if costOverride == nil,
+                case .response(let cost, _, _, _, _) = limiter.plans[parts[index].rule].rule.cost.kind
+            {
+                if charge.isShadow, !decisions[index].isAllowed { continue }
                 meters.append((index, ResponseMeter(cost, limiter.plans[parts[index].rule].costPointers)))
                 if case .body = cost { metersBody = true }
             } else if charge.numbers.algorithm == .concurrency, decisions[index].receipt != nil {
@@ -312,6 +314,43 @@ struct ChargedRequest {
         for index in meters.indices { meters[index].meter?.body(bytes) }
     }
 
+    /// Charges units that the app itself says the request costs.
+    ///
+    /// - Parameters:
+    ///   - units: 0 to 10^9.
+    ///   - name: the limit to charge. If nil, those whose cost is in the response; if there are none, all but permits.
+    /// - Returns: whether any limit is charged.
+    mutating func charge(_ units: Int64, to name: String?, on limiter: RequestLimiter) -> Bool {
+        var isCharged = false
+        for index in meters.indices where meters[index].meter != nil {
+            if let name, limiter.plans[parts[meters[index].part].rule].rule.name != name { continue }
+            meters[index].meter?.state(units)
+            isCharged = true
+        }
+        if isCharged { return true }
+        let store = chargedStore(of: limiter)
+        for index in charges.indices where decisions.count == charges.count && !decisions[index].isUnasked {
+            var charge = charges[index]
+            if charge.numbers.algorithm == .concurrency { continue }
+            if let name, limiter.plans[parts[index].rule].rule.name != name { continue }
+            isCharged = true
+            charge.cost = units
+            _ = store.apply(.debit(charge))
+            decisions[index].remaining = max(0, decisions[index].remaining - units)
+        }
+        return isCharged
+    }
+
+    /// The limits that take part and are enforced, each with its standing.
+    func standings(on limiter: RequestLimiter) -> [LimitStanding] {
+        guard decisions.count == charges.count else { return [] }
+        return charges.indices.filter { !charges[$0].isShadow && !decisions[$0].isUnasked }.map { index in
+            LimitStanding(
+                name: parts[index].window.limit.name, quota: decisions[index].quota,
+                remaining: decisions[index].remaining, resetAfter: decisions[index].resetAfter)
+        }
+    }
+
     /// Charges or refunds what the response showed, and frees permits. Later calls do nothing.
     ///
     /// - Parameters:
@@ -330,7 +369,7 @@ struct ChargedRequest {
             let rule = parts[part].rule
             guard var meter,
                 case .response(let source, _, let fallback, _, let chargesErrors) =
-                    limiter.plans[rule].rule.cost
+                    limiter.plans[rule].rule.cost.kind
             else {
                 if let receipt = decisions[part].receipt { _ = store.apply(.refund(charge, receipt)) }
                 continue
@@ -367,7 +406,7 @@ struct ChargedRequest {
         } else if actual > 0 {
             // Nothing was held.
             var charge = charge
-            charge.cost = min(actual, Rate.largestCount)
+            charge.cost = min(actual, Rate.maximumCount)
             _ = store.apply(.debit(charge))
         }
     }

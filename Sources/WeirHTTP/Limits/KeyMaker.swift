@@ -26,7 +26,7 @@ struct KeyMaker {
         let hasher = limiter.hasher
         let paths = plan.rule.match.paths
         let value: String
-        switch dimension {
+        switch dimension.kind {
         case .json:
             inBody.append((dimensions.count, dimension))
             return
@@ -38,7 +38,7 @@ struct KeyMaker {
             }
             return
         case .address(let prefix):
-            hasher.append(facts.address.masked(ipv6Prefix: prefix ?? AddressRange.defaultPrefix), to: &dimensions)
+            hasher.append(facts.address.masked(ipv6Prefix: prefix ?? IPAddressRange.defaultPrefix), to: &dimensions)
             return
         case .route:
             value = match.pattern < paths.count ? paths[match.pattern].description : facts.route?.template ?? "*"
@@ -68,7 +68,7 @@ struct BodyKey {
     let inBody: [(place: Int, dimension: KeyDimension)]
 
     /// The dimensions with the values in a body.
-    func dimensions(with body: RequestBody, _ hasher: KeyHasher) -> [UInt64] {
+    func dimensions(with body: ReceivedBody, _ hasher: KeyHasher) -> [UInt64] {
         var all: [UInt64] = []
         var next = 0
         for (place, dimension) in inBody {
@@ -80,8 +80,8 @@ struct BodyKey {
     }
 
     /// The value that is hashed. One that is unknown or can't be relied on is the empty one.
-    private static func value(of dimension: KeyDimension, in body: RequestBody) -> String {
-        guard case .json(let pointer, let known, let ignoresCase) = dimension,
+    private static func value(of dimension: KeyDimension, in body: ReceivedBody) -> String {
+        guard case .json(let pointer, let known, let ignoresCase) = dimension.kind,
             case .text(let text, _) = BodyValue(pointer, in: body)
         else { return "" }
         let value = ignoresCase ? text.lowercased() : text

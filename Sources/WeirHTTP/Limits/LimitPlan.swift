@@ -65,7 +65,7 @@ final class LimitPlan: Sendable {
         self.warmUp = warmUp
         self.fallbackTier = fallbackTier
         (hasCostInBody, holdsUnits) =
-            switch rule.cost {
+            switch rule.cost.kind {
             case .fixed: (false, false)
             case .request(let cost, _, _): (cost.isInBody, false)
             case .response(_, .request(let reserve, _), _, _, _): (reserve.isInBody, true)
@@ -73,17 +73,17 @@ final class LimitPlan: Sendable {
             }
         hasKeyInBody = rule.key.contains(where: \.isInBody)
         hasMatchInBody = !rule.match.json.isEmpty
-        if case .response(.body(let body), _, _, _, _) = rule.cost {
+        if case .response(.body(let body), _, _, _, _) = rule.cost.kind {
             costPointers = JSONPointerTree(body.pointers)
         } else {
             costPointers = nil
         }
         var byTier: [String: [Window]] = [:]
-        switch rule.allowance {
-        case .all(let allowance):
+        switch rule.allowance.kind {
+        case .uniform(let allowance):
             // All tiers share these windows, so their debt is bounded by the largest of the tiers' bounds.
             windows = try Self.windows(rule, allowance, mostDebt: rule.cost.most?.byTier.values.max(), hasher)
-        case .each(let allowances):
+        case .perTier(let allowances):
             for (tier, allowance) in allowances {
                 let most = rule.cost.most?.units(for: tier, fallback: fallbackTier)
                 byTier[tier] = try Self.windows(rule, allowance, mostDebt: most, hasher)
@@ -96,7 +96,7 @@ final class LimitPlan: Sendable {
     private static func windows(
         _ rule: LimitRule, _ allowance: LimitRule.Allowance, mostDebt: Int64?, _ hasher: KeyHasher
     ) throws(LimitError) -> [Window] {
-        switch allowance {
+        switch allowance.kind {
         case .unlimited: return []
         case .concurrency(let count):
             let limit = try Limit(rule.name, concurrency: count)

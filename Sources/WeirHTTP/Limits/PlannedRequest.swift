@@ -93,7 +93,7 @@ struct PlannedRequest {
     ) -> Step {
         costOverride = cost
         do {
-            path = try RequestPath(request.target, lenient: limiter.policy.lenientPaths)
+            path = try RequestPath(request.target, lenient: limiter.policy.allowsLenientPaths)
         } catch {
             return .answered(
                 ProblemDetails(status: 400, title: "Bad Request", detail: error.message))
@@ -102,6 +102,30 @@ struct PlannedRequest {
         let identity = limiter.identifier.identify(request, peer: peer, client: client, tier: tier, pending: &lookup)
         if let lookup { return wait(for: lookup, identity, route: route, tier: tier) }
         return match(request, identity, route: route, on: limiter, enclosing: enclosing, into: &charged)
+    }
+
+    /// Begins a check of one limit, with a key of the app's choice.
+    mutating func beginCheck(
+        rule: Int, key: String, cost: Int64, for request: PlannedRequest, on limiter: RequestLimiter,
+        into charged: inout ChargedRequest
+    ) -> Step {
+        identity = request.identity
+        path = request.path
+        origin = request.origin
+        costOverride = min(max(1, cost), Rate.maximumCount)
+        guard !request.isBypassed, let costOverride, limiter.plans.indices.contains(rule) else { return .passes }
+        let plan = limiter.plans[rule]
+        let isWarm = plan.warmUp?.isWarm(at: limiter.clock.timestamp) ?? true
+        var dimensions: [UInt64] = []
+        limiter.hasher.append(key, seed: 0, to: &dimensions)
+        for window in plan.windows(for: identity?.tier) {
+            charged.add(
+                plan, window: window, rule: rule, isWarm: isWarm,
+                key: limiter.hasher.key(dimensions, seed: window.seed))
+        }
+        matched.append(MatchedRule(rule: rule, pattern: 0))
+        costs.append(Cost(units: costOverride))
+        return price(charges: &charged)
     }
 
     private mutating func wait(
@@ -156,7 +180,7 @@ struct PlannedRequest {
         guard !limiter.access.isEmpty else { return nil }
         limiter.access.find(request, facts, into: &matched)
         for match in matched {
-            let tiers = limiter.policy.access[match.rule].tiers
+            let tiers = limiter.policy.accessRules[match.rule].tiers
             // A preflight carries no credentials, so its tier can't be known.
             if tiers != nil, isPreflight { continue }
             if let tiers, let tier = facts.tier, tiers.contains(tier) { continue }
@@ -219,16 +243,16 @@ struct PlannedRequest {
         if needsBody {
             if request.isCompressed { return resume(body: .unreadable, on: limiter, into: &charged) }
             _ = price(charges: &charged)
-            return .needsBody(atMost: limiter.policy.bodyLimit)
+            return .needsBody(atMost: limiter.policy.maximumBodySize)
         }
         return price(charges: &charged)
     }
 
     /// Continues with a request of which a cost, a key or a match is in its body.
     mutating func resume(
-        body: RequestBody, on limiter: RequestLimiter, into charged: inout ChargedRequest
+        body: ReceivedBody, on limiter: RequestLimiter, into charged: inout ChargedRequest
     ) -> Step {
-        if case .unreadable = body { bodyIsUnreadable = true }
+        if case .unreadable = body.kind { bodyIsUnreadable = true }
         for (index, match) in matched.enumerated() {
             let plan = limiter.plans[match.rule]
             guard plan.rule.match.json.allSatisfy({ BodyValue($0.pointer, in: body).fits($0.values) }) else {
@@ -252,10 +276,10 @@ struct PlannedRequest {
     private func cost(of plan: LimitPlan, _ reading: CostReading) -> Cost? {
         if let costOverride { return Cost(units: costOverride) }
         let most = plan.rule.cost.most == nil ? nil : plan.mostCost(for: identity?.tier)
-        switch plan.rule.cost {
+        switch plan.rule.cost.kind {
         case .fixed(let units): return Cost(units: units)
         case .response(_, let reserve, _, _, _):
-            let bound = most ?? Rate.largestCount
+            let bound = most ?? Rate.maximumCount
             var cost = Cost(units: bound, isHold: true, most: most)
             switch (reserve, reading) {
             case (.units(let units), _), (.request(_, let units), .absent), (.request, .units(let units)):
@@ -272,7 +296,7 @@ struct PlannedRequest {
                 units = most ?? windows.map(\.limit.numbers.capacity).min() ?? fallback
             case .units(let found): units = max(1, found)
             }
-            if units > most ?? Rate.largestCount { return nil }
+            if units > most ?? Rate.maximumCount { return nil }
             return Cost(units: units)
         }
     }
@@ -293,7 +317,7 @@ struct PlannedRequest {
             let plan = limiter.plans[match.rule]
             let windows = plan.windows(for: identity.tier)
             if windows.isEmpty { continue }
-            let isWarm = plan.warmUp?.isWarm(at: limiter.clock.now()) ?? true
+            let isWarm = plan.warmUp?.isWarm(at: limiter.clock.timestamp) ?? true
             keys.read(request, facts, identity, of: plan, match: match, on: limiter)
             for window in windows {
                 charged.add(
@@ -320,8 +344,8 @@ struct PlannedRequest {
 
 extension CostRule {
     /// Where in the request the cost, or the reserve, is; nil when it isn't there.
-    var inRequest: RequestCost? {
-        switch self {
+    var inRequest: RequestCost.Kind? {
+        switch kind {
         case .request(let cost, _, _), .response(_, .request(let cost, _), _, _, _): cost
         case .fixed, .response: nil
         }

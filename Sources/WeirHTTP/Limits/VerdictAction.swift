@@ -1,12 +1,12 @@
-package import Weir
+import Weir
 
 /// The action that a verdict asks for, the same in the gateway and in an app.
 package enum VerdictAction {
     /// Pass the request on.
     case forward
-    /// Hold the request for this many microseconds, then pass it on. It has a place, which ``SharedRoom/giveBack(_:)``
+    /// Hold the request this long, then pass it on. It has a place, which ``SharedRoom/giveBack(_:)``
     /// frees.
-    case hold(Timestamp)
+    case hold(Duration)
     /// Send Weir's own answer.
     case answer(Answer)
 }
@@ -21,7 +21,7 @@ extension LimitedRequest {
     ///   - places: the places for delayed requests.
     package func carryOut(_ verdict: Verdict, places: SharedRoom) -> VerdictAction {
         switch verdict {
-        case .pass(delay: 0): return .forward
+        case .pass(delay: .zero): return .forward
         case .pass(let delay):
             if places.take() { return .hold(delay) }
             withdraw()

@@ -8,7 +8,7 @@ public final class WarmUp: Sendable {
     private let end: Timestamp?
 
     init(_ until: WarmUpRule.Until, startedAt start: Timestamp) {
-        switch until {
+        switch until.kind {
         case .after(let span): end = start + span
         case .ready: end = nil
         }

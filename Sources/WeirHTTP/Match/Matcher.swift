@@ -5,20 +5,20 @@ struct Matcher: Sendable {
     private var byHost: [String: [Int]] = [:]
     /// All other rules that have no paths. Each of them is checked for every request.
     private var others: [Int] = []
-    private let matches: [Match]
+    private let matches: [RequestMatch]
     /// For each rule, whether it has no condition other than its paths.
     private let isPlain: [Bool]
     private(set) var hasPaths = false
     private let ignoresCase: Bool
 
     /// - Parameter ignoresCase: whether paths match regardless of the case of their ASCII letters.
-    init(_ matches: [Match], ignoresCase: Bool = false) {
+    init(_ matches: [RequestMatch], ignoresCase: Bool = false) {
         self.matches = matches
         self.ignoresCase = ignoresCase
         isPlain = matches.map {
             $0.methods.isEmpty && $0.hosts.isEmpty && $0.headers.isEmpty && $0.tiers.isEmpty && $0.addresses.isEmpty
         }
-        for (rule, match) in matches.enumerated() {
+        for (rule, match) in matches.enumerated() where !match.isNone {
             if !match.paths.isEmpty {
                 hasPaths = true
                 for (pattern, path) in match.paths.enumerated() {

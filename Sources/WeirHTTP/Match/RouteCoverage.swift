@@ -26,24 +26,24 @@ extension RequestLimiter {
     package func verify(
         _ routes: [AppRoute], passes: (AppRoute) -> Bool
     ) throws(PolicyError) -> RouteCoverage {
-        var errors: [Diagnostic] = []
-        func check(_ match: Match, _ what: String) {
+        var errors: [PolicyDiagnostic] = []
+        func check(_ match: RequestMatch, _ what: String) {
             for pattern in match.paths where !routes.contains(where: { pattern.fits($0.template) }) {
                 let hint = Suggestion.text(for: pattern.description, among: routes.map(\.template))
                 errors.append(
-                    Diagnostic(
+                    PolicyDiagnostic(
                         severity: .error, file: "policy",
                         message: "\(what): no route of the app matches '\(pattern)'\(hint)"))
             }
         }
         let inCode = rulesInCode
         for rule in policy.limits + inCode.map(\.rule) { check(rule.match, "limit '\(rule.name)'") }
-        for rule in policy.access { check(rule.match, "an access rule") }
-        for match in policy.exempt { check(match, "an exemption") }
+        for rule in policy.accessRules { check(rule.match, "an access rule") }
+        for match in policy.exemptions { check(match, "an exemption") }
         guard errors.isEmpty else { throw PolicyError(errors) }
         var coverage = RouteCoverage()
         for route in routes {
-            if passes(route), policy.exempt.contains(where: { $0.covers(route) }) {
+            if passes(route), policy.exemptions.contains(where: { $0.covers(route) }) {
                 coverage.exempt.append(route)
             } else if !inCode.contains(where: { $1.contains(route) && !$0.isShadow && $0.match.covers(route) }),
                 !passes(route) || !policy.limits.contains(where: { !$0.isShadow && $0.match.covers(route) })
@@ -55,10 +55,10 @@ extension RequestLimiter {
     }
 }
 
-extension Match {
+extension RequestMatch {
     /// Whether every request to a route meets these conditions.
     fileprivate func covers(_ route: AppRoute) -> Bool {
-        guard hosts.isEmpty, headers.isEmpty, tiers.isEmpty, addresses.isEmpty else { return false }
+        guard !isNone, hosts.isEmpty, headers.isEmpty, tiers.isEmpty, addresses.isEmpty else { return false }
         let method = route.method == "HEAD" ? "GET" : route.method
         guard methods.isEmpty || methods.contains(method) else { return false }
         return paths.isEmpty || paths.contains { $0.covers(route.template) }

@@ -3,15 +3,15 @@ import Weir
 /// The headers and bodies that tell clients about limits. Names are as sent.
 public struct HeaderSettings: Sendable, Hashable {
     /// Whether to write `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
-    public var rateLimit = true
+    public var sendsRateLimit = true
     /// Whether to write `X-RateLimit-Limit`, `-Remaining` and `-Reset`.
-    public var xRateLimit = true
+    public var sendsXRateLimit = true
     /// Whether to write `Retry-After` on denials.
-    public var retryAfter = true
+    public var sendsRetryAfter = true
     /// Whether Weir's own answers have an `application/problem+json` body; otherwise the body is empty.
-    public var problem = true
-    /// Whether `X-RateLimit-Reset` is in seconds from now rather than Unix time.
-    public var resetIsDelta = false
+    public var sendsProblemDetails = true
+    /// What `X-RateLimit-Reset` is; Unix time by default.
+    public var resetFormat = ResetFormat.unixTime
     /// The name for `RateLimit`.
     public var rateLimitName = "RateLimit"
     /// The name for `RateLimit-Policy`.
@@ -44,10 +44,22 @@ public struct HeaderSettings: Sendable, Hashable {
     /// request.
     package func writesAlways(_ header: LimitHeader) -> Bool {
         switch header {
-        case .rateLimitPolicy, .rateLimit: rateLimit
-        case .limit, .remaining, .reset: xRateLimit
+        case .rateLimitPolicy, .rateLimit: sendsRateLimit
+        case .limit, .remaining, .reset: sendsXRateLimit
         case .retryAfter: false
         }
+    }
+}
+
+extension HeaderSettings {
+    /// What `X-RateLimit-Reset` is.
+    public struct ResetFormat: Sendable, Hashable {
+        private let isDelta: Bool
+
+        /// Seconds since the Unix epoch.
+        public static let unixTime = ResetFormat(isDelta: false)
+        /// Seconds from now.
+        public static let delta = ResetFormat(isDelta: true)
     }
 }
 

@@ -1,21 +1,53 @@
 public import Weir
 
 /// A limit as written in a policy.
-public struct LimitRule: Sendable {
+public struct LimitRule: Sendable, Hashable {
     /// The limit's numbers in one tier.
-    public enum Allowance: Sendable {
+    public struct Allowance: Sendable, Hashable {
+        package enum Kind: Sendable, Hashable {
+            case unlimited
+            case rates([Rate])
+            case concurrency(Int64)
+        }
+
+        package let kind: Kind
+
+        package init(_ kind: Kind) { self.kind = kind }
+
         /// No limit.
-        case unlimited
-        /// The windows of a rate.
-        case rates([Rate])
+        public static let unlimited = Allowance(.unlimited)
+        /// The windows of a rate, one or more.
+        public static func rates(_ rates: Rate...) -> Allowance { Allowance(.rates(rates)) }
+        /// The windows of a rate, one or more.
+        public static func rates(_ rates: [Rate]) -> Allowance { Allowance(.rates(rates)) }
         /// The number of requests in flight, 1 to 10^9.
-        case concurrency(Int64)
+        public static func concurrency(_ count: Int64) -> Allowance { Allowance(.concurrency(count)) }
+    }
+
+    /// Whether a limit's denials stop requests.
+    public struct Mode: Sendable, Hashable {
+        private let isShadow: Bool
+
+        /// The limit denies requests.
+        public static let enforce = Mode(isShadow: false)
+        /// The limit decides, counts and logs, but never denies.
+        public static let shadow = Mode(isShadow: true)
+    }
+
+    /// How instances that share a store keep a limit's count together.
+    public struct Sync: Sendable, Hashable {
+        private let isLeased: Bool
+
+        /// The store decides every request.
+        public static let exact = Sync(isLeased: false)
+        /// Instances prefetch units and spend them without asking the store.
+        public static let leased = Sync(isLeased: true)
     }
 
     /// The limit's name, 1 to 64 of `A-Za-z0-9_-`. It appears in headers and metrics.
     public var name: String
     /// The conditions on the requests that the limit applies to; all requests by default.
-    public var match = Match()
+    public var match = RequestMatch()
     /// The parts of the limit's key; the client by default. It needs at least one.
     public var key: [KeyDimension] = [.client]
     /// The algorithm; a token bucket by default.
@@ -24,20 +56,23 @@ public struct LimitRule: Sendable {
     public var allowance: ByTier<Allowance>
     /// The alignment of fixed windows.
     public var alignment = WindowAlignment.epoch
-    /// The longest delay of a leaky bucket in microseconds, 0 to 60 s; 1 s by default.
-    public var maxWait = Limit.defaultWait
+    /// The longest delay of a leaky bucket, 0 to 60 seconds; 1 second by default.
+    public var maxWait = Limit.defaultMaximumWait
     /// The cost of a request; one unit by default.
     public var cost = CostRule.fixed(1)
     /// The lower numbers to start with; nil for none.
     public var warmUp: WarmUpRule?
-    /// Whether the limit is in shadow mode: it counts and reports its decisions but denies nothing.
-    public var isShadow = false
+    /// Whether the limit denies requests, or only counts and reports its decisions; it denies by default.
+    public var mode = Mode.enforce
     /// Whether denied requests are charged too. Not for concurrency.
     public var countsDenied = false
-    /// Whether instances that share a store may prefetch units and spend them without asking it.
-    public var isLeased = false
-    /// The behavior while the store fails; nil for the server's setting.
+    /// Whether the store decides every request, or instances may prefetch units; every request by default.
+    public var sync = Sync.exact
+    /// The behavior while the store fails; nil for the policy's setting.
     public var onStoreFailure: StoreFailureMode?
+
+    package var isShadow: Bool { mode == .shadow }
+    package var isLeased: Bool { sync == .leased }
 
     /// Creates a limit with default settings.
     public init(name: String, allowance: ByTier<Allowance>) {
@@ -47,13 +82,25 @@ public struct LimitRule: Sendable {
 }
 
 /// A factor on a limit's numbers until the service has warmed up.
-public struct WarmUpRule: Sendable {
+public struct WarmUpRule: Sendable, Hashable {
     /// The end of a warm-up.
-    public enum Until: Sendable, Hashable {
-        /// Until this many microseconds after the start.
-        case after(Timestamp)
-        /// Until the upstream answers 2xx at this path.
-        case ready(path: String)
+    public struct Until: Sendable, Hashable {
+        package enum Kind: Sendable, Hashable {
+            case after(Timestamp)
+            case ready(path: String)
+        }
+
+        package let kind: Kind
+
+        package init(_ kind: Kind) { self.kind = kind }
+
+        /// Until this long after the start, at most 366 days. A fraction of a microsecond is rounded up.
+        public static func after(_ time: Duration) -> Until {
+            Until(.after(Timestamp(clamping: time.ticksRoundedUp)))
+        }
+
+        /// Until the upstream answers 2xx at this path; in an app, until ``RequestLimiter/endWarmUp()``.
+        public static func ready(path: String) -> Until { Until(.ready(path: path)) }
     }
 
     /// The factor's numerator, at least 1.

@@ -13,10 +13,10 @@ extension Policy {
     ///   - path: the path of a `weir.yaml`.
     ///   - environment: the variables for `${NAME}`; the process's environment by default.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
-    public static func file(
-        _ path: String, environment: [String: String] = ProcessInfo.processInfo.environment
-    ) throws(PolicyError) -> Policy {
-        try read(contentsOf: path, environment: environment).get()
+    public init(
+        contentsOf path: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(PolicyError) {
+        self = try Self.read(contentsOf: path, environment: environment).get()
     }
 
     /// Reads a policy from YAML text.
@@ -25,10 +25,10 @@ extension Policy {
     ///   - yaml: the text, as in a file.
     ///   - environment: the variables for `${NAME}`; the process's environment by default.
     /// - Throws: ``PolicyError`` with every error found, each with its line.
-    public static func text(
-        _ yaml: String, environment: [String: String] = ProcessInfo.processInfo.environment
-    ) throws(PolicyError) -> Policy {
-        try read(yaml, file: "policy", environment: environment).get()
+    public init(
+        yaml: String, environment: [String: String] = ProcessInfo.processInfo.environment
+    ) throws(PolicyError) {
+        self = try Self.read(yaml, file: "policy", environment: environment).get()
     }
 
     /// Creates a policy in code.
@@ -43,7 +43,7 @@ extension Policy {
 
     /// Runs the checks that reading a file runs.
     func check() throws(PolicyError) {
-        for rule in limits where !Limit.isValid(name: rule.name) {
+        for rule in limits where !Limit.isValidName(rule.name) {
             throw PolicyError("\(RuleChecker.badName) '\(rule.name)'")
         }
         if let clash = LimitRule.nameClashes(in: limits).first { throw PolicyError(clash.message) }
@@ -58,12 +58,12 @@ extension Policy {
         for name in LimitHeader.allCases.map(headers.name) {
             if let problem = RuleChecker.problem(ofFieldName: name) { throw PolicyError(problem) }
         }
-        if exempt.contains(where: \.isEverything) { throw PolicyError(RuleChecker.exemptsEverything) }
-        if !(exempt + access.map(\.match)).allSatisfy({ $0.json.isEmpty }) {
+        if exemptions.contains(where: \.isEverything) { throw PolicyError(RuleChecker.exemptsEverything) }
+        if !(exemptions + accessRules.map(\.match)).allSatisfy({ $0.json.isEmpty }) {
             throw PolicyError(RuleChecker.bodyMatchOutsideLimit)
         }
         for rule in limits {
-            if let problem = RuleChecker.problems(of: rule, fallbackTier: tiers?.fallback).first {
+            if let problem = RuleChecker.problems(of: rule, fallbackTier: tiers?.default).first {
                 throw found(problem, in: "limit '\(rule.name)'")
             }
         }
@@ -81,14 +81,39 @@ extension LimitRule {
     public init(
         _ name: String, _ rates: Rate..., by key: [KeyDimension] = [.client], algorithm: Algorithm = .tokenBucket
     ) {
-        self.init(name: name, allowance: .all(.rates(rates)))
+        self.init(name, rates, by: key, algorithm: algorithm)
+    }
+
+    /// Creates a limit on a rate, from a list of windows.
+    package init(_ name: String, _ rates: [Rate], by key: [KeyDimension], algorithm: Algorithm = .tokenBucket) {
+        self.init(name: name, allowance: .uniform(.rates(rates)))
+        self.key = key
+        self.algorithm = algorithm
+    }
+
+    /// Creates a limit on a rate that depends on the client's tier. The policy needs ``Policy/tiers``.
+    ///
+    /// ```swift
+    /// LimitRule("api", ["free": .rates(.perMinute(60)), "pro": .unlimited])
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - name: 1 to 64 of `A-Za-z0-9_-`. It appears in headers and metrics.
+    ///   - tiers: the limit's numbers in each tier.
+    ///   - key: the key that each budget is kept for; the client by default.
+    ///   - algorithm: any except concurrency.
+    public init(
+        _ name: String, _ tiers: [String: Allowance], by key: [KeyDimension] = [.client],
+        algorithm: Algorithm = .tokenBucket
+    ) {
+        self.init(name: name, allowance: .perTier(tiers))
         self.key = key
         self.algorithm = algorithm
     }
 
     /// Creates a limit on the number of requests in flight, 1 to 10^9.
     public init(_ name: String, concurrency: Int64, by key: [KeyDimension] = [.client]) {
-        self.init(name: name, allowance: .all(.concurrency(concurrency)))
+        self.init(name: name, allowance: .uniform(.concurrency(concurrency)))
         self.key = key
         algorithm = .concurrency
     }

@@ -15,7 +15,7 @@ extension Policy {
         /// The token settings; nil when the policy uses no tokens.
         public var token: TokenSettings?
         /// All errors and warnings.
-        public var diagnostics: [Diagnostic]
+        public var diagnostics: [PolicyDiagnostic]
         /// The line and column of each certificate in `tls`.
         package var certificatePlaces: [(line: Int, column: Int)] = []
 
@@ -91,6 +91,6 @@ extension Policy.Reading {
     static func failed(_ file: String, _ message: String) -> Policy.Reading {
         Policy.Reading(
             policy: nil, token: nil,
-            diagnostics: [Diagnostic(severity: .error, file: file, message: message)])
+            diagnostics: [PolicyDiagnostic(severity: .error, file: file, message: message)])
     }
 }

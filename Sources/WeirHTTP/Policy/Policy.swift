@@ -1,7 +1,17 @@
 /// The contents of a `weir.yaml` as plain values. ``Policy/read(_:file:environment:)`` reads it from a file.
-public struct Policy: Sendable {
+public struct Policy: Sendable, Hashable {
     /// The gateway's settings.
-    public var server = ServerSettings()
+    package var gateway = GatewaySettings()
+    /// The store that counts. An app passes a shared store to its ``RequestLimiter``.
+    public var store = StoreSetting.memory(capacity: nil)
+    /// The behavior while the store fails, for limits without their own setting.
+    public var onStoreFailure = StoreFailureMode.local
+    /// The number of instances that share the store, for `on_store_failure: local`; nil to ask the store.
+    public var instances: Int?
+    /// The most requests that leaky buckets delay at once, 1 to 10^7; 10,000 by default. Others get 503.
+    public var maxDelayed = 10_000
+    /// The most bytes of bodies that are held while their requests are decided, 1 to 2^40; 256 MiB by default.
+    public var bodyMemory = 256 << 20
     /// The log's settings.
     public var log = LogSettings()
     /// The headers and bodies that clients get.
@@ -9,22 +19,22 @@ public struct Policy: Sendable {
     /// Which pages of other origins may read Weir's own answers; nil for all, without credentials.
     public var crossOrigin: CrossOriginSettings?
     /// Proxies whose forwarding headers are trusted.
-    public var trustedProxies: [AddressRange] = []
+    public var trustedProxies: [IPAddressRange] = []
     /// The header that trusted proxies put the client's address in.
     public var addressHeader = AddressHeader.xForwardedFor
     /// Whether paths with encoded slashes, backslashes, NULs and double encodings pass unchanged instead of getting
     /// 400.
-    public var lenientPaths = false
+    public var allowsLenientPaths = false
     /// The longest request or response body that a cost is read from, in bytes; 1 MiB by default.
-    public var bodyLimit = 1 << 20
+    public var maximumBodySize = 1 << 20
     /// The client sources in order: the first one that is present and known wins. The address comes last.
-    public var client: [ClientSource] = []
+    public var clientSources: [ClientSource] = []
     /// The source of clients' tiers; nil for a policy without tiers.
     public var tiers: TierRules?
     /// The access rules.
-    public var access: [AccessRule] = []
+    public var accessRules: [AccessRule] = []
     /// The requests that are exempt from all limits.
-    public var exempt: [Match] = []
+    public var exemptions: [RequestMatch] = []
     /// The header and secret that bypass all limits; nil for none.
     public var bypass: Bypass?
     /// The limits, in the order that headers and messages use.

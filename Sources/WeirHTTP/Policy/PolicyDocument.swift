@@ -4,7 +4,7 @@ import Yams
 final class PolicyDocument {
     /// The file's name in diagnostics.
     let file: String
-    private(set) var diagnostics: [Diagnostic] = []
+    private(set) var diagnostics: [PolicyDiagnostic] = []
     /// The keys that the reader asked for, and those that the file has, by their sections. For tests.
     private(set) var asked: [String: Set<String>] = [:]
     private(set) var given: [String: Set<String>] = [:]
@@ -28,12 +28,12 @@ final class PolicyDocument {
 
     /// Adds a warning about another file that the policy names.
     func warning(_ message: String, file: String, line: Int) {
-        diagnostics.append(Diagnostic(severity: .warning, file: file, line: line, column: 1, message: message))
+        diagnostics.append(PolicyDiagnostic(severity: .warning, file: file, line: line, column: 1, message: message))
     }
 
-    private func add(_ severity: Diagnostic.Severity, _ message: String, at mark: Place?) {
+    private func add(_ severity: PolicyDiagnostic.Severity, _ message: String, at mark: Place?) {
         diagnostics.append(
-            Diagnostic(
+            PolicyDiagnostic(
                 severity: severity, file: file, line: mark?.line ?? 0, column: mark?.column ?? 0, message: message))
     }
 

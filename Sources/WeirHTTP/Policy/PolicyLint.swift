@@ -16,17 +16,17 @@ struct PolicyLint {
             checkSize(limit, at: places.limits[index])
             checkResponseCost(limit, at: places.limits[index])
         }
-        for (index, rule) in policy.access.enumerated() {
+        for (index, rule) in policy.accessRules.enumerated() {
             checkMatch(rule.match, at: places.access[index])
             if let tiers = rule.tiers { checkNames(tiers, at: places.access[index]) }
-            for earlier in policy.access[..<index] where earlier.tiers == nil && earlier.match.covers(rule.match) {
+            for earlier in policy.accessRules[..<index] where earlier.tiers == nil && earlier.match.covers(rule.match) {
                 document.warning(
                     "this access rule has no effect: an earlier one denies everything it matches",
                     at: places.access[index])
                 break
             }
         }
-        for (index, match) in policy.exempt.enumerated() { checkMatch(match, at: places.exempt[index]) }
+        for (index, match) in policy.exemptions.enumerated() { checkMatch(match, at: places.exempt[index]) }
         checkClient()
         checkProxies()
         checkDirectory()
@@ -35,23 +35,23 @@ struct PolicyLint {
 
     /// Warns of clients whose tier gets them no rate of their own, in the file that names them.
     private func checkDirectory() {
-        guard let tiers = policy.tiers, case .directory(let directory)? = tiers.source else { return }
+        guard let tiers = policy.tiers, case .file(let directory)? = tiers.source?.kind else { return }
         var rated: Set<String> = []
-        for limit in policy.limits { if case .each(let each) = limit.allowance { rated.formUnion(each.keys) } }
-        let other = policy.access.flatMap { $0.tiers ?? [] } + policy.limits.flatMap(\.match.tiers)
+        for limit in policy.limits { if case .perTier(let each) = limit.allowance.kind { rated.formUnion(each.keys) } }
+        let other = policy.accessRules.flatMap { $0.tiers ?? [] } + policy.limits.flatMap(\.match.tiers)
         for (tier, line) in directory.tierLines.sorted(by: { $0.value < $1.value })
         where !rated.isEmpty && !rated.contains(tier) && !other.contains(tier) {
             document.warning(
-                "no limit has a rate for the tier '\(tier)', so its clients get that of '\(tiers.fallback)'\(Suggestion.text(for: tier, among: rated.sorted()))",
+                "no limit has a rate for the tier '\(tier)', so its clients get that of '\(tiers.default)'\(Suggestion.text(for: tier, among: rated.sorted()))",
                 file: directory.file, line: line)
         }
         if let line = directory.tierlessLine, !directory.tierLines.isEmpty {
             document.warning(
-                "this client has no tier, so it gets '\(tiers.fallback)'", file: directory.file, line: line)
+                "this client has no tier, so it gets '\(tiers.default)'", file: directory.file, line: line)
         }
-        let having = Set(directory.tierLines.keys).union([tiers.fallback])
+        let having = Set(directory.tierLines.keys).union([tiers.default])
         for (index, limit) in policy.limits.enumerated() {
-            guard case .each(let each) = limit.allowance else { continue }
+            guard case .perTier(let each) = limit.allowance.kind else { continue }
             for tier in each.keys.sorted() where !having.contains(tier) {
                 document.warning(
                     "nobody has the tier '\(tier)' of the limit '\(limit.name)'\(Suggestion.text(for: tier, among: having.sorted()))",
@@ -61,7 +61,7 @@ struct PolicyLint {
     }
 
     private func checkServer() {
-        let server = policy.server
+        let server = policy.gateway
         guard let admin = server.admin.flatMap({ SocketText($0) }), let place = places.admin else { return }
         if ["0.0.0.0", "::", "*"].contains(admin.host) {
             document.warning(
@@ -73,15 +73,15 @@ struct PolicyLint {
     /// All names of tiers that the policy mentions.
     private var tierNames: Set<String> {
         var names: Set<String> = []
-        if let tiers = policy.tiers { names.insert(tiers.fallback) }
-        if case .directory(let directory)? = policy.tiers?.source {
+        if let tiers = policy.tiers { names.insert(tiers.default) }
+        if case .file(let directory)? = policy.tiers?.source?.kind {
             names.formUnion(directory.clients.values.compactMap { $0 })
         }
-        for limit in policy.limits { if case .each(let each) = limit.allowance { names.formUnion(each.keys) } }
+        for limit in policy.limits { if case .perTier(let each) = limit.allowance.kind { names.formUnion(each.keys) } }
         return names
     }
 
-    private func checkMatch(_ match: Match, at mark: Place?) {
+    private func checkMatch(_ match: RequestMatch, at mark: Place?) {
         let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY", "CONNECT"]
         for method in match.methods where !methods.contains(method) {
             document.warning(
@@ -105,9 +105,9 @@ struct PolicyLint {
             return
         }
         // A header or a token can name any tier.
-        switch policy.tiers?.source {
+        switch policy.tiers?.source?.kind {
         case .header, .jwt: return
-        case .directory, .hash, nil: break
+        case .file, .hash, nil: break
         }
         for tier in tiers where !tierNames.contains(tier) {
             document.warning(
@@ -116,8 +116,8 @@ struct PolicyLint {
     }
 
     private func checkTiers(_ limit: LimitRule, at mark: Place?) {
-        guard case .each(let each) = limit.allowance, !limit.match.tiers.isEmpty else { return }
-        for tier in each.keys.sorted() where !limit.match.tiers.contains(tier) && tier != policy.tiers?.fallback {
+        guard case .perTier(let each) = limit.allowance.kind, !limit.match.tiers.isEmpty else { return }
+        for tier in each.keys.sorted() where !limit.match.tiers.contains(tier) && tier != policy.tiers?.default {
             document.warning(
                 "the limit '\(limit.name)' has a rate for '\(tier)', but its match excludes that tier", at: mark)
         }
@@ -144,7 +144,7 @@ struct PolicyLint {
 
     /// Whether a client can choose a value of the key. It can't choose one that the limit matches.
     private func isFree(_ dimension: KeyDimension, in limit: LimitRule) -> Bool {
-        if case .json(let pointer, _, _) = dimension {
+        if case .json(let pointer, _, _) = dimension.kind {
             let isMatched = limit.match.json.contains { condition in
                 condition.pointer == pointer && !condition.values.contains { $0.hasSuffix("*") }
             }
@@ -155,7 +155,7 @@ struct PolicyLint {
 
     /// Warns of a cost from the response by which many requests at once could pass, or of one that failures evade.
     private func checkResponseCost(_ limit: LimitRule, at mark: Place?) {
-        guard case .response(let source, let reserve, _, _, _) = limit.cost, !limit.isShadow else { return }
+        guard case .response(let source, let reserve, _, _, _) = limit.cost.kind, !limit.isShadow else { return }
         func isCovered(_ holds: (LimitRule) -> Bool) -> Bool {
             policy.limits.contains {
                 $0.name != limit.name && !$0.isShadow && holds($0) && $0.match.covers(limit.match)
@@ -183,14 +183,14 @@ struct PolicyLint {
     }
 
     private func checkExempted(_ limit: LimitRule, at mark: Place?) {
-        if policy.exempt.contains(where: { $0.covers(limit.match) }) {
+        if policy.exemptions.contains(where: { $0.covers(limit.match) }) {
             document.warning("the limit '\(limit.name)' never applies: everything it matches is exempt", at: mark)
         }
-        for rule in policy.access where rule.tiers == nil && rule.match.covers(limit.match) {
+        for rule in policy.accessRules where rule.tiers == nil && rule.match.covers(limit.match) {
             document.warning(
                 "the limit '\(limit.name)' never applies: an access rule denies everything it matches", at: mark)
         }
-        let isUnlimited = limit.allowance.values.allSatisfy { if case .unlimited = $0 { true } else { false } }
+        let isUnlimited = limit.allowance.values.allSatisfy { if case .unlimited = $0.kind { true } else { false } }
         if isUnlimited {
             document.warning("the limit '\(limit.name)' is unlimited for every client, so it does nothing", at: mark)
         }
@@ -206,8 +206,8 @@ struct PolicyLint {
     /// Warns of client sources that anyone can forge or that are never used. With a header that takes any value, a
     /// client could get a fresh budget for every request.
     private func checkClient() {
-        for (index, source) in policy.client.enumerated() {
-            switch source {
+        for (index, source) in policy.clientSources.enumerated() {
+            switch source.kind {
             case .header(let name, false, nil):
                 let unprotected = policy.limits.contains {
                     $0.key.contains(.client) && !$0.isShadow && !hasAddressLimit(for: $0)
@@ -226,14 +226,14 @@ struct PolicyLint {
                 document.warning(
                     "'\(name)' is accepted only from trusted proxies, but the policy has no 'trusted_proxies', so it is never used",
                     at: places.client[index])
-            case .address where index < policy.client.count - 1:
+            case .address where index < policy.clientSources.count - 1:
                 document.warning(
                     "every request has an address, so the client sources after this one are never used",
                     at: places.client[index])
             default: break
             }
         }
-        if case .header(let name)? = policy.tiers?.source, policy.trustedProxies.isEmpty {
+        if case .header(let name)? = policy.tiers?.source?.kind, policy.trustedProxies.isEmpty {
             document.warning(
                 "the tier header '\(name)' is accepted only from trusted proxies, but the policy has no 'trusted_proxies', so every client has the default tier",
                 at: nil)
@@ -244,7 +244,7 @@ struct PolicyLint {
         for range in policy.trustedProxies where range.description.hasSuffix("/0") {
             document.warning("'\(range)' trusts everybody, so any client can choose its own address", at: nil)
         }
-        if policy.server.listen.contains(where: \.isUnixSocket),
+        if policy.gateway.listen.contains(where: \.isUnixSocket),
             !policy.trustedProxies.contains(where: { $0.contains(.unixSocket) })
         {
             document.warning(
@@ -265,7 +265,7 @@ extension LimitRule {
     /// Whether clients can't choose the limit's key: it is their address, the route, or the same for all.
     fileprivate var isKeptByAddress: Bool {
         key.allSatisfy { dimension in
-            switch dimension {
+            switch dimension.kind {
             case .address, .global, .route: true
             case .client, .path, .host, .method, .header, .claim, .parameter, .json: false
             }
@@ -275,14 +275,14 @@ extension LimitRule {
     /// Whether the limit bounds the number of requests over time. An unlimited one doesn't, and a concurrency limit
     /// bounds only requests in flight.
     fileprivate var boundsRate: Bool {
-        allowance.values.contains { if case .rates = $0 { true } else { false } }
+        allowance.values.contains { if case .rates = $0.kind { true } else { false } }
     }
 }
 
 extension CostRule {
     /// Whether every request costs something, whatever the response.
     fileprivate var countsRequests: Bool {
-        switch self {
+        switch kind {
         case .fixed(let units): units > 0
         case .request: true
         case .response: false
@@ -293,20 +293,21 @@ extension CostRule {
 extension KeyDimension {
     /// Whether a client can choose the value freely.
     fileprivate var isFreelyChosen: Bool {
-        switch self {
+        switch kind {
         case .path, .host, .method, .header, .parameter, .json(_, known: nil, _): true
         case .client, .address, .route, .global, .claim, .json: false
         }
     }
 }
 
-extension Match {
+extension RequestMatch {
     /// Whether every request that meets the other conditions is certain to meet these too.
-    func covers(_ other: Match) -> Bool {
+    func covers(_ other: RequestMatch) -> Bool {
         func isWider<Value: Equatable>(_ mine: [Value], _ theirs: [Value]) -> Bool {
             mine.isEmpty || !theirs.isEmpty && theirs.allSatisfy { mine.contains($0) }
         }
-        guard isWider(methods, other.methods), isWider(hosts, other.hosts), isWider(tiers, other.tiers),
+        guard !isNone, !other.isNone, isWider(methods, other.methods), isWider(hosts, other.hosts),
+            isWider(tiers, other.tiers),
             isWider(addresses, other.addresses),
             headers.allSatisfy({ header in other.headers.contains { $0 == header } }),
             json.allSatisfy({ condition in other.json.contains { $0 == condition } })

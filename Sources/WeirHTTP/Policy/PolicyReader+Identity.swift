@@ -3,7 +3,7 @@ import Yams
 
 extension PolicyReader {
     func readIdentity(_ top: PolicyMapping, _ policy: inout Policy) {
-        policy.client = readList(top["client"], "'client'").compactMap { node in
+        policy.clientSources = readList(top["client"], "'client'").compactMap { node in
             clientSource(node).map { source in
                 places.client.append(node.place)
                 return source
@@ -39,7 +39,7 @@ extension PolicyReader {
         if let jwt = source.mapping("jwt", .jwt) {
             return tokenClaim(jwt).map { .jwt(claim: $0) }
         }
-        return source["address"].map { .address(ipv6Prefix: ipv6Prefix($0) ?? AddressRange.defaultPrefix) }
+        return source["address"].map { .address(ipv6Prefix: ipv6Prefix($0) ?? IPAddressRange.defaultPrefix) }
     }
 
     /// The clients that `known` lists; nil inside if there is no `known`, nil outside if it is faulty.
@@ -106,14 +106,14 @@ extension PolicyReader {
         return HashLookup(key: key, field: lookup.text("field"))
     }
 
-    private func directory(_ lookup: PolicyMapping) -> Directory? {
+    private func directory(_ lookup: PolicyMapping) -> ClientFile? {
         guard let file = lookup.text("file") else {
             lookup.error("a lookup needs a 'file' or a 'redis_hash'")
             return nil
         }
         if let read = directories[file] { return read }
         guard let text = readText(file, at: lookup["file"]?.place) else { return nil }
-        let directory = Directory(file: resolve(file), text: text) { line, message in
+        let directory = ClientFile(file: resolve(file), text: text) { line, message in
             document.warning(message, file: resolve(file), line: line)
         }
         if directory.clients.isEmpty {
@@ -128,12 +128,12 @@ extension PolicyReader {
             tiers.error("'tiers' needs a 'default', the tier of clients that have none, such as free")
             return nil
         }
-        guard Limit.isValid(name: fallback) else {
+        guard Limit.isValidName(fallback) else {
             tiers.error("a tier's name must be 1 to 64 letters, digits, '_' or '-', not '\(fallback)'", at: "default")
             return nil
         }
         fallbackTier = fallback
-        guard let node = tiers["source"] else { return TierRules(source: nil, fallback: fallback) }
+        guard let node = tiers["source"] else { return TierRules(source: nil, default: fallback) }
         guard let source = document.mapping(node, .tierSource) else { return nil }
         let kinds = ["header", "file", "redis_hash", "jwt"].filter { source[$0] != nil }
         guard kinds.count == 1 else {
@@ -141,18 +141,18 @@ extension PolicyReader {
             return nil
         }
         if let header = source["header"] {
-            return fieldName(header, "'header'").map { TierRules(source: .header($0), fallback: fallback) }
+            return fieldName(header, "'header'").map { TierRules(source: .header($0), default: fallback) }
         }
         if let jwt = source.mapping("jwt", .jwt) {
-            return tokenClaim(jwt).map { TierRules(source: .jwt(claim: $0), fallback: fallback) }
+            return tokenClaim(jwt).map { TierRules(source: .jwt(claim: $0), default: fallback) }
         }
         if source["redis_hash"] != nil {
             guard source["field"] != nil else {
                 source.error("a tier's 'redis_hash' needs the 'field' that holds the tier", at: "redis_hash")
                 return nil
             }
-            return hashLookup(source).map { TierRules(source: .hash($0), fallback: fallback) }
+            return hashLookup(source).map { TierRules(source: .hash($0), default: fallback) }
         }
-        return directory(source).map { TierRules(source: .directory($0), fallback: fallback) }
+        return directory(source).map { TierRules(source: .file($0), default: fallback) }
     }
 }

@@ -8,7 +8,7 @@ extension PolicyReader {
             mapping.error("a limit needs a 'name'")
             return nil
         }
-        guard Limit.isValid(name: name) else {
+        guard Limit.isValidName(name) else {
             mapping.error("\(RuleChecker.badName) '\(name)'", at: "name")
             return nil
         }
@@ -22,10 +22,10 @@ extension PolicyReader {
             rule.match = match
         }
         if let node = mapping["key"] { rule.key = dimensions(node) }
-        rule.isShadow = mapping.choice("mode", ["enforce": false, "shadow": true]) ?? false
+        rule.mode = mapping.choice("mode", ["enforce": LimitRule.Mode.enforce, "shadow": .shadow]) ?? .enforce
         rule.countsDenied = mapping.boolean("count_denied") ?? false
         rule.onStoreFailure = mapping.choice("on_store_failure", PolicyReader.failureModes)
-        rule.isLeased = mapping.choice("sync", ["exact": false, "leased": true]) ?? false
+        rule.sync = mapping.choice("sync", ["exact": LimitRule.Sync.exact, "leased": .leased]) ?? .exact
         readAlgorithmOptions(mapping, &rule)
         if let node = mapping["cost"] { rule.cost = cost(node) ?? rule.cost }
         if let warmUp = mapping.mapping("warm_up", .warmUp) { rule.warmUp = self.warmUp(warmUp) }
@@ -42,7 +42,7 @@ extension PolicyReader {
         guard let node = mapping["algorithm"] else { return .tokenBucket }
         guard let text = document.text(node, "'algorithm'") else { return nil }
         if let algorithm = Algorithm(rawValue: text) { return algorithm }
-        let names = Algorithm.all.map(\.rawValue)
+        let names = Algorithm.allCases.map(\.rawValue)
         document.error(
             "unknown algorithm '\(text)'; there are \(names.joined(separator: ", "))\(Suggestion.text(for: text, among: names))",
             at: node.place)
@@ -60,7 +60,8 @@ extension PolicyReader {
         belongs("burst", to: .tokenBucket)
         rule.alignment =
             mapping.choice("align", ["epoch": WindowAlignment.epoch, "first-request": .firstRequest]) ?? .epoch
-        rule.maxWait = mapping.duration("max_wait", in: 0...Limit.longestWait) ?? rule.maxWait
+        rule.maxWait =
+            mapping.duration("max_wait", in: 0...Limit.maximumWaitTicks).map { .microseconds($0) } ?? rule.maxWait
     }
 
     // MARK: Numbers
@@ -78,14 +79,14 @@ extension PolicyReader {
             mapping.error(isConcurrency ? RuleChecker.noConcurrency : RuleChecker.noRate)
             return nil
         }
-        let burst = mapping.integer("burst", in: 1...Rate.largestCount)
+        let burst = mapping.integer("burst", in: 1...Rate.maximumCount)
         guard case .mapping(let tiers) = node else {
             if case .sequence = node {
                 document.error(
                     "write several windows as one text, with ';' between them: '100/minute; 1000/hour'", at: node.place)
                 return nil
             }
-            return allowance(node, algorithm, burst).map { .all($0) }
+            return allowance(node, algorithm, burst).map { .uniform($0) }
         }
         var each: [String: LimitRule.Allowance] = [:]
         let names = tiers.compactMap { $0.key.scalar?.string }
@@ -99,14 +100,14 @@ extension PolicyReader {
             }
             each[name] = allowance
         }
-        return .each(each)
+        return .perTier(each)
     }
 
     private func allowance(_ node: Node, _ algorithm: Algorithm, _ burst: Int64?) -> LimitRule.Allowance? {
         guard let text = document.text(node, "a rate") else { return nil }
         if algorithm == .concurrency {
             if text == "unlimited" { return .unlimited }
-            return document.integer(node, "a concurrency limit", in: 1...Rate.largestCount).map { .concurrency($0) }
+            return document.integer(node, "a concurrency limit", in: 1...Rate.maximumCount).map { .concurrency($0) }
         }
         do {
             guard var rates = try RateText.rates(text) else { return .unlimited }
@@ -116,7 +117,7 @@ extension PolicyReader {
                 }
                 guard rates[0].burst == rates[0].count else { throw ValueError("'burst' is given twice") }
                 do {
-                    rates[0] = try Rate(rates[0].count, per: rates[0].period, burst: burst)
+                    rates[0] = try Rate(rates[0].count, perTicks: rates[0].periodTicks, burst: burst)
                 } catch { throw ValueError(error.description) }
             }
             return .rates(rates)
@@ -170,7 +171,7 @@ extension PolicyReader {
                 }
             }
             if let parameter = mapping.text("param") { return .parameter(parameter) }
-            return mapping["address"].map { .address(ipv6Prefix: ipv6Prefix($0)) }
+            return mapping["address"].map { KeyDimension(.address(ipv6Prefix: ipv6Prefix($0))) }
         }
         if let text = node.scalar?.string, let name = Self.otherDimensionNames[text.lowercased()] {
             document.error("a key dimension '\(text)' is called '\(name)' here", at: node.place)
@@ -183,7 +184,7 @@ extension PolicyReader {
         return document.choice(
             node, "a key dimension",
             [
-                "client": KeyDimension.client, "address": .address(ipv6Prefix: nil), "route": .route, "path": .path,
+                "client": KeyDimension.client, "address": .address, "route": .route, "path": .path,
                 "global": .global, "host": .host, "method": .method,
             ])
     }
@@ -192,7 +193,7 @@ extension PolicyReader {
 
     private func cost(_ node: Node) -> CostRule? {
         if case .scalar = node {
-            return document.integer(node, "'cost'", in: 0...Rate.largestCount).map { .fixed($0) }
+            return document.integer(node, "'cost'", in: 0...Rate.maximumCount).map { .fixed($0) }
         }
         guard let mapping = document.mapping(node, .cost) else { return nil }
         let kinds = ["header", "query", "json_length", "json_items", "json", "response"].filter { mapping[$0] != nil }
@@ -204,19 +205,19 @@ extension PolicyReader {
         let most = mapping["max"].flatMap { mostCost($0) }
         if let response = mapping["response"] { return responseCost(response, mapping, most) }
         if mapping["reserve"] != nil { mapping.error("'reserve' is only for a cost from the response", at: "reserve") }
-        let fallback = mapping.integer("default", in: 1...Rate.largestCount) ?? 1
+        let fallback = mapping.integer("default", in: 1...Rate.maximumCount) ?? 1
         return requestCost(mapping).map { .request($0, fallback: fallback, max: most) }
     }
 
     /// Reads a number of units, or one for each tier.
     private func mostCost(_ node: Node) -> MostCost? {
         guard case .mapping(let tiers) = node else {
-            return document.integer(node, "'max'", in: 1...Rate.largestCount).map { MostCost($0) }
+            return document.integer(node, "'max'", in: 1...Rate.maximumCount).map { MostCost($0) }
         }
         var each: [String: Int64] = [:]
         for (tier, value) in tiers {
             guard let name = document.text(tier, "a tier"),
-                let units = document.integer(value, "'max'", in: 1...Rate.largestCount)
+                let units = document.integer(value, "'max'", in: 1...Rate.maximumCount)
             else { return nil }
             each[name] = units
         }
@@ -232,7 +233,7 @@ extension PolicyReader {
     }
 
     private func responseCost(_ node: Node, _ cost: PolicyMapping, _ most: MostCost?) -> CostRule? {
-        let range: ClosedRange<Int64> = 0...Rate.largestCount
+        let range: ClosedRange<Int64> = 0...Rate.maximumCount
         let chargesErrors = cost.choice("errors", ["free": false, "charge": true]) ?? false
         if case .scalar = node {
             guard document.choice(node, "'response'", ["tokens": true]) != nil else { return nil }
@@ -260,7 +261,7 @@ extension PolicyReader {
     /// Reads a number of units, or their place in the request.
     private func reserve(_ cost: PolicyMapping) -> CostRule.Reserve? {
         guard let node = cost["reserve"] else { return nil }
-        let range: ClosedRange<Int64> = 0...Rate.largestCount
+        let range: ClosedRange<Int64> = 0...Rate.maximumCount
         if case .scalar = node { return document.integer(node, "'reserve'", in: range).map { .units($0) } }
         guard let mapping = document.mapping(node, .reserve) else { return nil }
         let kinds = ["header", "query", "json_length", "json_items", "json"].filter { mapping[$0] != nil }
@@ -328,7 +329,7 @@ extension PolicyReader {
         var costs: [Int: Int64] = [:]
         for (status, cost) in statuses {
             guard let code = document.integer(status, "a status", in: 100...599),
-                let units = document.integer(cost, "a status' cost", in: 0...Rate.largestCount)
+                let units = document.integer(cost, "a status' cost", in: 0...Rate.maximumCount)
             else { return nil }
             costs[Int(code)] = units
         }
@@ -356,7 +357,9 @@ extension PolicyReader {
             return nil
         }
         var until: WarmUpRule.Until?
-        if let after = mapping.duration("after", in: 1...Rate.longestPeriod) { until = .after(after) }
+        if let after = mapping.duration("after", in: 1...Rate.maximumPeriodTicks) {
+            until = WarmUpRule.Until(.after(after))
+        }
         if let ready = mapping.mapping("until", .until) {
             guard until == nil, let path = ready.text("path"), path.hasPrefix("/") else {
                 mapping.error("'warm_up' needs either 'after' or 'until: {path: /ready}'", at: "until")
@@ -375,6 +378,6 @@ extension PolicyReader {
 extension CostRule.ResponseCost {
     /// The highest cost of a cost by status.
     fileprivate var highestStatusCost: Int64? {
-        if case .status(let costs) = self { costs.values.max() } else { nil }
+        if case .status(let costs) = kind { costs.values.max() } else { nil }
     }
 }

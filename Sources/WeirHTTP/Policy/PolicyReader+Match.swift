@@ -7,13 +7,14 @@ extension PolicyReader {
     /// Reads the conditions on requests that a rule applies to. An exemption lists them directly, without 'match'.
     ///
     /// - Parameter mayReadBody: whether conditions on the body are allowed: a body is read for limits only.
-    func match(_ node: Node, inExempt: Bool = false, mayReadBody: Bool = false) -> Match? {
+    func match(_ node: Node, inExempt: Bool = false, mayReadBody: Bool = false) -> RequestMatch? {
         if inExempt, let path = node.scalar?.string, path.hasPrefix("/") {
             document.error("an exemption lists its conditions: write '- path: \(path)'", at: node.place)
             return nil
         }
+        if mayReadBody, node.scalar?.string == "none" { return RequestMatch.none }
         guard let mapping = document.mapping(node, .match) else { return nil }
-        var match = Match()
+        var match = RequestMatch()
         for (key, value) in mapping.values {
             guard case .sequence(let list) = value else { continue }
             if list.isEmpty { mapping.error("'\(key)' is an empty list, which nothing could match", at: key) }
@@ -49,7 +50,7 @@ extension PolicyReader {
         return match
     }
 
-    private func bodyConditions(_ node: Node) -> [(pointer: JSONPointer, values: [String])] {
+    private func bodyConditions(_ node: Node) -> [RequestMatch.Value] {
         guard case .mapping(let mapping) = node, !mapping.isEmpty else {
             document.error(
                 "'json' must be a mapping of pointers and values, such as {/model: [gpt-4*, o1]}", at: node.place)
@@ -64,7 +65,7 @@ extension PolicyReader {
             if document.list(value).isEmpty {
                 document.error("an empty list of values matches nothing", at: value.place)
             }
-            return (pointer, values)
+            return RequestMatch.Value(pointer, in: values)
         }
     }
 
@@ -78,17 +79,18 @@ extension PolicyReader {
             }
     }
 
-    private func headerConditions(_ node: Node) -> [(name: String, value: String?)] {
+    private func headerConditions(_ node: Node) -> [RequestMatch.Header] {
         guard case .mapping(let mapping) = node else {
             // A name without a value: the header must be present.
-            return document.list(node).compactMap { item in fieldName(item, "'header'").map { ($0, nil) } }
+            return document.list(node).compactMap { item in fieldName(item, "'header'").map { RequestMatch.Header($0) }
+            }
         }
         return mapping.compactMap { key, value in
             guard let name = fieldName(key, "'header'"), let text = document.text(value, "'header'") else { return nil }
             if text.hasSuffix("*"), text != "*/*" {
                 document.warning("a header's value is compared as it is, and '*' stands for itself", at: value.place)
             }
-            return (name, text)
+            return RequestMatch.Header(name, value: text)
         }
     }
 }

@@ -15,7 +15,7 @@ final class PolicyReader {
     var places = PolicyPlaces()
     var token: TokenSettings?
     /// The files read so far, so that each is read and watched once.
-    var directories: [String: Directory] = [:]
+    var directories: [String: ClientFile] = [:]
     /// The tier of clients that have none, even if the rest of 'tiers' is faulty.
     var fallbackTier: String?
     var files: [String] = []
@@ -29,7 +29,7 @@ final class PolicyReader {
     func policy(_ root: Node) -> Policy? {
         guard let top = document.mapping(root, .policy) else { return nil }
         var policy = Policy()
-        readServer(top, &policy.server)
+        readGateway(top, &policy)
         if let log = top.mapping("log", .log) {
             policy.log.denialsPerSecond =
                 log.integer("denials_per_second", in: 0...1_000_000).map(Int.init) ?? policy.log.denialsPerSecond
@@ -42,11 +42,11 @@ final class PolicyReader {
         {
             policy.addressHeader = header
         }
-        policy.lenientPaths = top.choice("paths", ["strict": false, "lenient": true]) ?? false
-        policy.bodyLimit = top.size("body_limit", in: 1...(1 << 30)).map(Int.init) ?? policy.bodyLimit
+        policy.allowsLenientPaths = top.choice("paths", ["strict": false, "lenient": true]) ?? false
+        policy.maximumBodySize = top.size("body_limit", in: 1...(1 << 30)).map(Int.init) ?? policy.maximumBodySize
         readIdentity(top, &policy)
-        policy.access = readList(top["access"], "'access'").compactMap { accessRule($0) }
-        policy.exempt = readList(top["exempt"], "'exempt'").compactMap { node in
+        policy.accessRules = readList(top["access"], "'access'").compactMap { accessRule($0) }
+        policy.exemptions = readList(top["exempt"], "'exempt'").compactMap { node in
             match(node, inExempt: true).map { match in
                 places.exempt.append(node.place)
                 return match
@@ -73,11 +73,11 @@ final class PolicyReader {
         return []
     }
 
-    func addresses(_ node: Node?, _ what: String) -> [AddressRange] {
+    func addresses(_ node: Node?, _ what: String) -> [IPAddressRange] {
         guard let node else { return [] }
         return document.list(node).compactMap { item in
             guard let text = document.text(item, what) else { return nil }
-            if let range = AddressRange(text) { return range }
+            if let range = IPAddressRange(text) { return range }
             document.error(
                 "'\(text)' is not an address or a range such as 10.0.0.0/8 or 2001:db8::/32, nor 'unix', for Unix sockets",
                 at: item.place)
@@ -103,7 +103,7 @@ final class PolicyReader {
             rule.error("an access rule needs either 'tier', the tiers that may pass, or 'deny: true'")
             return nil
         }
-        var condition = Match()
+        var condition = RequestMatch()
         if let node = rule["match"] {
             guard let match = match(node) else { return nil }
             condition = match
@@ -178,7 +178,7 @@ extension LimitRule {
 
     /// The names of its windows in headers.
     var windowNames: [String] {
-        let most = allowance.values.map { if case .rates(let rates) = $0 { rates.count } else { 1 } }.max() ?? 1
+        let most = allowance.values.map { if case .rates(let rates) = $0.kind { rates.count } else { 1 } }.max() ?? 1
         return (0..<max(1, most)).map { Self.windowName(name, $0) }
     }
 

@@ -94,11 +94,11 @@ package enum RateText {
         }
         let multiple = period.count == 2 ? try count(String(period[0]), "a period") : 1
         let length = try unit(period[period.count - 1]).multipliedReportingOverflow(by: multiple)
-        guard !length.overflow, length.partialValue <= Rate.longestPeriod else {
+        guard !length.overflow, length.partialValue <= Rate.maximumPeriodTicks else {
             throw ValueError("a period can be at most 366 days")
         }
         do {
-            return try Rate(number, per: length.partialValue, burst: burst)
+            return try Rate(number, perTicks: length.partialValue, burst: burst)
         } catch {
             throw ValueError(error.description)
         }
@@ -109,7 +109,7 @@ package enum RateText {
         guard let value = Int64(digits), digits.allSatisfy({ $0.isASCII && $0.isNumber }) else {
             throw ValueError("\(what) must be a whole number, not '\(text)'")
         }
-        guard (1...Rate.largestCount).contains(value) else {
+        guard (1...Rate.maximumCount).contains(value) else {
             throw ValueError("\(what) must be 1 to 1000000000, not \(text)")
         }
         return value

@@ -13,7 +13,7 @@ enum RuleChecker {
             problems.append(
                 RuleProblem(["key"], "'key' needs at least one dimension; [global] is one budget for everybody"))
         }
-        for case .parameter(let name) in rule.key
+        for case .parameter(let name) in rule.key.map(\.kind)
         where rule.match.paths.isEmpty || !rule.match.paths.allSatisfy({ $0.parameters.contains(name) }) {
             problems.append(RuleProblem(["key"], "no path of this limit's match has a '{\(name)}'"))
         }
@@ -44,7 +44,7 @@ enum RuleChecker {
         let key = rule.algorithm == .concurrency ? "limit" : "rate"
         var problems: [RuleProblem] = []
         for allowance in rule.allowance.values {
-            switch allowance {
+            switch allowance.kind {
             case .rates([]): problems.append(RuleProblem(["rate"], noRate))
             case .rates where rule.algorithm == .concurrency:
                 problems.append(RuleProblem(["rate"], rateForConcurrency))
@@ -58,7 +58,7 @@ enum RuleChecker {
             case .rates, .concurrency, .unlimited: break
             }
         }
-        guard case .each(let tiers) = rule.allowance else { return problems }
+        guard case .perTier(let tiers) = rule.allowance.kind else { return problems }
         if let fallbackTier {
             if tiers[fallbackTier] == nil {
                 problems.append(RuleProblem([key], "'\(key)' has no entry for the default tier '\(fallbackTier)'"))
@@ -78,7 +78,7 @@ enum RuleChecker {
                     ["warm_up", "factor"],
                     "'factor' must be above 0 and at most 1, with a denominator of at most 1000000000"))
         }
-        if case .after(let time) = warmUp.until, !(0...Rate.longestPeriod ~= time) {
+        if case .after(let time) = warmUp.until.kind, !(0...Rate.maximumPeriodTicks ~= time) {
             problems.append(
                 RuleProblem(["warm_up", "after"], "'after' must be from 0 to 366 days, not \(time) microseconds"))
         }
@@ -104,10 +104,10 @@ enum RuleChecker {
         }
         /// Checks `max`, which may be different for each tier.
         func check(_ most: MostCost?, needsRoom: Bool) {
-            switch most?.byTier {
+            switch most?.byTier.kind {
             case nil: break
-            case .all(let units): check(units, "'max'", from: 1, at: ["cost", "max"], needsRoom: needsRoom)
-            case .each(let each):
+            case .uniform(let units): check(units, "'max'", from: 1, at: ["cost", "max"], needsRoom: needsRoom)
+            case .perTier(let each):
                 for (tier, units) in each.sorted(by: { $0.key < $1.key }) {
                     check(
                         units, "'max'", from: 1, at: ["cost", "max", tier], needsRoom: needsRoom, ofTier: tier)
@@ -120,7 +120,7 @@ enum RuleChecker {
                 }
             }
         }
-        switch rule.cost {
+        switch rule.cost.kind {
         case .fixed(let units): check(units, "a cost", at: ["cost"])
         case .request(_, let fallback, let most):
             // A request that doesn't state its cost must not be free.
@@ -213,15 +213,15 @@ extension LimitRule {
     /// - Returns: the capacity, and the tier that has it if the limit's numbers are by tier.
     func smallestCapacity(of tier: String?) -> (capacity: Int64, tier: String?)? {
         func smallest(_ allowance: Allowance) -> Int64? {
-            switch allowance {
+            switch allowance.kind {
             case .unlimited: nil
             case .rates(let rates): rates.map { algorithm == .tokenBucket ? $0.burst : $0.count }.min()
             case .concurrency(let count): count
             }
         }
-        switch allowance {
-        case .all(let allowance): return smallest(allowance).map { ($0, nil) }
-        case .each(let each):
+        switch allowance.kind {
+        case .uniform(let allowance): return smallest(allowance).map { ($0, nil) }
+        case .perTier(let each):
             return each.filter { tier == nil || $0.key == tier }
                 .compactMap { name, allowance in smallest(allowance).map { ($0, Optional(name)) } }
                 .min { $0.0 < $1.0 }

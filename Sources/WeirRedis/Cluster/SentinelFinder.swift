@@ -6,18 +6,24 @@ import Weir
 struct SentinelFinder: Sendable {
     let sentinels: [RedisAddress.Endpoint]
     let master: String
+    let credentials: Credentials
     let tls: NIOSSLContext?
 
     func find(on loop: any EventLoop) -> EventLoopFuture<RedisAddress.Endpoint> {
-        find(on: loop, sentinels.shuffled()[...], StoreError(.unavailable, "no sentinel answers"))
+        credentials.command(on: loop).flatMap { authentication in
+            find(
+                on: loop, sentinels.shuffled()[...], authentication,
+                StoreError(.unavailable, "no sentinel answers"))
+        }
     }
 
     private func find(
-        on loop: any EventLoop, _ left: ArraySlice<RedisAddress.Endpoint>, _ failure: StoreError
+        on loop: any EventLoop, _ left: ArraySlice<RedisAddress.Endpoint>, _ authentication: RESPCommand?,
+        _ failure: StoreError
     ) -> EventLoopFuture<RedisAddress.Endpoint> {
         guard let sentinel = left.first else { return loop.makeFailedFuture(failure) }
         let question = RESPCommand("SENTINEL", "get-master-addr-by-name", master)
-        return OneCommand.ask(sentinel, question, on: loop, tls: tls).flatMapThrowing { value in
+        return OneCommand.ask(sentinel, question, after: authentication, on: loop, tls: tls).flatMapThrowing { value in
             guard let parts = value.elements, parts.count == 2, let host = parts[0].text,
                 let port = parts[1].text.flatMap({ Int($0) }), (1...65535).contains(port)
             else {
@@ -25,7 +31,7 @@ struct SentinelFinder: Sendable {
             }
             return RedisAddress.Endpoint(host: host, port: port)
         }.flatMapError { error in
-            find(on: loop, left.dropFirst(), error as? StoreError ?? failure)
+            find(on: loop, left.dropFirst(), authentication, error as? StoreError ?? failure)
         }
     }
 }

@@ -68,7 +68,7 @@ final class SlotBySlot: Sendable {
                 giveBack()
                 answer.complete(.failure(failure))
             case .success(let decisions):
-                let denies = zip(asked, decisions).contains { !$0.isShadow && !$1.allowed }
+                let denies = zip(asked, decisions).contains { !$0.isShadow && !$1.isAllowed }
                 state.withLock { state in
                     for (place, index) in group.enumerated() { state.decisions[index] = decisions[place] }
                     if denies { state.isDenied = true }

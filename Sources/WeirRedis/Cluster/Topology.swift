@@ -57,7 +57,9 @@ final class Topology: @unchecked Sendable {
         if let endpoint {
             resolve = { $0.makeSucceededFuture(endpoint) }
         } else if case .sentinel(let master) = address.deployment {
-            let finder = SentinelFinder(sentinels: address.endpoints, master: master, tls: configuration.tls)
+            let finder = SentinelFinder(
+                sentinels: address.endpoints, master: master, credentials: configuration.sentinelCredentials,
+                tls: configuration.tls)
             resolve = { finder.find(on: $0) }
         } else {
             let endpoint = address.endpoints[0]

@@ -11,8 +11,9 @@ final class Node: @unchecked Sendable {
     // Sendable, because everything that changes is only used on `loop`.
     struct Configuration: Sendable {
         var pipeline = Pipeline.Options()
-        var user: String?
-        var password: String?
+        var credentials = Credentials()
+        /// The credentials for sentinels.
+        var sentinelCredentials = Credentials()
         var database = 0
         var tls: NIOSSLContext?
         var prefix = "weir:"
@@ -50,6 +51,8 @@ final class Node: @unchecked Sendable {
     private(set) var trouble: StoreError?
     private var lastLogged: String?
     private(set) var endpoint: Endpoint?
+    /// Authenticates the connection that is being opened; nil for a server that needs no password.
+    private var authentication: RESPCommand?
 
     init(
         loop: any EventLoop, configuration: Configuration, logger: Logger, owner: any NodeOwner,
@@ -143,7 +146,7 @@ final class Node: @unchecked Sendable {
                 channel.write(RESPCommand("ASKING").bytes, promise: nil)
             }
             let command = batch.command(
-                script: script, time: configuration.clock?.now(), options: configuration.script)
+                script: script, time: configuration.clock?.timestamp, options: configuration.script)
             channel.write(command.bytes, promise: nil)
             wrote = true
         }
@@ -162,7 +165,7 @@ final class Node: @unchecked Sendable {
         armed = nil
         let wasOpen = pipeline.isBreakerOpen
         for operation in pipeline.expire(at: .now()) {
-            operation.fail(StoreError(.deadline, "no answer within the deadline"))
+            operation.fail(StoreError(.timedOut, "no answer within the deadline"))
         }
         if pipeline.isBreakerOpen, !wasOpen {
             log(.warning, "the store does not answer in time; probing")
@@ -215,7 +218,7 @@ final class Node: @unchecked Sendable {
         case .string(let buffer):
             guard let results = batch.results(buffer) else {
                 log(.error, "the server's reply is malformed")
-                fail(batch, StoreError(.refused, "the server's reply is malformed"))
+                fail(batch, StoreError(.rejected, "the server's reply is malformed"))
                 return
             }
             if isRefusing { log(.notice, "the store answers again") }
@@ -247,7 +250,7 @@ final class Node: @unchecked Sendable {
                 fail(batch, error.failure)
             }
         default:
-            fail(batch, StoreError(.refused, "the server's reply is malformed"))
+            fail(batch, StoreError(.rejected, "the server's reply is malformed"))
         }
     }
 
@@ -279,8 +282,10 @@ final class Node: @unchecked Sendable {
 
     private func connect() {
         guard !isClosed, channel == nil else { return }
-        resolve(loop).flatMap { [self] endpoint -> EventLoopFuture<any Channel> in
+        configuration.credentials.command(on: loop).and(resolve(loop)).flatMap {
+            [self] (command, endpoint) -> EventLoopFuture<any Channel> in
             self.endpoint = endpoint
+            authentication = command
             let node = NIOLoopBound(self, eventLoop: loop)
             let tls = configuration.tls
             return ClientBootstrap(group: loop)
@@ -327,13 +332,8 @@ final class Node: @unchecked Sendable {
         }
         self.channel = channel
         var commands: [(RESPCommand, (RESPValue) -> StoreError?)] = []
-        if let password = configuration.password {
-            commands.append(
-                (
-                    configuration.user.map { RESPCommand("AUTH", $0, password) } ?? RESPCommand("AUTH", password),
-                    Self.check
-                ))
-        }
+        if let authentication { commands.append((authentication, Self.check)) }
+        authentication = nil
         if configuration.database != 0 {
             commands.append((RESPCommand("SELECT", String(configuration.database)), Self.check))
         }

@@ -1,12 +1,8 @@
 import NIOCore
 import Weir
 
-/// Where a store is, parsed from a URL.
-///
-/// The forms are `redis://[user[:password]@]host[:port][/database]`, `redis+cluster://` and `redis+sentinel://`. The
-/// last two take several hosts separated by commas, and `redis+sentinel://` takes the master's name as its path. With
-/// `rediss` instead of `redis`, connections use TLS; `?ca=FILE` then names the certificate authority to trust.
-public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
+/// Where a store is, parsed from a URL; see ``RedisConfiguration/init(url:)``.
+struct RedisAddress: Sendable, CustomStringConvertible {
     enum Deployment: Sendable, Hashable {
         case single
         case cluster
@@ -27,62 +23,45 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     let usesTLS: Bool
     /// The certificate authority to trust, as a PEM file; nil for those that the system trusts.
     let caFile: String?
-
-    /// Why a URL can't be used. Its message contains no password.
-    public struct ParseError: Error, Sendable, Hashable, CustomStringConvertible {
-        /// A short name, safe as a metric label.
-        public struct Code: RawRepresentable, Sendable, Hashable {
-            public let rawValue: String
-            public init(rawValue: String) { self.rawValue = rawValue }
-
-            /// It is no URL, or has an unknown scheme.
-            public static let scheme = Code(rawValue: "scheme")
-            /// The user or password is not encoded as a URL needs it.
-            public static let userInfo = Code(rawValue: "user_info")
-            /// A host or port is malformed, or there are several where one is needed.
-            public static let host = Code(rawValue: "host")
-            /// The path is not a database's number, or lacks the master's name.
-            public static let path = Code(rawValue: "path")
-            /// The query has an unknown part.
-            public static let query = Code(rawValue: "query")
-        }
-
-        public let code: Code
-        /// A sentence for the operator.
-        public let message: String
-
-        init(_ code: Code, _ message: String) {
-            self.code = code
-            self.message = message
-        }
-
-        public var description: String { message }
-    }
+    /// The client's certificate and its key, as PEM files; nil for none.
+    let clientCertificate: (certificate: String, key: String)?
+    /// The password of sentinels; nil for none.
+    let sentinelPassword: String?
 
     /// Parses a URL.
     ///
-    /// - Throws: ``ParseError`` when the URL is malformed or contradicts itself.
-    public init(_ url: String) throws(ParseError) {
+    /// - Throws: ``RedisConfigurationError`` when the URL is malformed or contradicts itself.
+    init(_ url: String) throws(RedisConfigurationError) {
         guard let colon = url.firstRange(of: "://") else {
-            throw ParseError(.scheme, "the store must be a URL such as redis://127.0.0.1:6379")
+            throw RedisConfigurationError(.scheme, "the store must be a URL such as redis://127.0.0.1:6379")
         }
-        let scheme = url[..<colon.lowerBound]
+        // Valkey speaks Redis' protocol, and `valkey://` means the same.
+        let written = url[..<colon.lowerBound]
+        let scheme = written.hasPrefix("valkey") ? "redis" + written.dropFirst("valkey".count) : String(written)
         usesTLS = scheme.hasPrefix("rediss")
         var rest = url[colon.upperBound...]
         (user, password) = try Self.takeUserAndPassword(&rest)
         guard !rest.contains("@") else {
-            throw ParseError(
+            throw RedisConfigurationError(
                 .userInfo, "a '/' in the store's user or password must be written as %2F, and an '@' as %40")
         }
         let authority = rest.prefix { $0 != "/" && $0 != "?" }
         rest = rest.dropFirst(authority.count)
         let path = rest.drop { $0 == "/" }.prefix { $0 != "?" }
-        caFile = try Self.caFile(rest.drop { $0 != "?" }.dropFirst())
+        let options = try Self.options(rest.drop { $0 != "?" }.dropFirst())
+        caFile = options["ca"]
+        sentinelPassword = options["sentinel_password"]
+        switch (options["cert"], options["key"]) {
+        case (nil, nil): clientCertificate = nil
+        case (let certificate?, let key?): clientCertificate = (certificate, key)
+        default:
+            throw RedisConfigurationError(.query, "'cert' and 'key' in the store's URL need each other")
+        }
         let sentinelPort = scheme.hasSuffix("+sentinel") ? 26379 : 6379
         var endpoints: [Endpoint] = []
         for part in authority.split(separator: ",", omittingEmptySubsequences: false) {
             guard let endpoint = Self.endpoint(part, defaultPort: sentinelPort) else {
-                throw ParseError(.host, "'\(part)' in the store's URL is not a host with an optional port")
+                throw RedisConfigurationError(.host, "'\(part)' in the store's URL is not a host with an optional port")
             }
             endpoints.append(endpoint)
         }
@@ -92,28 +71,30 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         case "redis+cluster", "rediss+cluster": deployment = .cluster
         case "redis+sentinel", "rediss+sentinel":
             guard !path.isEmpty else {
-                throw ParseError(.path, "the store's URL needs the master's name: redis+sentinel://host:26379/mymaster")
+                throw RedisConfigurationError(
+                    .path, "the store's URL needs the master's name: redis+sentinel://host:26379/mymaster")
             }
             deployment = .sentinel(master: String(path))
             database = 0
             return
-        default: throw ParseError(.scheme, "the store's URL has an unknown scheme, '\(scheme)://'")
+        default: throw RedisConfigurationError(.scheme, "the store's URL has an unknown scheme, '\(written)://'")
         }
         guard endpoints.count == 1 || deployment == .cluster else {
-            throw ParseError(
+            throw RedisConfigurationError(
                 .host, "a store's URL with several hosts must begin with redis+cluster:// or redis+sentinel://")
         }
         guard path.isEmpty || Int(path).map({ (0...65535).contains($0) }) == true else {
-            throw ParseError(.path, "the store's URL ends with '/\(path)', which is not a database number (0 to 65535)")
+            throw RedisConfigurationError(
+                .path, "the store's URL ends with '/\(path)', which is not a database number (0 to 65535)")
         }
         database = Int(path) ?? 0
         guard deployment == .single || database == 0 else {
-            throw ParseError(.path, "a cluster only has database 0")
+            throw RedisConfigurationError(.path, "a cluster only has database 0")
         }
     }
 
     /// The URL without user and password.
-    public var description: String {
+    var description: String {
         let name =
             switch deployment {
             case .single: "redis"
@@ -128,7 +109,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
     /// Removes `user:password@` from the front of an authority.
     private static func takeUserAndPassword(
         _ rest: inout Substring
-    ) throws(ParseError) -> (user: String?, password: String?) {
+    ) throws(RedisConfigurationError) -> (user: String?, password: String?) {
         guard let at = rest.prefix(while: { $0 != "/" }).lastIndex(of: "@") else { return (nil, nil) }
         let userinfo = rest[..<at]
         rest = rest[rest.index(after: at)...]
@@ -137,17 +118,24 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
         return (user.isEmpty ? nil : try decode(user), password.isEmpty ? nil : try decode(password))
     }
 
-    /// Reads `ca=FILE`, the certificate authority to trust for TLS.
-    private static func caFile(_ query: Substring) throws(ParseError) -> String? {
-        if query.isEmpty { return nil }
-        guard query.hasPrefix("ca="), query.count > 3 else {
-            throw ParseError(.query, "the store's URL may only have ca=FILE after '?'")
+    /// Reads the options after `?`.
+    private static func options(_ query: Substring) throws(RedisConfigurationError) -> [String: String] {
+        var options: [String: String] = [:]
+        for part in query.split(separator: "&") {
+            let name = String(part.prefix { $0 != "=" })
+            let value = part.dropFirst(name.count + 1)
+            guard ["ca", "cert", "key", "sentinel_password"].contains(name), !value.isEmpty else {
+                throw RedisConfigurationError(
+                    .query,
+                    "the store's URL may only have ca=FILE, cert=FILE, key=FILE and sentinel_password=… after '?'")
+            }
+            options[name] = try decode(value)
         }
-        return try decode(query.dropFirst(3))
+        return options
     }
 
     /// Decodes percent-encoding.
-    private static func decode(_ text: Substring) throws(ParseError) -> String {
+    private static func decode(_ text: Substring) throws(RedisConfigurationError) -> String {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
@@ -157,7 +145,7 @@ public struct RedisAddress: Sendable, Hashable, CustomStringConvertible {
             }
             let digits = String(decoding: rest.prefix(2), as: UTF8.self)
             guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else {
-                throw ParseError(.userInfo, "a '%' in the store's URL must be written as %25")
+                throw RedisConfigurationError(.userInfo, "a '%' in the store's URL must be written as %25")
             }
             bytes.append(value)
             rest = rest.dropFirst(2)

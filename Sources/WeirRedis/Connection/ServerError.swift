@@ -54,12 +54,12 @@ struct ServerError: Error, Hashable, CustomStringConvertible {
         case .noScript, .moved, .ask, .tryAgain:
             StoreError(.unavailable, "the server is busy, or its slots are being moved")
         case .clusterDown: StoreError(.unavailable, "the cluster is down")
-        case .readOnly: StoreError(.refused, "the server is a read-only replica")
+        case .readOnly: StoreError(.rejected, "the server is a read-only replica")
         case .denied where message.contains("unauthenticated") || message.hasPrefix("NOAUTH"):
-            StoreError(.refused, "the server wants a password: redis://:${REDIS_PASSWORD}@host:port")
+            StoreError(.rejected, "the server wants a password: redis://:${REDIS_PASSWORD}@host:port")
         case .other where message.contains("max number of clients"):
             StoreError(.unavailable, "the server has too many clients")
-        case .denied, .other: StoreError(.refused, String(message.prefix(200).filter { !$0.isNewline }))
+        case .denied, .other: StoreError(.rejected, String(message.prefix(200).filter { !$0.isNewline }))
         }
     }
 }

@@ -7,7 +7,7 @@ extension Batch {
     /// Decodes the script's reply: one result for each operation, or nil if the reply is malformed.
     func results(_ reply: ByteBuffer) -> [StoreOperation.Outcome]? {
         var reply = reply
-        guard let now = reply.readWhole(), (0...Timestamp.latest).contains(now) else { return nil }
+        guard let now = reply.readWhole(), (0...Instant.max.microseconds).contains(now) else { return nil }
         var results: [StoreOperation.Outcome] = []
         results.reserveCapacity(operations.count)
         for operation in operations {
@@ -26,7 +26,7 @@ extension Batch {
                         of: charge, at: now, isCharged: answer.isCharged, sequence: StoreOperation.id(id, index),
                         held: held)
                     // If the two disagree, the reply isn't the script's.
-                    guard decision.allowed == answer.isAllowed else { return nil }
+                    guard decision.isAllowed == answer.isAllowed else { return nil }
                     decisions.append(decision)
                 }
                 results.append(.decisions(decisions))
@@ -78,11 +78,11 @@ extension Batch {
 
         /// The state, with every number in the range that the algorithms accept, whatever the server sent.
         func state(of numbers: LimitNumbers, _ now: Timestamp) -> RemoteState {
-            let times: ClosedRange<Int64> = 0...(Timestamp.latest + 2 * Rate.longestPeriod)
+            let times: ClosedRange<Int64> = 0...(Instant.max.microseconds + 2 * Rate.maximumPeriodTicks)
             func clamp(_ value: Int64, _ range: ClosedRange<Int64>) -> Int64 {
                 min(max(value, range.lowerBound), range.upperBound)
             }
-            let counts: ClosedRange<Int64> = 0...(2 * Rate.largestCount)
+            let counts: ClosedRange<Int64> = 0...(2 * Rate.maximumCount)
             // A log has an entry for each instant, and each may be debt.
             let sums: ClosedRange<Int64> = 0...(1 << 53)
             switch numbers.scriptKind {

@@ -86,7 +86,7 @@ struct Batch {
         case .settle(let charge, let receipt, let actual, _):
             let isSeen = append(charge.key, prefix)
             append(charge.key, prefix, suffix: ScriptFormat.holdsKey)
-            pack(.settle, isSeen, charge.numbers, cost: min(max(actual, 0), Rate.largestCount), required: 0)
+            pack(.settle, isSeen, charge.numbers, cost: min(max(actual, 0), Rate.maximumCount), required: 0)
             packedOperations.writeInteger(receipt.sequence, endianness: .little)
             packedOperations.writeInteger(UInt32(clamping: charge.cost), endianness: .little)
         case .credit(let charge, _):
@@ -193,7 +193,7 @@ struct Batch {
         let place = packedOperations.writerIndex
         // A cost beyond all debt makes no difference, except for a leaky bucket, whose queue may be longer.
         let most =
-            numbers.algorithm.kind == .leakyBucket ? Rate.largestCount : numbers.capacity + numbers.mostDebt
+            numbers.algorithm.kind == .leakyBucket ? Rate.maximumCount : numbers.capacity + numbers.mostDebt
         let nothing: (ticks: Int128, remainder: Int64) = (0, 0)
         let costSpan =
             numbers.isBucket ? numbers.worth(of: min(cost, code == .decide ? numbers.capacity : most)) : nothing

@@ -8,9 +8,9 @@ import WeirHTTP
 struct ClientPipeline: Sendable {
     private let loops: [ObjectIdentifier: NIOLoopBoundBox<ServerLoop>]
     private let limits: ConnectionLimits
-    private let settings: ServerSettings
+    private let settings: GatewaySettings
 
-    init(loops: [NIOLoopBoundBox<ServerLoop>], limits: ConnectionLimits, settings: ServerSettings) {
+    init(loops: [NIOLoopBoundBox<ServerLoop>], limits: ConnectionLimits, settings: GatewaySettings) {
         self.loops = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0.eventLoop), $0) })
         self.limits = limits
         self.settings = settings

@@ -16,10 +16,10 @@ import WeirHTTP
 struct Listener {
     let address: ListenAddress
     let pipeline: ClientPipeline
-    let settings: ServerSettings
+    let settings: GatewaySettings
     private let complaint: AcceptComplaint
 
-    init(_ address: ListenAddress, pipeline: ClientPipeline, settings: ServerSettings, logger: Logger) {
+    init(_ address: ListenAddress, pipeline: ClientPipeline, settings: GatewaySettings, logger: Logger) {
         self.address = address
         self.pipeline = pipeline
         self.settings = settings

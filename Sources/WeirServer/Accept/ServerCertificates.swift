@@ -5,7 +5,7 @@ package import WeirHTTP
 import X509
 
 /// The certificates with which the server proves its names, read and checked.
-public struct ServerCertificates: Sendable {
+package struct ServerCertificates: Sendable {
     private struct Entry: Sendable {
         let names: [String]
         let context: NIOSSLContext

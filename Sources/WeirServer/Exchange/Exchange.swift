@@ -141,11 +141,11 @@ final class Exchange {
         }
         switch limited.carryOut(verdict, places: loop.places) {
         case .forward: run(machine.passed())
-        case .hold(let microseconds):
+        case .hold(let time):
             run(machine.mustDelay())
             deadline = .max
             let exchange = NIOLoopBound(self, eventLoop: loop.eventLoop)
-            delay = loop.eventLoop.scheduleTask(in: .microseconds(microseconds)) { exchange.value.delayEnded() }
+            delay = loop.eventLoop.scheduleTask(in: TimeAmount(time)) { exchange.value.delayEnded() }
         case .answer(let answer):
             if answer.status == 429 { logDenial(answer.problem) }
             send(answer)
@@ -327,7 +327,7 @@ final class Exchange {
     private func decide(by body: StateMachine<UpstreamConnection>.Body) {
         touch()
         let start = NIODeadline.now()
-        let body: RequestBody =
+        let body: ReceivedBody =
             switch body {
             case .none: .none
             case .tooLong: .unreadable
@@ -384,7 +384,7 @@ final class Exchange {
         if forwarded.ignoresAddress {
             loop.metrics.countIgnoredAddress()
             loop.failures.logIgnoredAddress(
-                header: policy.limiter.policy.addressHeader.rawValue, peer: peer.text ?? "a Unix socket",
+                header: policy.limiter.policy.addressHeader.name, peer: peer.text ?? "a Unix socket",
                 at: policy.limiter.now)
         }
         return forwarded.head

@@ -16,7 +16,8 @@ final class DenialLog: Sendable {
         let most = policy.limiter.policy.log.denialsPerSecond
         guard most > 0, let rule = request.reportedRule, let decision = request.reportedDecision,
             let suppressed = sampler.admit(
-                limit: policy.slots[rule], client: request.clientHashValue, at: decision.time / 1_000_000, most: most)
+                limit: policy.slots[rule], client: request.clientHashValue, at: decision.timestamp / 1_000_000,
+                most: most)
         else { return false }
         let denial = request.denial(problem, method: method)
         writer.write(Self.line(denial, at: policy.limiter.now, suppressed: suppressed))
@@ -51,7 +52,7 @@ final class DenialLog: Sendable {
         line.add("path", denial.path)
         if let limit = denial.limit { line.add("limit", limit) }
         if let remaining = denial.remaining { line.add("remaining", remaining) }
-        if let wait = denial.retryAfter { line.add("retry_after_us", Int64(clamping: wait)) }
+        if let wait = denial.retryAfter { line.add("retry_after_us", Int64(clamping: wait.ticks)) }
         if let tier = denial.tier { line.add("tier", tier) }
         if suppressed > 0 { line.add("suppressed", suppressed) }
         return line.ended()

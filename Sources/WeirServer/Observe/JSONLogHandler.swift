@@ -1,20 +1,20 @@
-public import Logging
+package import Logging
 
 import Weir
 import WeirHTTP
 
 /// Writes each log event as one line of JSON.
-public struct JSONLogHandler: LogHandler {
-    public var logLevel: Logger.Level = .info
-    public var metadata: Logger.Metadata = [:]
-    public var metadataProvider: Logger.MetadataProvider?
+package struct JSONLogHandler: LogHandler {
+    package var logLevel: Logger.Level = .info
+    package var metadata: Logger.Metadata = [:]
+    package var metadataProvider: Logger.MetadataProvider?
     private let label: String
     private let writer: LineWriter
 
     /// - Parameters:
     ///   - label: the logger's name.
     ///   - writer: writes the lines.
-    public init(label: String, writer: LineWriter) {
+    package init(label: String, writer: LineWriter) {
         self.label = label
         self.writer = writer
     }
@@ -24,12 +24,12 @@ public struct JSONLogHandler: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    public func log(event: LogEvent) {
+    package func log(event: LogEvent) {
         var fields = metadata
         if let provided = metadataProvider?.get() { fields.merge(provided) { $1 } }
         if let own = event.metadata { fields.merge(own) { $1 } }
         var line = JSONLine()
-        line.add("time", TimeText.text(of: SystemClock().now()))
+        line.add("time", TimeText.text(of: SystemClock().timestamp))
         line.add("level", event.level.rawValue)
         line.add("logger", label)
         line.add("message", event.message.description)

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Writes lines to a file descriptor from a thread of its own, so that a slow reader of the log never delays an event
 /// loop. When the reader can't keep up, lines are dropped and counted.
-public final class LineWriter: Sendable {
+package final class LineWriter: Sendable {
     private struct State {
         var pending: [UInt8] = []
         var isWriting = false
@@ -18,15 +18,15 @@ public final class LineWriter: Sendable {
     /// The thread's pause after a write, in microseconds. It wakes once for all lines that arrive meanwhile.
     private static let rest: UInt32 = 5_000
 
-    public init(descriptor: Int32) {
+    package init(descriptor: Int32) {
         self.descriptor = descriptor
     }
 
     /// Lines dropped since the start.
-    public var dropped: UInt64 { state.withLock { $0.dropped } }
+    package var dropped: UInt64 { state.withLock { $0.dropped } }
 
     /// Writes whole lines, each with its line feed, or none of them.
-    public func write(_ lines: some Sequence<UInt8>) {
+    package func write(_ lines: some Sequence<UInt8>) {
         let mustStart = state.withLock { state in
             guard state.pending.count < Self.most else {
                 state.dropped += 1
@@ -66,7 +66,7 @@ public final class LineWriter: Sendable {
     }
 
     /// Waits until everything is written, for at most a second: a log that nobody reads must not keep a process alive.
-    public func flush() {
+    package func flush() {
         let written = DispatchSemaphore(value: 0)
         queue.async { written.signal() }
         _ = written.wait(timeout: .now() + 1)

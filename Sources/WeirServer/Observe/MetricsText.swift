@@ -95,7 +95,7 @@ struct MetricsText {
         family("weir_store_keys_dropped_total", "counter", "Keys dropped because their limit had recovered.")
         sample("weir_store_keys_dropped_total", "", store.dropped)
         family("weir_store_shared_total", "counter", "Decisions on a shared budget, because the store was full.")
-        sample("weir_store_shared_total", "", store.shared)
+        sample("weir_store_shared_total", "", store.sharedBudgetDecisions)
     }
 
     private mutating func shared(_ store: StoreReport.Shared, _ metrics: LoopMetrics) {
@@ -104,7 +104,7 @@ struct MetricsText {
             sample("weir_store_failures_total", "reason=\"\(code)\"", count)
         }
         family("weir_store_up", "gauge", "Whether the store answers.")
-        sample("weir_store_up", "", store.isUp ? 1 : 0)
+        sample("weir_store_up", "", store.isAvailable ? 1 : 0)
         family("weir_store_instances", "gauge", "Instances that share the store.")
         sample("weir_store_instances", "", UInt64(max(0, store.instances)))
         family("weir_store_answered_locally_total", "counter", "Denials answered without the store.")

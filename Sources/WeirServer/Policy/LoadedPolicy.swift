@@ -1,5 +1,5 @@
-public import Weir
-public import WeirHTTP
+package import Weir
+package import WeirHTTP
 import WeirJWT
 
 #if canImport(FoundationEssentials)
@@ -9,20 +9,20 @@ import WeirJWT
 #endif
 
 /// A policy from a file, with the verifier for its tokens.
-public struct LoadedPolicy: Sendable {
+package struct LoadedPolicy: Sendable {
     /// The policy.
-    public let policy: Policy
+    package let policy: Policy
     /// Verifies tokens; nil when the policy uses none.
-    public let verifier: (any TokenVerifier)?
+    package let verifier: (any TokenVerifier)?
     /// The certificates for TLS; nil when the policy names none.
-    public let certificates: ServerCertificates?
+    package let certificates: ServerCertificates?
     /// Warnings about probable mistakes.
-    public let warnings: [Diagnostic]
+    package let warnings: [PolicyDiagnostic]
 
     /// Reads a policy and the files that it names.
     ///
     /// - Throws: ``PolicyError`` with every error found.
-    public static func load(
+    package static func load(
         _ path: String, environment: [String: String], clock: any TickClock = SystemClock()
     ) async throws(PolicyError) -> LoadedPolicy {
         let reading = Policy.read(contentsOf: path, environment: environment)
@@ -30,7 +30,7 @@ public struct LoadedPolicy: Sendable {
         var verifier: (any TokenVerifier)?
         if let token = reading.token {
             func failed(_ message: String) -> PolicyError {
-                PolicyError([Diagnostic(severity: .error, file: token.keysFile, message: message)])
+                PolicyError([PolicyDiagnostic(severity: .error, file: token.keysFile, message: message)])
             }
             guard let data = try? Data(contentsOf: URL(fileURLWithPath: token.keysFile)),
                 let json = String(validating: data, as: UTF8.self)
@@ -43,15 +43,22 @@ public struct LoadedPolicy: Sendable {
             }
         }
         var warnings = reading.diagnostics.filter { $0.severity == .warning }
-        func diagnostic(_ severity: Diagnostic.Severity, certificate index: Int, _ message: String) -> Diagnostic {
+        warnings += policy.limits.filter(\.match.isNone).map {
+            PolicyDiagnostic(
+                severity: .warning, file: path,
+                message: "the limit '\($0.name)' has 'match: none', so it applies only where an app names it")
+        }
+        func diagnostic(_ severity: PolicyDiagnostic.Severity, certificate index: Int, _ message: String)
+            -> PolicyDiagnostic
+        {
             let place = index < reading.certificatePlaces.count ? reading.certificatePlaces[index] : (0, 0)
-            return Diagnostic(severity: severity, file: path, line: place.0, column: place.1, message: message)
+            return PolicyDiagnostic(severity: severity, file: path, line: place.0, column: place.1, message: message)
         }
         var certificates: ServerCertificates?
-        if !policy.server.tls.isEmpty {
+        if !policy.gateway.tls.isEmpty {
             do {
-                let read = try ServerCertificates(policy.server.tls)
-                let now = Date(timeIntervalSince1970: Double(clock.now()) / 1_000_000)
+                let read = try ServerCertificates(policy.gateway.tls)
+                let now = Date(timeIntervalSince1970: Double(clock.timestamp) / 1_000_000)
                 warnings += read.warnings(at: now).map { diagnostic(.warning, certificate: $0.index, $0.message) }
                 certificates = read
             } catch {

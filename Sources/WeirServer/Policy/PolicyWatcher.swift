@@ -1,5 +1,5 @@
-public import Logging
-public import ServiceLifecycle
+package import Logging
+import ServiceLifecycle
 
 import Foundation
 import UnixSignals
@@ -8,20 +8,20 @@ import WeirHTTP
 
 /// Reloads the policy on SIGHUP and when one of its files changes. With a faulty file, the policy in force stays and
 /// the faults are logged. Counters survive a reload.
-public struct PolicyWatcher: Service {
+package struct PolicyWatcher: Service {
     private let server: Server
     private let path: String
     private let environment: [String: String]
     private let logger: Logger
 
-    public init(server: Server, path: String, environment: [String: String], logger: Logger) {
+    package init(server: Server, path: String, environment: [String: String], logger: Logger) {
         self.server = server
         self.path = path
         self.environment = environment
         self.logger = logger
     }
 
-    public func run() async throws {
+    package func run() async throws {
         await cancelWhenGracefulShutdown {
             await withTaskGroup { group in
                 group.addTask { await reloadOnSignal() }
@@ -78,7 +78,7 @@ public struct PolicyWatcher: Service {
             for name in new.limitsAdded(since: old) {
                 logger.notice("the limit '\(name)' is new, so its counters start at zero; a renamed limit is a new one")
             }
-            if loaded.policy.server.needsRestart(after: old.policy.server) {
+            if loaded.policy.needsRestart(after: old.policy) {
                 logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
             }
             server.replace(new, certificates: loaded.certificates)
@@ -91,13 +91,17 @@ public struct PolicyWatcher: Service {
     }
 }
 
-extension ServerSettings {
+extension Policy {
     /// Whether the difference takes effect only after a restart.
-    fileprivate func needsRestart(after old: ServerSettings) -> Bool {
+    fileprivate func needsRestart(after old: Policy) -> Bool {
+        store != old.store || maxDelayed != old.maxDelayed || bodyMemory != old.bodyMemory
+            || gateway.needsRestart(after: old.gateway)
+    }
+}
+
+extension GatewaySettings {
+    fileprivate func needsRestart(after old: GatewaySettings) -> Bool {
         var same = self
-        // These are read from the policy in force, so they need no restart.
-        same.onStoreFailure = old.onStoreFailure
-        same.instances = old.instances
         // The files may be different ones, but not appear or disappear: that would change what listeners speak.
         if same.tls.isEmpty == old.tls.isEmpty { same.tls = old.tls }
         return same != old

@@ -25,7 +25,7 @@ struct ForwardedHeader: Sendable {
     init(_ limiter: RequestLimiter) {
         addressHeader = limiter.policy.addressHeader
         let other = addressHeader == .xForwardedFor ? "forwarded" : "x-forwarded-for"
-        var always = HeaderSet.hopByHop + ["expect", other, addressHeader.rawValue] + limiter.strippedHeaders
+        var always = HeaderSet.hopByHop + ["expect", other, addressHeader.name] + limiter.strippedHeaders
         // A header that overrides the method must not evade a rule on the method.
         if limiter.matchesMethods { always += Self.methodOverrides }
         self.always = HeaderSet(always)
@@ -62,7 +62,7 @@ struct ForwardedHeader: Sendable {
             if rules.contains(name) {
                 if name.isEqualIgnoringCase("connection") {
                     named += value.split { $0 == "," || $0 == " " || $0 == "\t" }
-                } else if name.isEqualIgnoringCase(addressHeader.rawValue) {
+                } else if name.isEqualIgnoringCase(addressHeader.name) {
                     guard isTrusted else {
                         ignoresAddress = true
                         continue

@@ -1,23 +1,23 @@
-public import Logging
-public import ServiceLifecycle
+package import Logging
+import ServiceLifecycle
 
 import Weir
-public import WeirHTTP
+package import WeirHTTP
 
 /// Says at the start if the upstream can't be reached, and ends the warm-up of limits that wait for it. It asks the
 /// upstream every second until it answers 2xx.
-public struct ReadinessWatcher: Service {
+package struct ReadinessWatcher: Service {
     private let server: Server
     private let probe: ProbeClient
     private let logger: Logger
 
-    public init(server: Server, upstream: Upstream, logger: Logger) {
+    package init(server: Server, upstream: Upstream, logger: Logger) {
         self.server = server
         probe = ProbeClient(upstream: upstream)
         self.logger = logger
     }
 
-    public func run() async throws {
+    package func run() async throws {
         await cancelWhenGracefulShutdown {
             if await !probe.connects() {
                 logger.warning(

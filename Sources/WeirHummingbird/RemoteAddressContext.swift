@@ -15,7 +15,7 @@ public import NIOCore
 ///     }
 /// }
 /// ```
-public struct ClientContext: RequestContext, RemoteAddressRequestContext {
+public struct RemoteAddressContext: RequestContext, RemoteAddressRequestContext {
     /// Hummingbird's own part of the context.
     public var coreContext: CoreRequestContextStorage
     /// The address at the other end of the connection; nil when the channel has none.

@@ -1,17 +1,27 @@
 /// A request's body, as the cost of the request is read from it.
-public enum RequestBody: Sendable {
+public struct ReceivedBody: Sendable {
+    package enum Kind: Sendable {
+        case none
+        case unreadable
+        case bytes([UInt8])
+    }
+
+    package let kind: Kind
+
+    package init(_ kind: Kind) { self.kind = kind }
+
     /// The request has no body.
-    case none
+    public static let none = ReceivedBody(.none)
     /// The body is compressed, or longer than the policy's `body_limit`.
-    case unreadable
+    public static let unreadable = ReceivedBody(.unreadable)
     /// The whole body.
-    case bytes([UInt8])
+    public static func bytes(_ bytes: [UInt8]) -> ReceivedBody { ReceivedBody(.bytes(bytes)) }
 
     /// Reads the value at a pointer.
     ///
     /// - Parameter body: turns a value that is there, and isn't null, into a cost.
     func reading(_ pointer: JSONPointer, _ body: (JSONProbe.Finding) -> CostReading) -> CostReading {
-        switch self {
+        switch kind {
         case .none: return .absent
         case .unreadable: return .unreadable
         case .bytes(let bytes):

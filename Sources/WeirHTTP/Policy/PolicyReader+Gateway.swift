@@ -2,7 +2,18 @@ import Weir
 import Yams
 
 extension PolicyReader {
-    func readServer(_ top: PolicyMapping, _ server: inout ServerSettings) {
+    func readGateway(_ top: PolicyMapping, _ policy: inout Policy) {
+        readAddresses(top, &policy.gateway)
+        if let node = top["store"] { policy.store = store(node) ?? policy.store }
+        policy.onStoreFailure = top.choice("on_store_failure", PolicyReader.failureModes) ?? policy.onStoreFailure
+        policy.instances = top.integer("instances", in: 1...100_000).map(Int.init)
+        guard let gateway = top.mapping("gateway", .gateway) else { return }
+        readTimesAndSizes(gateway, &policy.gateway)
+        if let size = gateway.size("body_memory", in: 1...(1 << 40)) { policy.bodyMemory = Int(size) }
+        if let number = gateway.integer("max_delayed", in: Self.counts) { policy.maxDelayed = Int(number) }
+    }
+
+    private func readAddresses(_ top: PolicyMapping, _ server: inout GatewaySettings) {
         if let node = top["listen"] { server.listen = listeners(node) ?? server.listen }
         if let node = top["tls"] { server.tls = document.list(node).compactMap { certificateFiles($0) } }
         if server.tls.isEmpty, let address = server.listen.first(where: \.needsCertificate) {
@@ -30,13 +41,9 @@ extension PolicyReader {
             server.upstream = text
         }
         server.threads = top.integer("threads", in: 1...1024).map(Int.init)
-        if let node = top["store"] { server.store = store(node) ?? server.store }
-        server.onStoreFailure = top.choice("on_store_failure", PolicyReader.failureModes) ?? server.onStoreFailure
-        server.instances = top.integer("instances", in: 1...100_000).map(Int.init)
-        if let gateway = top.mapping("gateway", .gateway) { readGateway(gateway, &server) }
     }
 
-    private func readAdmin(_ node: Node, _ server: inout ServerSettings) {
+    private func readAdmin(_ node: Node, _ server: inout GatewaySettings) {
         var address = node
         if case .mapping = node {
             guard let admin = document.mapping(node, .admin) else { return }
@@ -58,11 +65,13 @@ extension PolicyReader {
         places.admin = address.place
     }
 
+    private static let counts: ClosedRange<Int64> = 1...10_000_000
+
     static var failureModes: KeyValuePairs<String, StoreFailureMode> {
         ["allow": .allow, "deny": .deny, "local": .local]
     }
 
-    private func readGateway(_ gateway: PolicyMapping, _ server: inout ServerSettings) {
+    private func readTimesAndSizes(_ gateway: PolicyMapping, _ server: inout GatewaySettings) {
         let times: ClosedRange<Timestamp> = 1000...86_400_000_000
         server.headerTimeout = gateway.duration("header_timeout", in: times) ?? server.headerTimeout
         server.idleTimeout = gateway.duration("idle_timeout", in: times) ?? server.idleTimeout
@@ -70,15 +79,12 @@ extension PolicyReader {
         server.responseTimeout = gateway.duration("response_timeout", in: times) ?? server.responseTimeout
         server.maxConnectionAge = gateway.duration("max_connection_age", in: times) ?? server.maxConnectionAge
         server.drainTimeout = gateway.duration("drain_timeout", in: times) ?? server.drainTimeout
-        let counts: ClosedRange<Int64> = 1...10_000_000
         func count(_ key: String, _ value: inout Int) {
-            if let number = gateway.integer(key, in: counts) { value = Int(number) }
+            if let number = gateway.integer(key, in: Self.counts) { value = Int(number) }
         }
-        if let size = gateway.size("max_header_size", in: counts) { server.maxHeaderSize = Int(size) }
-        if let size = gateway.size("body_memory", in: 1...(1 << 40)) { server.bodyMemory = Int(size) }
+        if let size = gateway.size("max_header_size", in: Self.counts) { server.maxHeaderSize = Int(size) }
         count("max_connections", &server.maxConnections)
         count("max_connections_per_address", &server.maxConnectionsPerAddress)
-        count("max_delayed", &server.maxDelayed)
         if let number = gateway.integer("max_concurrent_streams", in: 1...10_000) {
             server.maxConcurrentStreams = Int(number)
         }
@@ -179,11 +185,12 @@ extension PolicyReader {
     }
 
     func readHeaders(_ headers: PolicyMapping, _ settings: inout HeaderSettings) {
-        settings.rateLimit = headers.boolean("ratelimit") ?? settings.rateLimit
-        settings.xRateLimit = headers.boolean("x_ratelimit") ?? settings.xRateLimit
-        settings.retryAfter = headers.boolean("retry_after") ?? settings.retryAfter
-        settings.problem = headers.boolean("problem") ?? settings.problem
-        settings.resetIsDelta = headers.choice("reset", ["unix": false, "delta": true]) ?? settings.resetIsDelta
+        settings.sendsRateLimit = headers.boolean("ratelimit") ?? settings.sendsRateLimit
+        settings.sendsXRateLimit = headers.boolean("x_ratelimit") ?? settings.sendsXRateLimit
+        settings.sendsRetryAfter = headers.boolean("retry_after") ?? settings.sendsRetryAfter
+        settings.sendsProblemDetails = headers.boolean("problem") ?? settings.sendsProblemDetails
+        let formats: KeyValuePairs<String, HeaderSettings.ResetFormat> = ["unix": .unixTime, "delta": .delta]
+        settings.resetFormat = headers.choice("reset", formats) ?? settings.resetFormat
         guard let names = headers.mapping("names", .headerNames) else { return }
         func name(_ key: String, _ value: inout String) {
             if let node = names[key], let text = fieldName(node, "'\(key)'") { value = text }

@@ -1,5 +1,5 @@
 /// A file of known clients, one a line, each with an optional tier.
-public struct Directory: Sendable {
+public struct ClientFile: Sendable, Hashable {
     /// The file's path.
     public var file: String
     /// The tier of each client; nil for a client without one.
@@ -8,6 +8,16 @@ public struct Directory: Sendable {
     var tierLines: [String: Int] = [:]
     /// The first line of a client without a tier; nil if there is none.
     var tierlessLine: Int?
+
+    /// Creates a list of clients in code.
+    ///
+    /// - Parameters:
+    ///   - clients: the tier of each client; nil for a client without one.
+    ///   - file: the name for messages.
+    public init(_ clients: [String: String?], file: String = "policy") {
+        self.file = file
+        self.clients = clients
+    }
 
     /// The most lines that are warned of.
     private static let mostWarnings = 20

@@ -5,7 +5,7 @@ public import WeirHTTP
 
 /// Routes with a limit of their own. Routes added here are registered on the router or group it was created from,
 /// behind the limit.
-public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
+public struct RateLimitedRoutes<Context: RequestContext>: RouterMethods {
     private let group: RouterGroup<Context>
     private let limiter: RequestLimiter
     /// The path in front of its routes.
@@ -38,7 +38,7 @@ public struct LimitedRoutes<Context: RequestContext>: RouterMethods {
 
     /// The path in front of a group's routes. The group doesn't expose it, so it is read by reflection.
     private static func path(of parent: Any) -> RouterPath {
-        if let limited = parent as? LimitedRoutes<Context> { return limited.prefix }
+        if let limited = parent as? RateLimitedRoutes<Context> { return limited.prefix }
         let mirror = Mirror(reflecting: parent)
         guard let path = mirror.descendant("path") as? RouterPath, let outer = mirror.descendant("parent") else {
             return ""
@@ -51,35 +51,38 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     /// Adds routes with a limit of their own.
     ///
     /// ```swift
-    /// try router.limited("predict", to: .perMinute(20), by: .client, in: limiter).post("predict") { … }
+    /// try router.rateLimited("predict", to: .perMinute(20), by: .client, using: limiter).post("predict") { … }
     /// ```
     ///
     /// - Parameters:
     ///   - name: the limit's name, 1 to 64 of `A-Za-z0-9_-`.
-    ///   - rate: the number of requests and the period.
+    ///   - rates: one or more windows, each a number of requests and a period.
     ///   - key: the key that each budget is kept for; the client by default.
     ///   - limiter: supplies the store and the policy's other settings.
-    ///   - client: identifies a client that the app knows. By default, the client that the enclosing middleware of the
-    ///     same limiter identified.
+    ///   - identifyClient: identifies a client that the app knows. By default, the client that the enclosing middleware
+    ///     of the same limiter identified.
     ///   - onDenied: makes the app's own answers to requests that this limit denies. If it returns nil, the enclosing
     ///     middleware's handler is asked.
     /// - Throws: `PolicyError` when the name is already taken.
-    public func limited(
-        _ name: String, to rate: Rate, by key: KeyDimension..., in limiter: RequestLimiter,
-        client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+    public func rateLimited(
+        _ name: String, to rates: Rate..., by key: KeyDimension..., using limiter: RequestLimiter,
+        identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil,
         onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
-    ) throws(PolicyError) -> LimitedRoutes<Context> {
-        try limited(
-            LimitRule(name, rate, by: key.isEmpty ? [.client] : key), in: limiter, client: client, onDenied: onDenied)
+    ) throws(PolicyError) -> RateLimitedRoutes<Context> {
+        try rateLimited(
+            LimitRule(name, rates, by: key.isEmpty ? [.client] : key), using: limiter, identifyClient: identifyClient,
+            onDenied: onDenied)
     }
 
     /// Adds routes with a limit of their own, given as a rule.
     ///
     /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
-    public func limited(
-        _ rule: LimitRule, in limiter: RequestLimiter, client: (@Sendable (Request, Context) -> AppClient?)? = nil,
+    public func rateLimited(
+        _ rule: LimitRule, using limiter: RequestLimiter,
+        identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil,
         onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
-    ) throws(PolicyError) -> LimitedRoutes<Context> {
-        LimitedRoutes(self, try RateLimitMiddleware(rule, in: limiter, client: client, onDenied: onDenied))
+    ) throws(PolicyError) -> RateLimitedRoutes<Context> {
+        RateLimitedRoutes(
+            self, try RateLimitMiddleware(rule, using: limiter, identifyClient: identifyClient, onDenied: onDenied))
     }
 }

@@ -1,10 +1,10 @@
 /// Looks clients up. Once an answer was waited for, the same question is answered at once for a while.
-public protocol TierLookup: Sendable {
+public protocol ClientDirectory: Sendable {
     /// Looks up one client.
     ///
     /// - Parameters:
     ///   - client: the client's name, as the request gives it.
     ///   - hash: where to look.
     ///   - asker: a hash of the address that asks, so that an address trying names at random can be slowed down.
-    func look(up client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer>
+    func lookUp(_ client: String, in hash: HashLookup, for asker: UInt64) -> StoreAnswer<LookupAnswer>
 }

@@ -1,5 +1,5 @@
 /// A range of addresses, such as `10.0.0.0/8`. A single address is a range of one.
-public struct AddressRange: Sendable, Hashable, CustomStringConvertible {
+public struct IPAddressRange: Sendable, Hashable, CustomStringConvertible {
     /// The bits that all addresses of the range share.
     private let first: UInt128
     /// The number of bits in which the addresses differ.

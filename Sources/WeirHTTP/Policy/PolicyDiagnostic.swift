@@ -1,8 +1,16 @@
 /// An error or warning about a policy, with its place in the file.
-public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
+public struct PolicyDiagnostic: Sendable, Hashable, CustomStringConvertible {
     /// How serious a diagnostic is.
-    public enum Severity: String, Sendable, Hashable {
-        case error, warning
+    public struct Severity: RawRepresentable, Sendable, Hashable {
+        /// The severity's name.
+        public let rawValue: String
+        /// Creates a severity from its name.
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// The policy is unusable.
+        public static let error = Severity(rawValue: "error")
+        /// The policy looks mistaken.
+        public static let warning = Severity(rawValue: "warning")
     }
 
     /// Whether the policy is unusable, or only looks mistaken.
@@ -34,9 +42,9 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
 /// The error for a policy that can't be used.
 public struct PolicyError: Error, Sendable, CustomStringConvertible {
     /// All errors found, in the file's order.
-    public let diagnostics: [Diagnostic]
+    public let diagnostics: [PolicyDiagnostic]
 
-    package init(_ diagnostics: [Diagnostic]) {
+    package init(_ diagnostics: [PolicyDiagnostic]) {
         self.diagnostics = diagnostics
     }
 
