@@ -39,6 +39,8 @@ public final class LimitedRequest {
         public var allowed: Bool
         /// Whether the limit is in shadow mode, so that its denial doesn't stop the request.
         public var isShadow: Bool
+        /// Whether the limit delays the request.
+        public var isDelayed = false
     }
 
     private(set) var limiter: RequestLimiter
@@ -181,6 +183,9 @@ extension LimitedRequest {
     /// The same hash as a number.
     package var clientHashValue: UInt64 { planned.identity.map { limiter.clientHasher.clientHash(of: $0) } ?? 0 }
 
+    /// Whether the request passed without a limit, because it is exempt or carries the bypass secret.
+    package var passedUnlimited: Bool { planned.passedUnlimited }
+
     func hasDecided(_ name: String) -> Bool {
         charged.includes(name, on: limiter) || enclosing?.hasDecided(name) == true
     }
@@ -201,18 +206,18 @@ extension LimitedRequest {
     /// The denial of a limit in shadow mode; nil when it allowed.
     func shadowDecision(rule: Int) -> Decision? { charged.shadowDecision(rule: rule) }
 
-    /// The limits that took part and are enforced, those of enclosing requests first.
-    package var standings: [LimitStanding] { (enclosing?.standings ?? []) + charged.standings(on: limiter) }
+    /// The limits that took part here and are enforced.
+    package var ownStandings: [LimitStanding] { charged.standings(on: limiter) }
 
     /// Charges units that the app itself says the request costs: at its end for limits whose cost is in the response,
-    /// at once for others.
+    /// at once for others. Permits aren't charged.
     ///
     /// - Parameters:
     ///   - units: 0 to 10^9.
-    ///   - name: the limit to charge. If nil, those whose cost is in the response; if there are none, all but permits.
-    /// - Returns: whether any limit is charged.
-    package func charge(_ units: Int64, to name: String?) -> Bool {
-        charged.charge(min(max(0, units), Rate.maximumCount), to: name, on: limiter)
+    ///   - name: the limit to charge; nil for all.
+    ///   - isMetered: whether only limits whose cost is in the response are charged.
+    package func charge(_ units: Int64, to name: String?, isMetered: Bool) {
+        charged.charge(min(max(0, units), Rate.maximumCount), to: name, isMetered: isMetered, on: limiter)
     }
 
     /// The reported limit's index in the policy.

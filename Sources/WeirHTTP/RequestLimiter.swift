@@ -99,7 +99,7 @@ public final class RequestLimiter: Sendable {
         let now = clock.timestamp
         var plans: [LimitPlan] = []
         for rule in policy.limits {
-            let warmUp = previous?.warmUp(of: rule) ?? rule.warmUp.map { WarmUp($0.until, startedAt: now) }
+            let warmUp = routes.warmUp(of: rule, continuing: previous?.routes, startedAt: now)
             do {
                 plans.append(
                     try LimitPlan(rule, fallbackTier: policy.tiers?.default, hasher: hasher, warmUp: warmUp))
@@ -110,51 +110,152 @@ public final class RequestLimiter: Sendable {
         self.plans = plans
     }
 
+    // MARK: The policy in force
+
+    /// The limiter whose policy is in force: this one, or that of the last ``reload(_:)``.
+    package var current: RequestLimiter { routes.current ?? self }
+
+    /// Changes whenever a different limiter comes into force.
+    package var generation: Int { routes.generation }
+
+    /// Puts a policy in force for all middlewares that were made of this limiter. Counters and warm-ups continue, and
+    /// so do the limits that routes have in code. Requests under way keep the policy that they began with.
+    ///
+    /// - Parameter policy: the new policy. It can't change the store.
+    /// - Throws: ``PolicyError`` when it can't be used; the policy before then stays in force.
+    public func reload(_ policy: Policy) throws(PolicyError) {
+        let old = current
+        let new = try old.with(policy)
+        for name in routes.attached where !new.limitNames.contains(name) {
+            throw PolicyError("a route has the limit '\(name)', which the policy doesn't have")
+        }
+        for rule in routes.rules {
+            if let clash = rule.windowNames.first(where: new.windowNames.contains) {
+                throw PolicyError("the limit '\(clash)' is a route's in code already; each needs a name of its own")
+            }
+            _ = try new.routeLimiter(rule)
+        }
+        routes.replace(new)
+        store.limitsDidChange()
+    }
+
+    /// The same limiter with a different policy.
+    private func with(
+        _ policy: Policy, ignoresCase: Bool? = nil, routes: RouteRegistry? = nil
+    ) throws(PolicyError) -> RequestLimiter {
+        try RequestLimiter(
+            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
+            clientHasher: givenClientHasher, ignoresCase: ignoresCase ?? self.ignoresCase, routes: self.routes)
+    }
+
     /// The same limiter with new keys, for a store whose key secret has changed.
     ///
     /// - Throws: ``PolicyError`` when the policy can't be prepared again.
-    public func withNewKeys() throws(PolicyError) -> RequestLimiter {
-        try RequestLimiter(
-            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            clientHasher: givenClientHasher, ignoresCase: ignoresCase, routes: routes)
+    package func withNewKeys() throws(PolicyError) -> RequestLimiter { try with(policy) }
+
+    /// Puts the same policy in force with new keys, for all middlewares.
+    package func renewKeys() {
+        // This can't throw: the policy passed its checks before.
+        if let renewed = try? current.withNewKeys() { routes.replace(renewed) }
     }
 
     /// The same limiter for a router that ignores the case of paths.
-    package func ignoringCase() throws(PolicyError) -> RequestLimiter {
-        try RequestLimiter(
-            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            clientHasher: givenClientHasher, ignoresCase: true, routes: routes)
-    }
+    package func ignoringCase() throws(PolicyError) -> RequestLimiter { try with(policy, ignoresCase: true) }
+
+    // MARK: Limits in code
 
     /// A limiter of one rule, for a route with a limit of its own in code. It shares this limiter's store and the
     /// policy's settings, except for its limits, access rules and exemptions.
     ///
-    /// - Throws: ``PolicyError`` when the name is taken.
+    /// - Throws: ``PolicyError`` when the rule can't be used.
     package func routeLimiter(_ rule: LimitRule) throws(PolicyError) -> RequestLimiter {
         var own = policy
         own.limits = [rule]
         own.accessRules = []
         own.exemptions = []
         try own.check()
-        let limiter = try RequestLimiter(
-            policy: own, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            clientHasher: givenClientHasher, ignoresCase: false, routes: routes)
-        let clash = routes.add(
-            rule, readinessChecks: limiter.ownReadinessChecks, besides: Set(policy.limits.flatMap(\.windowNames)))
-        if let clash { throw PolicyError("the limit '\(clash)' is there already; each needs a name of its own") }
-        return limiter
+        return try with(own, ignoresCase: false)
     }
 
-    /// Counts a middleware that uses this limiter.
-    package func noteMiddleware() { routes.addMiddleware() }
-
-    /// Records that a route has a limit of its own from this limiter, for ``verify(_:)``.
-    package func noteLimitedInCode(_ route: AppRoute) {
-        for rule in policy.limits { routes.note(route, behind: rule) }
+    /// Adds a limit in code.
+    ///
+    /// - Throws: ``PolicyError`` when the rule can't be used, or a different limit has its name.
+    package func addRouteLimit(_ rule: LimitRule) throws(PolicyError) {
+        _ = try current.routeLimiter(rule)
+        if let clash = routes.add(rule, besides: current.windowNames) {
+            throw PolicyError("the limit '\(clash)' is there already; each needs a name of its own")
+        }
     }
 
-    /// The rules that routes have in code, with their routes.
-    var rulesInCode: [(rule: LimitRule, routes: Set<AppRoute>)] { routes.rules }
+    /// A limit of the policy, as one to attach to a route: it applies to all of the route's requests.
+    ///
+    /// - Throws: ``PolicyError`` when the policy has no such limit.
+    package func attachable(_ name: String) throws(PolicyError) -> LimitRule {
+        guard var rule = policy.limits.first(where: { $0.name == name }) else {
+            throw .unknownLimit(name, self)
+        }
+        rule.match = RequestMatch()
+        return rule
+    }
+
+    /// Notes that a limit of the policy is attached to routes.
+    package func attach(_ name: String) { routes.attach(name) }
+
+    private var windowNames: Set<String> { Set(policy.limits.flatMap(\.windowNames)) }
+
+    /// Notes a middleware that uses this limiter.
+    package func noteMiddleware(_ middleware: ObjectIdentifier) { routes.addMiddleware(middleware) }
+
+    /// Notes where a middleware was added.
+    package func notePlacement(_ placement: MiddlewarePlacement) { routes.place(placement) }
+
+    /// Records a fact about a route.
+    ///
+    /// - Parameters:
+    ///   - isCollected: whether the route is in a collection, so that the beginning of its path isn't known.
+    ///   - middleware: the middleware that the fact is about.
+    package func note(
+        _ route: AppRoute, _ fact: RouteFact, isCollected: Bool = false, of middleware: ObjectIdentifier?
+    ) {
+        routes.note(route, fact, isCollected: isCollected, of: middleware)
+    }
+
+    /// Finds the whole paths of routes in collections. Returns the routes of which more than one may be meant.
+    package func resolveCollected(among routes: [AppRoute]) -> Set<AppRoute> {
+        self.routes.resolveCollected(among: routes)
+    }
+
+    /// The routes that are known to pass a middleware of the whole policy.
+    package var passingRoutes: Set<AppRoute> { routes.passing }
+
+    /// Whether the routes of all middlewares are known.
+    ///
+    /// - Parameter others: middlewares of which the caller knows the routes.
+    package func accountsForAll(besides others: Set<ObjectIdentifier>) -> Bool {
+        routes.accountsForAll(besides: others)
+    }
+
+    /// Whether a route is free of all limits.
+    package func isFree(_ method: String, _ template: String?) -> Bool {
+        guard routes.hasFreeRoutes, let template else { return false }
+        let freed = routes.freed
+        func isFree(_ method: String) -> Bool {
+            freed.contains(AppRoute(method, template)) || routes.isFreedInCollection(method, template)
+        }
+        return isFree(method) || method == "HEAD" && isFree("GET")
+    }
+
+    /// Where some middlewares were added.
+    package var placements: [MiddlewarePlacement] { routes.placements }
+
+    /// The limits that routes have in code, with their routes.
+    var rulesInCode: [(rule: LimitRule, routes: Set<AppRoute>)] {
+        let attached = routes.attached.compactMap { try? current.attachable($0) }
+        return (routes.rules + attached).map { ($0, routes.routes(behind: $0.name)) }
+    }
+
+    /// The routes that are free of all limits.
+    var freeRoutes: Set<AppRoute> { routes.freed }
 
     /// Whether both belong to one policy. A route's own limiter belongs to the policy of the limiter it was made from.
     package func isRelated(to other: RequestLimiter) -> Bool { routes === other.routes }
@@ -166,18 +267,8 @@ public final class RequestLimiter: Sendable {
     /// Whether any rule looks at the path.
     package var hasPaths: Bool { access.hasPaths || exempt.hasPaths || limits.hasPaths }
 
-    /// The warm-up of an unchanged rule in the previous limiter.
-    private func warmUp(of rule: LimitRule) -> WarmUp? {
-        guard let warmUp = rule.warmUp else { return nil }
-        return plans.first { $0.rule.name == rule.name && $0.rule.warmUp?.until == warmUp.until }?.warmUp
-    }
-
-    /// The warm-ups that end when the upstream answers 2xx at a path, including those of limits in code.
-    public var readinessChecks: [(path: String, warmUp: WarmUp)] {
-        ownReadinessChecks + routes.readinessChecks
-    }
-
-    private var ownReadinessChecks: [(path: String, warmUp: WarmUp)] {
+    /// The warm-ups that end when the upstream answers 2xx at a path.
+    package var readinessChecks: [(path: String, warmUp: WarmUp)] {
         plans.compactMap { plan in
             guard case .ready(let path)? = plan.rule.warmUp?.until.kind, let warmUp = plan.warmUp else { return nil }
             return (path, warmUp)
@@ -199,18 +290,18 @@ public final class RequestLimiter: Sendable {
 
     /// Ends the warm-ups that wait for a service to be ready. Call it in an app, which knows when it is ready.
     public func endWarmUp() {
-        for check in readinessChecks { check.warmUp.finish() }
+        for warmUp in routes.readinessWarmUps { warmUp.finish() }
     }
 
     /// The request headers that must not reach the upstream or a log.
-    public var strippedHeaders: [String] {
+    package var strippedHeaders: [String] {
         var names: [String] = []
         if let bypass = policy.bypass { names.append(bypass.header) }
         return names
     }
 
     /// The request headers that are accepted from trusted proxies only, and stripped from other requests.
-    public var trustedHeaders: [String] {
+    package var trustedHeaders: [String] {
         var names: [String] = []
         for case .header(let name, true, _) in policy.clientSources.map(\.kind) { names.append(name) }
         if case .header(let name)? = policy.tiers?.source?.kind { names.append(name) }
@@ -218,7 +309,7 @@ public final class RequestLimiter: Sendable {
     }
 
     /// The request headers that the policy reads.
-    public var readHeaders: [String] {
+    package var readHeaders: [String] {
         var names = strippedHeaders + trustedHeaders
         for case .header(let name, _, _) in policy.clientSources.map(\.kind) { names.append(name) }
         let matches = policy.limits.map(\.match) + policy.accessRules.map(\.match) + policy.exemptions
@@ -231,11 +322,11 @@ public final class RequestLimiter: Sendable {
     }
 
     /// Whether a rule matches on the method. A header that overrides the method would then evade the rule.
-    public var matchesMethods: Bool { limits.usesMethods || access.usesMethods || exempt.usesMethods }
+    package var matchesMethods: Bool { limits.usesMethods || access.usesMethods || exempt.usesMethods }
 
     /// The limits that keep their name from the old limiter but not their state, because their algorithm, key or
     /// period has changed.
-    public func limitsStartingAfresh(since old: RequestLimiter) -> [String] {
+    package func limitsStartingAfresh(since old: RequestLimiter) -> [String] {
         plans.filter { plan in
             guard let before = old.plans.first(where: { $0.rule.name == plan.rule.name }) else { return false }
             return !plan.seeds.isSubset(of: before.seeds) && !before.seeds.isEmpty
@@ -243,7 +334,7 @@ public final class RequestLimiter: Sendable {
     }
 
     /// The limits whose name the old limiter doesn't have. A limit that was renamed is one of them.
-    public func limitsAdded(since old: RequestLimiter) -> [String] {
+    package func limitsAdded(since old: RequestLimiter) -> [String] {
         let before = Set(old.limitNames)
         return limitNames.filter { !before.contains($0) }
     }
@@ -261,6 +352,17 @@ public final class RequestLimiter: Sendable {
 extension PolicyError {
     init(_ message: String) {
         self.init([PolicyDiagnostic(severity: .error, file: "policy", message: message)])
+    }
+
+    /// The error for a limit that an app names and the policy doesn't have.
+    package static func unknownLimit(_ name: String, _ limiter: RequestLimiter) -> PolicyError {
+        PolicyError(
+            "there is no limit '\(name)' in the policy\(Suggestion.text(for: name, among: limiter.limitNames))")
+    }
+
+    /// The error for a limit that is checked in a request without a middleware.
+    package static func noMiddleware(_ name: String) -> PolicyError {
+        PolicyError("the limit '\(name)' can't be checked: no RateLimitMiddleware is in front of this route")
     }
 }
 

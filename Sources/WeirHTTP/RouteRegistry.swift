@@ -1,56 +1,214 @@
 import Synchronization
 import Weir
 
-/// The limits that routes have in code, shared by all limiters of one policy.
+/// What all limiters of one policy share: the policy in force, the limits that routes have in code, and what is known
+/// of the routers that they limit.
 final class RouteRegistry: Sendable {
     private struct State {
-        var names: Set<String> = []
-        /// The rules by name, with the routes that each covers.
-        var rules: [String: (rule: LimitRule, routes: Set<AppRoute>)] = [:]
-        /// The warm-ups that end when the app is ready.
-        var readinessChecks: [(path: String, warmUp: WarmUp)] = []
+        /// The limiter with the policy in force; nil while that is the first one's.
+        var current: RequestLimiter?
+        /// The limits in code, by name.
+        var rules: [String: LimitRule] = [:]
+        /// The warm-ups of all limits, by name. They outlive the limiters.
+        var warmUps: [String: (until: WarmUpRule.Until, warmUp: WarmUp)] = [:]
+        /// The names of the policy's limits that routes have in code.
+        var attached: Set<String> = []
+        /// The routes that each limit in code covers.
+        var routes: [String: Set<AppRoute>] = [:]
+        /// The routes that are free of all limits.
+        var freed: Set<AppRoute> = []
+        /// The routes that are known to pass a middleware of the policy.
+        var passing: Set<AppRoute> = []
+        /// What is known of routes in collections, whose whole paths aren't known yet.
+        var collected: [(route: AppRoute, fact: RouteFact)] = []
+        /// The middlewares made of the policy, and those of which the routes are known.
+        var middlewares: Set<ObjectIdentifier> = []
+        var accounted: Set<ObjectIdentifier> = []
+        var placements: [MiddlewarePlacement] = []
     }
 
     private let state = Mutex(State())
     private let nests = Atomic<Bool>(false)
-    private let middlewares = Atomic<Int>(0)
+    private let frees = Atomic<Bool>(false)
+    private let changes = Atomic<Int>(0)
+
+    // MARK: The policy in force
+
+    /// Counts how often another limiter came into force.
+    var generation: Int { changes.load(ordering: .acquiring) }
+
+    var current: RequestLimiter? { state.withLock { $0.current } }
+
+    /// Puts a limiter in force.
+    func replace(_ limiter: RequestLimiter) {
+        state.withLock { $0.current = limiter }
+        changes.wrappingAdd(1, ordering: .releasing)
+    }
+
+    // MARK: Limits in code
 
     /// Whether middlewares may be nested: a route has a limit of its own, or the policy has several middlewares.
     var mayNest: Bool { nests.load(ordering: .acquiring) }
 
-    /// Counts a middleware.
-    func addMiddleware() {
-        if middlewares.wrappingAdd(1, ordering: .relaxed).newValue > 1 { nests.store(true, ordering: .releasing) }
+    /// Notes a middleware.
+    func addMiddleware(_ middleware: ObjectIdentifier) {
+        let count = state.withLock { state in
+            state.middlewares.insert(middleware)
+            return state.middlewares.count
+        }
+        if count > 1 { nests.store(true, ordering: .releasing) }
     }
 
-    /// Adds a limit in code.
+    /// Adds a limit in code. The same limit may be added again, for example to a second router.
     ///
     /// - Parameter taken: names already in use elsewhere.
-    /// - Returns: the name that is already in use, if there is one; then nothing is added.
-    func add(
-        _ rule: LimitRule, readinessChecks: [(path: String, warmUp: WarmUp)], besides taken: Set<String>
-    ) -> String? {
+    /// - Returns: the name that a different limit already has, if there is one; then nothing is added.
+    func add(_ rule: LimitRule, besides taken: Set<String>) -> String? {
         let clash = state.withLock { state -> String? in
-            if let clash = rule.windowNames.first(where: { taken.contains($0) || state.names.contains($0) }) {
-                return clash
-            }
-            state.names.formUnion(rule.windowNames)
-            state.readinessChecks += readinessChecks
+            if state.rules[rule.name] == rule { return nil }
+            let names = Set(state.rules.values.flatMap(\.windowNames))
+            if let clash = rule.windowNames.first(where: { taken.contains($0) || names.contains($0) }) { return clash }
+            state.rules[rule.name] = rule
             return nil
         }
         if clash == nil { nests.store(true, ordering: .releasing) }
         return clash
     }
 
-    /// Records that a route is behind a rule.
-    func note(_ route: AppRoute, behind rule: LimitRule) {
-        state.withLock { _ = $0.rules[rule.name, default: (rule, [])].routes.insert(route) }
+    /// Notes that a limit of the policy is attached to routes by its name.
+    func attach(_ name: String) {
+        state.withLock { _ = $0.attached.insert(name) }
+        nests.store(true, ordering: .releasing)
     }
 
-    /// The rules in code, with their routes.
-    var rules: [(rule: LimitRule, routes: Set<AppRoute>)] {
-        state.withLock { $0.rules.values.sorted { $0.rule.name < $1.rule.name } }
+    /// Records a fact about a route.
+    ///
+    /// - Parameters:
+    ///   - isCollected: whether the route is in a collection, so that the beginning of its path isn't known.
+    ///   - middleware: the middleware that the fact is about.
+    func note(_ route: AppRoute, _ fact: RouteFact, isCollected: Bool, of middleware: ObjectIdentifier?) {
+        state.withLock { state in
+            if let middleware { state.accounted.insert(middleware) }
+            if isCollected { return state.collected.append((route, fact)) }
+            switch fact {
+            case .behind(let name): state.routes[name, default: []].insert(route)
+            case .passing: state.passing.insert(route)
+            case .free: state.freed.insert(route)
+            }
+        }
+        // A collected route is freed under any path in front of it.
+        if fact == .free { frees.store(true, ordering: .releasing) }
     }
 
-    var readinessChecks: [(path: String, warmUp: WarmUp)] { state.withLock { $0.readinessChecks } }
+    /// Finds the whole paths of routes in collections, among a router's routes.
+    ///
+    /// - Returns: the routes of which more than one may be meant.
+    func resolveCollected(among routes: [AppRoute]) -> Set<AppRoute> {
+        var ambiguous: Set<AppRoute> = []
+        for (route, fact) in state.withLock({ $0.collected }) {
+            let meant = routes.filter {
+                $0.method == route.method && ($0.template == route.template || $0.template.hasSuffix(route.template))
+            }
+            if meant.count == 1 {
+                note(meant[0], fact, isCollected: false, of: nil)
+            } else {
+                ambiguous.formUnion(meant)
+            }
+        }
+        return ambiguous
+    }
+
+    var passing: Set<AppRoute> { state.withLock { $0.passing } }
+
+    /// Whether the routes of all middlewares are known.
+    func accountsForAll(besides others: Set<ObjectIdentifier>) -> Bool {
+        state.withLock { $0.middlewares.subtracting($0.accounted).isSubset(of: others) }
+    }
+
+    /// Whether a route is freed in a collection.
+    func isFreedInCollection(_ method: String, _ template: String) -> Bool {
+        state.withLock { state in
+            state.collected.contains {
+                $0.fact == .free && $0.route.method == method && template.hasSuffix($0.route.template)
+            }
+        }
+    }
+
+    func routes(behind name: String) -> Set<AppRoute> { state.withLock { $0.routes[name] ?? [] } }
+
+    /// The limits in code, without those of the policy.
+    var rules: [LimitRule] { state.withLock { $0.rules.values.sorted { $0.name < $1.name } } }
+
+    /// The names of the policy's limits that routes have in code.
+    var attached: [String] { state.withLock { $0.attached.sorted() } }
+
+    /// The warm-up of a limit, which continues unless the rule's has changed.
+    ///
+    /// - Parameters:
+    ///   - previous: what a replaced limiter's warm-ups are continued from.
+    ///   - start: when a new one starts.
+    func warmUp(
+        of rule: LimitRule, continuing previous: RouteRegistry?, startedAt start: Timestamp
+    ) -> WarmUp? {
+        guard let until = rule.warmUp?.until else { return nil }
+        let earlier = previous === self ? nil : previous?.state.withLock { $0.warmUps[rule.name] }
+        return state.withLock { state in
+            if let own = state.warmUps[rule.name] ?? earlier, own.until == until {
+                state.warmUps[rule.name] = own
+                return own.warmUp
+            }
+            let warmUp = WarmUp(until, startedAt: start)
+            state.warmUps[rule.name] = (until, warmUp)
+            return warmUp
+        }
+    }
+
+    /// The warm-ups that end when the app, or its upstream, is ready.
+    var readinessWarmUps: [WarmUp] {
+        state.withLock { state in
+            state.warmUps.values.compactMap { if case .ready = $0.until.kind { $0.warmUp } else { nil } }
+        }
+    }
+
+    // MARK: Routes
+
+    /// Whether any route is free of all limits.
+    var hasFreeRoutes: Bool { frees.load(ordering: .acquiring) }
+
+    var freed: Set<AppRoute> { state.withLock { $0.freed } }
+
+    func place(_ placement: MiddlewarePlacement) {
+        state.withLock { state in
+            state.placements.append(placement)
+            state.accounted.insert(placement.middleware)
+        }
+    }
+
+    var placements: [MiddlewarePlacement] { state.withLock { $0.placements } }
+}
+
+/// What is known of a route.
+package enum RouteFact: Sendable, Hashable {
+    /// It is behind a limit in code, of this name.
+    case behind(String)
+    /// It passes a middleware of the whole policy.
+    case passing
+    /// It is free of all limits.
+    case free
+}
+
+/// A place of a middleware in a router, noted when it was added.
+package struct MiddlewarePlacement: Sendable {
+    /// The middleware.
+    package let middleware: ObjectIdentifier
+    /// The router.
+    package let router: ObjectIdentifier
+    /// The routes that the router had before. Those that it gets later pass the middleware.
+    package let before: Set<AppRoute>
+
+    package init(_ middleware: ObjectIdentifier, in router: ObjectIdentifier, before: Set<AppRoute>) {
+        self.middleware = middleware
+        self.router = router
+        self.before = before
+    }
 }

@@ -1,7 +1,9 @@
 import HTTPTypes
 import Hummingbird
+import Logging
 import NIOCore
 import Synchronization
+import Tracing
 import Weir
 import WeirHTTP
 
@@ -10,6 +12,8 @@ import WeirHTTP
 /// It is Sendable because its tasks use it in turn; nested requests touch it only under its lock.
 final class MiddlewareRequest: @unchecked Sendable {
     private let middleware: MiddlewareState
+    /// The policy that the request began with.
+    let view: MiddlewareView
     private let pooled: PooledRequest
     private let limiter: RequestLimiter
     private let route: MatchedRoute?
@@ -22,11 +26,25 @@ final class MiddlewareRequest: @unchecked Sendable {
         var isOver = false
         /// Whether the request went on to its handler.
         var reachedHandler = false
+        /// What the handler did with the limits; nil if nothing.
+        var calls: HandlerCalls?
         /// Whether the body exceeded the policy's limit. Nested middlewares must not read it again.
         var bodyIsUnreadable = false
     }
 
     private var limited: LimitedRequest { pooled.value }
+
+    /// What a handler did with the limits of its request. It is Sendable because it is touched only under the request's lock.
+    private final class HandlerCalls: @unchecked Sendable {
+        /// Whether Weir itself works on the request, so that charges must wait.
+        var isBusy = false
+        var waiting: [(units: Int64, limit: String?, isMetered: Bool)] = []
+        /// The limits that the handler checked by name. Their permits are held until the request ends.
+        var checks: [PooledRequest] = []
+    }
+
+    /// Whether the handler sees the limits, and may charge them until its response has ended.
+    private let isShown: Bool
 
     /// Whether it may be nested in, or may enclose, another middleware of the policy.
     let mayNest: Bool
@@ -34,18 +52,26 @@ final class MiddlewareRequest: @unchecked Sendable {
     /// The request of the enclosing middleware, of any policy.
     private let enclosingOfAnyPolicy: MiddlewareRequest?
 
+    /// The method as sent.
+    private var method = ""
+
     /// The client that the app identified, for nested requests too. Set it before any are nested.
     var client: AppClient?
     /// Makes the app's own answers, here and in nested requests. Set it before any are nested.
     var onDenied: (@Sendable (Denial) async throws -> Response?)?
 
-    init(_ middleware: MiddlewareState, _ pooled: PooledRequest, limiter: RequestLimiter, route: MatchedRoute?) {
+    init(
+        _ middleware: MiddlewareState, _ view: MiddlewareView, _ pooled: PooledRequest, limiter: RequestLimiter,
+        route: MatchedRoute?, enclosing: MiddlewareRequest?, mayNest: Bool, isShown: Bool
+    ) {
+        self.isShown = isShown
         self.middleware = middleware
+        self.view = view
         self.pooled = pooled
         self.limiter = limiter
         self.route = route
-        mayNest = limiter.hasRouteLimits
-        enclosingOfAnyPolicy = mayNest ? MiddlewareState.enclosing?.request : nil
+        self.mayNest = mayNest
+        enclosingOfAnyPolicy = enclosing
     }
 
     deinit { end(isComplete: false) }
@@ -55,6 +81,7 @@ final class MiddlewareRequest: @unchecked Sendable {
     /// Starts the request. Returns a verdict, or the step to wait for first.
     func begin(_ request: Request, peer: IPAddress, client: AppClient?) -> LimitedRequest.Step {
         if enclosingOfAnyPolicy != nil { limited.enclosing = enclosing?.limited }
+        if isShown { method = request.method.rawValue }
         return limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
     }
 
@@ -70,7 +97,8 @@ final class MiddlewareRequest: @unchecked Sendable {
             switch step {
             case .verdict(let verdict): return (conclude(verdict), reread)
             case .needsLookup(let answer):
-                step = limited.resume(lookup: await answer.value, HTTPTypesRequest(request.head))
+                let found = await view.traced("weir.lookup", .client) { await answer.value }
+                step = limited.resume(lookup: found, HTTPTypesRequest(request.head))
             case .needsBody(let most):
                 let isUnreadable = enclosing?.state.withLock { $0.bodyIsUnreadable } ?? false
                 var read = request
@@ -81,9 +109,16 @@ final class MiddlewareRequest: @unchecked Sendable {
                 reread = read
                 if case .unreadable = body.kind { state.withLock { $0.bodyIsUnreadable = true } }
                 step = limited.resume(body: body)
-            case .pending(let answer): return (conclude(decisions: await answer.value), reread)
+            case .pending(let answer): return (conclude(decisions: await decisions(of: answer)), reread)
             }
         }
+    }
+
+    /// Waits for a store's answer.
+    func decisions(of answer: PendingAnswer<DecisionResult>) async -> DecisionResult {
+        let result = await view.traced("weir.decide", .client) { await answer.value }
+        if case .failure(let failure) = result { view.metrics?.count(failure) }
+        return result
     }
 
     /// Concludes with a store's answer.
@@ -97,6 +132,16 @@ final class MiddlewareRequest: @unchecked Sendable {
         limited.enclosing = enclosing?.limited
         if case .answer = verdict { enclosing?.withdraw() }
         return verdict
+    }
+
+    /// Whether the middleware encloses itself. Each request would then be charged twice.
+    var nestsInItself: Bool {
+        var next = enclosingOfAnyPolicy
+        while let request = next {
+            if request.middleware === middleware { return true }
+            next = request.enclosingOfAnyPolicy
+        }
+        return false
     }
 
     /// The client that the enclosing middleware identified.
@@ -121,23 +166,70 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// Holds a request until its slot in the leaky bucket. A client that leaves early still pays for the slot.
     func hold(_ delay: Duration) async throws {
-        defer { middleware.places.giveBack() }
-        try await limiter.clock.sleep(for: delay)
+        view.metrics?.delayBegins()
+        defer {
+            middleware.places.giveBack()
+            view.metrics?.delayEnds()
+        }
+        try await view.traced("weir.delay", .internal) { try await limiter.clock.sleep(for: delay) }
+    }
+
+    // MARK: observe
+
+    /// Counts and logs the verdict and the outcome of each limit.
+    func observe(_ verdict: LimitedRequest.Verdict, _ request: Request, _ logger: Logger) {
+        if view.looksAtOutcomes { observeOutcomes(request, logger) }
+        switch verdict {
+        case .pass:
+            if let metrics = view.metrics, limited.passedUnlimited { metrics.countExempt() }
+        case .answer(let problem):
+            if problem.status != 429 { view.metrics?.countRejected(problem.status) }
+            if let rule = limited.reportedRule, problem.status == 429, let suppressed = admit(rule) {
+                let denial = limited.denial(problem, method: request.method.rawValue, route: route?.template)
+                logger.info("request denied", metadata: denial.metadata(suppressed: suppressed))
+            }
+        }
+    }
+
+    private func observeOutcomes(_ request: Request, _ logger: Logger) {
+        limited.forEachOutcome { outcome in
+            view.metrics?.count(outcome)
+            guard outcome.isShadow, !outcome.allowed, let suppressed = admit(outcome.rule),
+                var denial = limited.shadowDenial(rule: outcome.rule, method: request.method.rawValue)
+            else { return }
+            denial.route = route?.template
+            logger.info(
+                "request would be denied: the limit is in shadow mode",
+                metadata: denial.metadata(suppressed: suppressed))
+        }
+    }
+
+    /// Whether a denial is logged; then the number of the limit's denials left out since its last line.
+    private func admit(_ rule: Int) -> UInt64? {
+        let most = limiter.policy.log.denialsPerSecond
+        guard most > 0 else { return nil }
+        return middleware.sampler.admit(
+            limit: rule, client: limited.clientHashValue, at: limiter.now / 1_000_000, most: most)
     }
 
     // MARK: answer
 
     /// Adds headers to the handler's response, and watches for its end if a cost or a permit depends on it.
     func answer(_ response: inout Response, to request: Request) {
+        if isShown { holdCharges() }
+        defer { if isShown { chargeWaiting() } }
         addHeaders(to: &response.headers)
-        guard limited.mustFinish else { return end(isComplete: true) }
+        guard limited.mustFinish || isShown else { return end(isComplete: true) }
         if limited.metersResponse {
             limited.responseHead(status: response.status.code) { name in
                 HTTPField.Name(name).map { response.headers[values: $0] } ?? []
             }
         }
         // The server never writes the body of a response to HEAD.
-        if request.method == .head { return end(isComplete: true) }
+        if request.method == .head {
+            chargeWaiting()
+            return end(isComplete: true)
+        }
         response.body = watched(response.body)
     }
 
@@ -213,9 +305,121 @@ final class MiddlewareRequest: @unchecked Sendable {
             body: ResponseBody(byteBuffer: ByteBuffer(string: body)))
     }
 
+    // MARK: The handler's calls
+
+    /// The limits that apply to the request, those of enclosing middlewares first.
+    var standings: [LimitStanding] {
+        let outer = enclosing?.standings ?? []
+        return outer + state.withLock { $0.isOver ? [] : limited.ownStandings }
+    }
+
+    /// The number of requests of cost 1 that the reported limit still lets pass; nil when no limit applies.
+    var remaining: Int64? {
+        let own = state.withLock { $0.isOver ? nil : limited.reportedDecision }
+        guard let outer = enclosing?.remaining else { return own?.remaining }
+        return own.map { min($0.remaining, outer) } ?? outer
+    }
+
+    /// Charges units that the handler says the request costs.
+    func charge(_ units: Int64, to limit: String?) {
+        var chain: [MiddlewareRequest] = []
+        var next: MiddlewareRequest? = self
+        while let request = next {
+            chain.append(request)
+            next = request.enclosing
+        }
+        let isMetered = limit == nil && chain.contains { $0.metersResponse }
+        for request in chain { request.charge(units, to: limit, isMetered: isMetered) }
+    }
+
+    private var metersResponse: Bool { state.withLock { !$0.isOver && limited.metersResponse } }
+
+    private func charge(_ units: Int64, to limit: String?, isMetered: Bool) {
+        state.withLock { state in
+            if state.isOver { return }
+            if let calls = state.calls, calls.isBusy {
+                calls.waiting.append((units, limit, isMetered))
+            } else {
+                limited.charge(units, to: limit, isMetered: isMetered)
+            }
+        }
+    }
+
+    /// Lets charges wait while Weir itself works on the request.
+    private func holdCharges() {
+        state.withLock { state in
+            let calls = state.calls ?? HandlerCalls()
+            calls.isBusy = true
+            state.calls = calls
+        }
+    }
+
+    /// Makes the charges that waited.
+    private func chargeWaiting() {
+        state.withLock { state in
+            guard !state.isOver, let calls = state.calls, calls.isBusy else { return }
+            calls.isBusy = false
+            for charge in calls.waiting { limited.charge(charge.units, to: charge.limit, isMetered: charge.isMetered) }
+            calls.waiting = []
+        }
+    }
+
+    /// Checks a limit of the policy by its name.
+    ///
+    /// - Returns: nil if the limit lets the request go on, else the error to throw.
+    func check(_ name: String, key: String, cost: Int64) async throws -> RateLimitDeniedError? {
+        let root = view.root
+        guard let rule = root.limitNames.firstIndex(of: name) else { throw PolicyError.unknownLimit(name, root) }
+        let pooled = PooledRequest(LimitedRequest(root))
+        let check = pooled.value
+        let first = state.withLock { state in
+            state.isOver ? nil : pooled.value.beginCheck(rule: rule, key: key, cost: cost, for: limited)
+        }
+        let verdict: LimitedRequest.Verdict
+        switch first {
+        case .verdict(let reached): verdict = reached
+        case .pending(let answer): verdict = check.resume(decisions: await decisions(of: answer))
+        case .needsBody, .needsLookup, nil: return nil
+        }
+        if let metrics = view.metrics { check.forEachOutcome { metrics.count(rootOutcome: $0, of: name) } }
+        switch check.carryOut(verdict, places: middleware.places) {
+        case .forward: break
+        case .hold(let delay): try await hold(delay)
+        case .answer(let answer): return try await denied(answer, check)
+        }
+        let isKept = state.withLock { state in
+            if state.isOver { return false }
+            let calls = state.calls ?? HandlerCalls()
+            calls.checks.append(pooled)
+            state.calls = calls
+            return true
+        }
+        if !isKept { check.finish(isComplete: true) }
+        return nil
+    }
+
+    /// The error of a check that was denied.
+    private func denied(_ answer: Answer, _ check: LimitedRequest) async throws -> RateLimitDeniedError {
+        let denial = check.denial(answer.problem, method: method, route: route?.template)
+        check.finish(isComplete: false)
+        var headers = HTTPFields()
+        for (name, value) in answer.fields { HTTPField.Name(name).map { headers[$0] = value } }
+        var own: Response?
+        var next: MiddlewareRequest? = self
+        while let place = next, own == nil {
+            own = try await place.onDenied?(denial)
+            next = place.enclosing
+        }
+        return RateLimitDeniedError(denial: denial, headers: headers, body: answer.body, response: own)
+    }
+
     /// Ends a request whose handler threw. The error's response is made later; ``RateLimitHeaders`` adds the headers.
     func failed(_ error: any Error) {
-        if let carried = CarriedHeaders.ofRequest {
+        if let denied = error as? RateLimitDeniedError {
+            // It has the headers of the limit that was checked.
+            CarriedHeaders.ofRequest?.set(denied.limitHeaders)
+            limited.enclosing = nil
+        } else if let carried = CarriedHeaders.ofRequest {
             var headers = HTTPFields()
             addHeaders(to: &headers, carried: carried.headers)
             if !headers.isEmpty { carried.set(headers) }
@@ -237,7 +441,7 @@ final class MiddlewareRequest: @unchecked Sendable {
         let enclosing = enclosing
         if enclosing == nil { limited.enclosing = nil }
         // A middleware in between may have replaced the response, and with it the nested request's headers.
-        let isReported = mayNest && state.withLock { $0.isReported } && middleware.hasOwn(carried ?? headers)
+        let isReported = mayNest && state.withLock { $0.isReported } && view.hasOwn(carried ?? headers)
         if !isReported, limited.isLimited {
             writeHeaders(to: &headers)
         }
@@ -247,10 +451,10 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// Writes the limits' headers in place of those that are there.
     private func writeHeaders(to headers: inout HTTPFields) {
-        middleware.removeOwn(from: &headers)
+        view.removeOwn(from: &headers)
         headers.reserveCapacity(headers.count + LimitHeader.allCases.count)
         limited.writeHeaders { (header: LimitHeader, value) in
-            if let field = middleware.field(header, value, pooled) { headers.append(field) }
+            if let field = view.field(header, value, pooled) { headers.append(field) }
         }
     }
 
@@ -270,10 +474,32 @@ final class MiddlewareRequest: @unchecked Sendable {
         let isLast = state.withLock { state in
             if state.isOver { return false }
             state.isOver = true
-            limited.finish(isComplete: isComplete, reachedUpstream: state.reachedHandler) { _, _ in }
+            let metrics = view.metrics
+            limited.finish(isComplete: isComplete, reachedUpstream: state.reachedHandler) { rule, reason in
+                metrics?.countUnknownCost(rule: rule, reason: reason)
+            }
+            for check in state.calls?.checks ?? [] { check.value.finish(isComplete: isComplete) }
+            state.calls = nil
             return true
         }
         if isLast { middleware.takeBack(pooled) }
+    }
+}
+
+extension Denial {
+    /// The denial for a log. It says nothing of the client but a hash.
+    fileprivate func metadata(suppressed: UInt64) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "weir.limits": .array(limits.map { .string($0) }), "weir.client": .string(client),
+            "weir.method": .string(method), "weir.path": .string(path),
+        ]
+        if let route { metadata["weir.route"] = .string(route) }
+        if let tier { metadata["weir.tier"] = .string(tier) }
+        if let address { metadata["weir.address"] = .string("\(address)") }
+        if let remaining { metadata["weir.remaining"] = .stringConvertible(remaining) }
+        if let retryAfter { metadata["weir.retry_after"] = .string("\(retryAfter)") }
+        if suppressed > 0 { metadata["weir.suppressed"] = .stringConvertible(suppressed) }
+        return metadata
     }
 }
 

@@ -1,45 +1,49 @@
-import HTTPTypes
 import Hummingbird
+import Logging
 import NIOCore
 import Synchronization
 import Weir
 import WeirHTTP
 
-/// State shared by all requests of one middleware: the limiter in force, pooled objects, and how the router compares
+/// State shared by all requests of one middleware: the policy in force, pooled objects, and how the router compares
 /// paths.
 final class MiddlewareState: Sendable {
-    private struct Limiters {
-        var exact: RequestLimiter
-        /// The same for a router that ignores case.
-        var caseless: RequestLimiter?
+    /// What a middleware applies.
+    enum Source: Sendable {
+        /// The whole policy.
+        case policy
+        /// A limit in code.
+        case rule(LimitRule)
+        /// A limit of the policy, attached to routes by its name.
+        case named(String)
 
-        init(_ limiter: RequestLimiter) {
-            exact = limiter
-            // This can't throw: the policy passed its checks when the limiter was made.
-            caseless = limiter.hasPaths ? try? limiter.ignoringCase() : nil
+        /// The name of a route's own limit; nil for the whole policy.
+        var limitName: String? {
+            switch self {
+            case .policy: nil
+            case .rule(let rule): rule.name
+            case .named(let name): name
+            }
         }
     }
 
-    private let limiters: Mutex<Limiters>
+    let limiter: RequestLimiter
+    let source: Source
+    /// Nil until the first request, by which time the app has chosen its backends for metrics and traces.
+    private let view = Mutex<MiddlewareView?>(nil)
     private let pool = Mutex<[PooledRequest]>([])
     /// Holds delayed requests.
     let places: SharedRoom
     /// The memory for bodies that are read before their request is decided.
     let bodyMemory: SharedRoom
-    /// The field names of ``LimitHeader``s. They are made once, because making one allocates.
-    private let fieldNames: [HTTPField.Name?]
-    /// The names of the fields on every limited response.
-    private let ownNames: [HTTPField.Name]
-    /// One bit for the length of each name, modulo 64.
-    private let ownLengths: UInt64
+    /// Decides which denials are logged.
+    let sampler = DenialSampler()
     /// Whether a result-builder router ignores case. The answer is the same for all of its requests.
     private let builderCase = Atomic<BuilderCase>(.unknown)
+    /// The number of first requests that are still watched for a middleware that encloses itself.
+    private let watched = Atomic<Int>(64)
 
     private enum BuilderCase: UInt8, AtomicRepresentable { case unknown, counts, isIgnored }
-
-    /// Headers that handlers must not see: secrets, and headers that only trusted proxies may send.
-    private let secretNames: [HTTPField.Name]
-    private let trustedNames: [HTTPField.Name]
 
     /// The request of the enclosing middleware, of any policy, for the middlewares nested in it.
     @TaskLocal static var enclosing: EnclosingRequest?
@@ -58,37 +62,64 @@ final class MiddlewareState: Sendable {
     /// The largest number of pooled objects.
     private static let mostPooled = 1024
 
-    init(_ limiter: RequestLimiter) {
-        limiters = Mutex(Limiters(limiter))
+    init(_ limiter: RequestLimiter, _ source: Source) {
+        self.limiter = limiter
+        self.source = source
         places = SharedRoom(most: limiter.policy.maxDelayed)
         bodyMemory = SharedRoom(most: limiter.policy.bodyMemory)
-        let settings = limiter.policy.headers
-        fieldNames = LimitHeader.allCases.map { HTTPField.Name(settings.name(of: $0)) }
-        ownNames = settings.names.compactMap { HTTPField.Name($0) }
-        ownLengths = ownNames.reduce(0) { $0 | 1 << ($1.canonicalName.utf8.count & 63) }
-        secretNames = limiter.strippedHeaders.compactMap { HTTPField.Name($0) }
-        trustedNames = limiter.trustedHeaders.compactMap { HTTPField.Name($0) }
-        limiter.noteMiddleware()
+        limiter.noteMiddleware(ObjectIdentifier(self))
     }
 
-    /// The limiters in force. They are made again when the store's key secret changes, for example when a store that
-    /// was down at start is reached.
-    private func current() -> Limiters {
-        limiters.withLock { limiters in
-            if !limiters.exact.hasCurrentKeys, let renewed = try? limiters.exact.withNewKeys() {
-                limiters = Limiters(renewed)
-            }
-            return limiters
+    // MARK: The policy in force
+
+    /// The view of the policy in force, or of the one that an enclosing request began with.
+    private func currentView(within enclosing: MiddlewareRequest?) -> MiddlewareView {
+        let current = view.withLock { view in
+            if let view, view.generation == limiter.generation, view.exact.hasCurrentKeys { return view }
+            // Instances that share a store learn its secret when they first reach it.
+            if !limiter.current.hasCurrentKeys { limiter.renewKeys() }
+            let generation = limiter.generation
+            let new = makeView(of: limiter.current, generation: generation)
+            view = new
+            return new
         }
+        guard let enclosing, enclosing.view.root !== current.root, enclosing.view.root.isRelated(to: limiter) else {
+            return current
+        }
+        return makeView(of: enclosing.view.root, generation: enclosing.view.generation)
     }
 
-    func begin(_ request: Request, in context: some RequestContext) -> MiddlewareRequest {
+    private func makeView(of root: RequestLimiter, generation: Int) -> MiddlewareView {
+        let own: RequestLimiter?
+        switch source {
+        case .policy: own = root
+        case .rule(let rule): own = try? root.routeLimiter(rule)
+        case .named(let name): own = try? root.routeLimiter(root.attachable(name))
+        }
+        // A policy is put in force only if its routes' own limits can be made.
+        return MiddlewareView(root: root, limiter: own ?? root, generation: generation)
+    }
+
+    func begin(_ request: Request, in context: some RequestContext, isShown: Bool) -> MiddlewareRequest {
         let template = context.endpointPath
-        let limiters = current()
-        var limiter = limiters.exact
-        if let caseless = limiters.caseless, ignoresCase(template, context) { limiter = caseless }
+        let mayNest = limiter.hasRouteLimits || isWatched
+        let enclosing = mayNest ? Self.enclosing?.request : nil
+        let view = currentView(within: enclosing)
+        var limiter = view.exact
+        if let caseless = view.caseless, ignoresCase(template, context) { limiter = caseless }
         let pooled = pool.withLock { $0.popLast() } ?? PooledRequest(LimitedRequest(limiter))
-        return MiddlewareRequest(self, pooled, limiter: limiter, route: route(request, template))
+        var route = route(request, template)
+        route.isFree = limiter.isFree(request.method.rawValue, template)
+        return MiddlewareRequest(
+            self, view, pooled, limiter: limiter, route: route, enclosing: enclosing, mayNest: mayNest,
+            isShown: isShown)
+    }
+
+    /// Whether this is one of the first requests.
+    private var isWatched: Bool {
+        guard watched.load(ordering: .relaxed) > 0 else { return false }
+        watched.wrappingSubtract(1, ordering: .relaxed)
+        return true
     }
 
     func takeBack(_ request: PooledRequest) {
@@ -115,21 +146,6 @@ final class MiddlewareState: Sendable {
         }
     }
 
-    /// Whether ``withoutSecrets(_:peer:)`` may have to change a request.
-    var hidesHeaders: Bool { !secretNames.isEmpty || !trustedNames.isEmpty }
-
-    /// The request without the headers that its handler must not see; nil when there are none to remove.
-    func withoutSecrets(_ request: Request, peer: IPAddress) -> Request? {
-        guard hidesHeaders else { return nil }
-        var names = secretNames
-        if !current().exact.isTrusted(peer) { names += trustedNames }
-        names = names.filter { request.headers.contains($0) }
-        if names.isEmpty { return nil }
-        var head = request.head
-        for name in names { head.headerFields[name] = nil }
-        return Request(head: head, body: request.body)
-    }
-
     // MARK: Match
 
     /// The route, and the path as the router reads it: without resolving dots or decoding anything.
@@ -152,50 +168,6 @@ final class MiddlewareState: Sendable {
             return ignoresCase(template, context)
         }
     }
-
-    // MARK: Answer
-
-    /// Removes headers that a handler wrote under Weir's names.
-    func removeOwn(from headers: inout HTTPFields) {
-        for index in headers.indices.reversed() {
-            let name = headers[index].name
-            // Lengths mostly differ, and comparing them costs a tenth of comparing names.
-            if ownLengths & 1 << (name.canonicalName.utf8.count & 63) != 0, ownNames.contains(name) {
-                headers.remove(at: index)
-            }
-        }
-    }
-
-    /// Whether any of the headers has one of Weir's names.
-    func hasOwn(_ headers: HTTPFields) -> Bool { ownNames.isEmpty || ownNames.contains { headers.contains($0) } }
-
-    /// A header field; nil when its name is invalid, which the policy's checks rule out.
-    func field(_ header: LimitHeader, _ value: String, _ request: PooledRequest) -> HTTPField? {
-        let place = header.rawValue
-        // These values rarely change between requests; a kept field needs no second validation.
-        let isOfPolicy =
-            switch header {
-            case .rateLimitPolicy, .limit: true
-            case .rateLimit, .remaining, .reset, .retryAfter: false
-            }
-        if isOfPolicy, let kept = request.kept[place], kept.value == value { return kept }
-        guard let name = fieldNames[place] else { return nil }
-        let field = HTTPField(name: name, value: value)
-        if isOfPolicy { request.kept[place] = field }
-        return field
-    }
-}
-
-/// A request's state, reused by the next request.
-///
-/// It is Sendable because it belongs to one request at a time, whose tasks use it in turn: first the handler's, then
-/// the one that writes the body.
-final class PooledRequest: @unchecked Sendable {
-    let value: LimitedRequest
-    /// The last fields written that most requests have in common.
-    fileprivate var kept = [HTTPField?](repeating: nil, count: LimitHeader.allCases.count)
-
-    init(_ value: LimitedRequest) { self.value = value }
 }
 
 extension RequestContext {

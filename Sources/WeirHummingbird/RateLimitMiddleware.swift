@@ -1,4 +1,5 @@
 public import Hummingbird
+import Logging
 public import NIOCore
 import Weir
 public import WeirHTTP
@@ -32,11 +33,12 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     /// and at last Weir makes its own answer. What it throws is treated as an error of the app's handlers.
     public typealias DenialHandler = @Sendable (Denial, Request, Context) async throws -> Response?
 
-    private let state: MiddlewareState
-    let limiter: RequestLimiter
+    let state: MiddlewareState
     private let peer: @Sendable (Context) -> SocketAddress?
     private let identifyClient: (@Sendable (Request, Context) -> AppClient?)?
     private let onDenied: DenialHandler?
+    /// Shows a handler the limits of its request; nil if its context has no place for them.
+    private let show: (@Sendable (inout Context, RateLimit) -> Void)?
 
     /// Limits by a policy. The policy says how clients are identified; the default is by address.
     ///
@@ -64,11 +66,20 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         _ limiter: RequestLimiter, peer: @escaping @Sendable (Context) -> SocketAddress?,
         identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil, onDenied: DenialHandler? = nil
     ) {
-        self.limiter = limiter
-        state = MiddlewareState(limiter)
+        self.init(
+            MiddlewareState(limiter, .policy), peer: peer, identifyClient: identifyClient, onDenied: onDenied)
+        for line in limiter.policy.unusedInApps { Logger(label: "weir").warning("\(line)") }
+    }
+
+    init(
+        _ state: MiddlewareState, peer: @escaping @Sendable (Context) -> SocketAddress?,
+        identifyClient: (@Sendable (Request, Context) -> AppClient?)?, onDenied: DenialHandler?
+    ) {
+        self.state = state
         self.peer = peer
         self.identifyClient = identifyClient
         self.onDenied = onDenied
+        show = (Context.self as? any RateLimitRequestContext.Type)?.showing(in: Context.self)
     }
 
     /// Decides the request, then passes it on, delays it or answers it.
@@ -77,20 +88,34 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
     public func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        let limited = state.begin(request, in: context)
+        let limited = state.begin(request, in: context, isShown: show != nil)
+        let view = limited.view
         let peer = state.address(peer(context))
         let client = identifyClient?(request, context) ?? limited.enclosingClient
-        if limited.mayNest { limited.client = client }
+        if limited.mayNest {
+            limited.client = client
+            if limited.nestsInItself { throw NestedMiddlewareError.log(context.logger) }
+        }
+        let start = view.metrics == nil ? nil : ContinuousClock.now
         let verdict: LimitedRequest.Verdict
+        var readable = request
+        var isReread = false
         switch limited.begin(request, peer: peer, client: client) {
         case .verdict(let first): verdict = limited.conclude(first)
-        case .pending(let answer): verdict = limited.conclude(decisions: await answer.value)
+        case .pending(let answer): verdict = limited.conclude(decisions: await limited.decisions(of: answer))
         case let step:
-            let (verdict, reread) = try await limited.decide(step, request)
-            return try await carryOut(verdict, limited, reread ?? request, peer: peer, context: context, next: next)
+            let (reached, reread) = try await limited.decide(step, request)
+            verdict = reached
+            if let reread {
+                readable = reread
+                isReread = true
+            }
         }
-        guard case .pass(delay: .zero) = verdict, !limited.mayNest, !state.hidesHeaders else {
-            return try await carryOut(verdict, limited, request, peer: peer, context: context, next: next)
+        if let start { view.metrics?.count(decision: ContinuousClock.now - start) }
+        guard case .pass(delay: .zero) = verdict, !isReread, !limited.mayNest, !view.hidesHeaders,
+            !view.looksAtOutcomes, show == nil
+        else {
+            return try await carryOut(verdict, limited, readable, peer: peer, context: context, next: next)
         }
         // Most requests take this path, which needs no second request.
         if limited.mustFinish { limited.reachedHandler() }
@@ -113,20 +138,28 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         if let onDenied { limited.onDenied = { try await onDenied($0, request, context) } }
+        limited.observe(verdict, request, context.logger)
         switch limited.carryOut(verdict) {
         case .answer(let answer):
             return try await limited.send(answer, to: request)
         case .hold(let delay): try await limited.hold(delay)
         case .forward: break
         }
-        let shown = state.withoutSecrets(request, peer: peer) ?? request
+        var shown = request
+        if let head = limited.view.withoutSecrets(request.head, peer: peer) {
+            shown = Request(head: head, body: request.body)
+        }
+        var context = context
+        show?(&context, RateLimit(limited))
         limited.reachedHandler()
         var response: Response
         do {
             if limited.mayNest {
                 let enclosing = MiddlewareState.EnclosingRequest(limited)
                 defer { enclosing.leave() }
-                response = try await MiddlewareState.$enclosing.withValue(enclosing) { try await next(shown, context) }
+                response = try await MiddlewareState.$enclosing.withValue(enclosing) {
+                    [context] in try await next(shown, context)
+                }
             } else {
                 response = try await next(shown, context)
             }
@@ -136,5 +169,16 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         }
         limited.answer(&response, to: request)
         return response
+    }
+}
+
+extension RateLimitRequestContext {
+    /// How a context of this type shows a handler its limits, for callers that know the type by another name.
+    fileprivate static func showing<Context>(in _: Context.Type) -> (@Sendable (inout Context, RateLimit) -> Void)? {
+        { context, rateLimit in
+            guard var own = context as? Self else { return }
+            own.rateLimit = rateLimit
+            if let shown = own as? Context { context = shown }
+        }
     }
 }

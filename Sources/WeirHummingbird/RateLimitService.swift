@@ -1,45 +1,72 @@
+public import Logging
 public import ServiceLifecycle
+import Weir
 public import WeirHTTP
 
-/// A service that runs beside an app's server. It ends the warm-up when the app is ready, and cleans up when the app
-/// shuts down.
+/// A service that runs beside an app's server: it reads the policy again when its file changes, ends the warm-up when
+/// the app is ready, gives memory back that idle keys used, and records the store's gauges.
 ///
 /// ```swift
-/// app.addServices(RateLimitService(limiter, isReady: { await model.isLoaded }, onShutdown: { store.close() }))
+/// app.addServices(RateLimitService(limiter, reloading: "weir.yaml", isReady: { await model.isLoaded }))
 /// ```
 public struct RateLimitService: Service {
     private let limiter: RequestLimiter
+    private let file: PolicyFile?
     private let isReady: (@Sendable () async -> Bool)?
     private let onShutdown: (@Sendable () -> Void)?
+    private let logger: Logger
+
+    /// Every part of the memory store is looked after once in so many seconds.
+    private static let round = 30
 
     /// Creates the service.
     ///
     /// - Parameters:
-    ///   - limiter: the limiter whose readiness warm-ups (`until: {path: …}`) this service ends.
-    ///   - isReady: called four times a second until it returns true; nil when the app calls `limiter.endWarmUp()`
-    ///     itself.
-    ///   - onShutdown: called when the app shuts down, for example to close a store.
+    ///   - limiter: the limiter of the app's middlewares.
+    ///   - path: the policy's file. When it changes, or a file that it names, the policy is read again and put in
+    ///     force. With a faulty file, the policy in force stays, and the faults are logged. Nil to leave it.
+    ///   - environment: the variables for `${NAME}` in the file; the process's environment if nil.
+    ///   - isReady: called four times a second until it returns true, which ends the limiter's readiness warm-ups
+    ///     (`until: {path: …}`); nil when the app calls `limiter.endWarmUp()` itself.
+    ///   - onShutdown: called when the app shuts down.
+    ///   - logger: gets a line for each reload.
     public init(
-        _ limiter: RequestLimiter, isReady: (@Sendable () async -> Bool)? = nil,
-        onShutdown: (@Sendable () -> Void)? = nil
+        _ limiter: RequestLimiter, reloading path: String? = nil, environment: [String: String]? = nil,
+        isReady: (@Sendable () async -> Bool)? = nil, onShutdown: (@Sendable () -> Void)? = nil,
+        logger: Logger = Logger(label: "weir")
     ) {
         self.limiter = limiter
+        file = path.map { PolicyFile($0, environment: environment, logger: logger) }
         self.isReady = isReady
         self.onShutdown = onShutdown
+        self.logger = logger
     }
 
-    /// Waits until the app is ready, ends the warm-up, and then waits for shutdown.
+    /// Runs until the app shuts down.
     public func run() async throws {
         await cancelWhenGracefulShutdown {
-            if let isReady {
-                while await !isReady() {
-                    // Cancelled: the app is shutting down.
-                    guard (try? await limiter.clock.sleep(for: .milliseconds(250))) != nil else { return }
-                }
-                limiter.endWarmUp()
+            await withTaskGroup { group in
+                group.addTask { await awaitReadiness() }
+                group.addTask { await lookAfterStores() }
+                if let file { group.addTask { await file.watch(for: limiter) } }
             }
-            try? await gracefulShutdown()
         }
         onShutdown?()
+    }
+
+    private func awaitReadiness() async {
+        guard let isReady else { return }
+        while await !isReady() {
+            // Cancelled: the app is shutting down.
+            guard (try? await limiter.clock.sleep(for: .milliseconds(250))) != nil else { return }
+        }
+        limiter.endWarmUp()
+    }
+
+    private func lookAfterStores() async {
+        while (try? await limiter.clock.sleep(for: .seconds(1))) != nil {
+            limiter.maintain(share: Self.round)
+            StoreMetrics(limiter.store)?.record()
+        }
     }
 }

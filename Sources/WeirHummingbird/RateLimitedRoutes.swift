@@ -1,49 +1,83 @@
 public import HTTPTypes
 public import Hummingbird
-public import Weir
+import Weir
 public import WeirHTTP
 
-/// Routes with a limit of their own. Routes added here are registered on the router or group it was created from,
-/// behind the limit.
+/// Routes with a limit of their own, or without any. Routes added here are registered on the router or group that it
+/// was created from.
 public struct RateLimitedRoutes<Context: RequestContext>: RouterMethods {
     private let group: RouterGroup<Context>
     private let limiter: RequestLimiter
+    private let fact: RouteFact
+    /// Nil for routes that are free of all limits.
+    private let middleware: ObjectIdentifier?
     /// The path in front of its routes.
     private let prefix: RouterPath
+    /// Whether they are a collection's, so that the router's part of the path isn't known.
+    private let isCollected: Bool
 
+    /// Routes behind a middleware.
     init(_ parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>) {
-        limiter = middleware.limiter
-        group = parent.group().add(middleware: middleware)
-        prefix = Self.path(of: parent)
+        let group = parent.group()
+        group.add(middleware: middleware as any MiddlewareProtocol<Request, Response, Context>)
+        self.init(group, in: parent, middleware)
     }
 
-    /// Adds a route behind the limit.
+    /// Routes of a group that has the middleware already.
+    ///
+    /// - Parameters:
+    ///   - group: the group.
+    ///   - parent: the router or group with the group's path.
+    init(
+        _ group: RouterGroup<Context>, in parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>
+    ) {
+        self.group = group
+        limiter = middleware.state.limiter
+        fact = middleware.state.source.limitName.map { .behind($0) } ?? .passing
+        self.middleware = ObjectIdentifier(middleware.state)
+        (prefix, isCollected) = Self.place(of: parent)
+    }
+
+    /// Routes that are free of all limits.
+    init(freeing parent: any RouterMethods<Context>, of limiter: RequestLimiter) {
+        group = parent.group()
+        self.limiter = limiter
+        fact = .free
+        middleware = nil
+        (prefix, isCollected) = Self.place(of: parent)
+    }
+
+    /// Adds a route.
     @discardableResult
     public func on<Responder: HTTPResponder>(
         _ path: RouterPath, method: HTTPRequest.Method, responder: Responder
     ) -> Self where Responder.Context == Context {
         let whole = prefix.appendingPath(path)
         // A router that ignores case keeps the path in lower case.
-        for path in [whole, whole.lowercased()] { limiter.noteLimitedInCode(AppRoute(method.rawValue, "\(path)")) }
+        for path in Set([whole, whole.lowercased()].map(\.description)) {
+            limiter.note(AppRoute(method.rawValue, path), fact, isCollected: isCollected, of: middleware)
+        }
         group.on(path, method: method, responder: responder)
         return self
     }
 
-    /// Adds a middleware behind the limit.
+    /// Adds a middleware behind the limit. It applies to routes added after this call.
     @discardableResult
     public func add(middleware: any MiddlewareProtocol<Request, Response, Context>) -> Self {
         group.add(middleware: middleware)
         return self
     }
 
-    /// The path in front of a group's routes. The group doesn't expose it, so it is read by reflection.
-    private static func path(of parent: Any) -> RouterPath {
-        if let limited = parent as? RateLimitedRoutes<Context> { return limited.prefix }
+    /// The path in front of a group's routes, and whether they are a collection's. The group doesn't expose its path,
+    /// so it is read by reflection.
+    private static func place(of parent: Any) -> (path: RouterPath, isCollected: Bool) {
+        if let limited = parent as? RateLimitedRoutes<Context> { return (limited.prefix, limited.isCollected) }
         let mirror = Mirror(reflecting: parent)
         guard let path = mirror.descendant("path") as? RouterPath, let outer = mirror.descendant("parent") else {
-            return ""
+            return ("", parent is RouteCollection<Context>)
         }
-        return Self.path(of: outer).appendingPath(path)
+        let (prefix, isCollected) = place(of: outer)
+        return (prefix.appendingPath(path), isCollected)
     }
 }
 
@@ -69,13 +103,50 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
         identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil,
         onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
     ) throws(PolicyError) -> RateLimitedRoutes<Context> {
-        try rateLimited(
+        if rates.isEmpty {
+            let middleware = try RateLimitMiddleware<Context>(
+                limit: name, using: limiter, identifyClient: identifyClient, onDenied: onDenied)
+            return RateLimitedRoutes(self, middleware)
+        }
+        return try rateLimited(
             LimitRule(name, rates, by: key.isEmpty ? [.client] : key), using: limiter, identifyClient: identifyClient,
             onDenied: onDenied)
     }
 
+    /// Adds routes with a limit of the policy, by its name. All of their requests count, whatever the limit's `match`
+    /// says; with `match: none`, only they do.
+    ///
+    /// ```swift
+    /// try router.rateLimited("expensive", using: limiter).post("report") { … }
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - name: the limit's name.
+    ///   - limiter: the policy and its store.
+    ///   - identifyClient: identifies a client that the app knows. By default, the client that the enclosing middleware
+    ///     of the same limiter identified.
+    ///   - onDenied: makes the app's own answers to requests that this limit denies. If it returns nil, the enclosing
+    ///     middleware's handler is asked.
+    /// - Throws: `PolicyError` when the policy has no such limit.
+    public func rateLimited(
+        _ name: String, using limiter: RequestLimiter,
+        identifyClient: (@Sendable (Request, Context) -> AppClient?)? = nil,
+        onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
+    ) throws(PolicyError) -> RateLimitedRoutes<Context> {
+        RateLimitedRoutes(
+            self,
+            try RateLimitMiddleware(limit: name, using: limiter, identifyClient: identifyClient, onDenied: onDenied))
+    }
+
     /// Adds routes with a limit of their own, given as a rule.
     ///
+    /// - Parameters:
+    ///   - rule: the limit. Its conditions on paths and methods apply too.
+    ///   - limiter: supplies the store and the policy's other settings.
+    ///   - identifyClient: identifies a client that the app knows. By default, the client that the enclosing middleware
+    ///     of the same limiter identified.
+    ///   - onDenied: makes the app's own answers to requests that this limit denies. If it returns nil, the enclosing
+    ///     middleware's handler is asked.
     /// - Throws: `PolicyError` when the name is already taken or the rule is invalid.
     public func rateLimited(
         _ rule: LimitRule, using limiter: RequestLimiter,
@@ -84,5 +155,18 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
     ) throws(PolicyError) -> RateLimitedRoutes<Context> {
         RateLimitedRoutes(
             self, try RateLimitMiddleware(rule, using: limiter, identifyClient: identifyClient, onDenied: onDenied))
+    }
+}
+
+extension RouterMethods {
+    /// Adds routes that are free of all limits of a policy. Access rules still apply.
+    ///
+    /// ```swift
+    /// router.rateLimitExempt(from: limiter).get("health") { … }
+    /// ```
+    ///
+    /// `RouterBuilder` finds the route only behind the limits; exempt its routes in the policy (`exempt`).
+    public func rateLimitExempt(from limiter: RequestLimiter) -> RateLimitedRoutes<Context> {
+        RateLimitedRoutes(freeing: self, of: limiter)
     }
 }

@@ -9,61 +9,86 @@ extension RequestLimiter {
     /// for route in coverage.unlimited { logger.warning("nothing limits \(route)") }
     /// ```
     ///
-    /// Detects routes added before the limiter only if the limiter is the router's first middleware or the route
-    /// precedes all middleware. Group middleware is detected only if the router has none. Hummingbird exposes no more
-    /// of a route's chain. `RouterBuilder` does not expose its routes; pass them to `verify(_:)` as a list.
+    /// Hummingbird hides part of a route's middlewares. A route is reported as unknown if a limit may be among those:
+    /// if a group's ``RateLimitMiddleware`` was added in a statement of its own instead of a chain
+    /// (`router.group("api").add(middleware: …).get(…)`) while the router has other middlewares.
     ///
-    /// - Returns: the routes, and those that no limit covers.
+    /// `RouterBuilder` does not expose its routes; pass them to `verify(_:)` as a list.
+    ///
+    /// - Returns: the routes that no limit covers, that are exempt, and of which it isn't known.
     /// - Throws: `PolicyError`, which names each rule whose path matches no route.
     public func verify<Context>(_ router: Router<Context>) throws(PolicyError) -> RouteCoverage {
-        let chains = RouterChains(router)
-        return try verify(
-            router.routes.map { AppRoute($0.method.rawValue, "\($0.path)") }, passes: chains.passesLimiter)
+        let routes = router.appRoutes
+        let ambiguous = resolveCollected(among: routes)
+        let chains = RouterChains(router, self, ambiguous: ambiguous)
+        return try verify(routes, passage: chains.passage)
     }
 }
 
-/// A middleware that limits, whatever its context.
-protocol LimitingMiddleware {}
-
-extension RateLimitMiddleware: LimitingMiddleware {}
-
-/// The part of each route's middleware chain that reflection can see.
+/// What can be seen of each route's middleware chain.
 private struct RouterChains {
-    /// The outermost middleware of each route that has one.
-    private var outermost: [AppRoute: Any] = [:]
-    /// The limiting middleware's index in the router's list.
-    private var place: Int?
-    private var first: Any?
+    /// The routes that pass a middleware of the whole policy.
+    private var passing: Set<AppRoute>
+    /// The routes that may pass one.
+    private var doubtful: Set<AppRoute>
+    /// The routes with middlewares of which only the outermost can be seen.
+    private var opaque: Set<AppRoute> = []
+    private let isAllKnown: Bool
 
-    init<Context>(_ router: Router<Context>) {
+    init<Context>(_ router: Router<Context>, _ limiter: RequestLimiter, ambiguous: Set<AppRoute>) {
+        passing = limiter.passingRoutes
+        doubtful = ambiguous
+        let routes = router.appRoutes
+        let id = ObjectIdentifier(router)
+        let placements = limiter.placements.filter { $0.router == id }
+        for placement in placements { passing.formUnion(Set(routes).subtracting(placement.before)) }
+
         let list = Mirror(reflecting: router.middlewares).descendant("middlewares") as? [Any] ?? []
-        place = list.firstIndex { $0 is any LimitingMiddleware }
-        first = list.first
-        if let root = Mirror(reflecting: router).descendant("trie", "root") { visit(root, Context.self) }
-    }
-
-    private mutating func visit<Context: RequestContext>(_ node: Any, _ context: Context.Type) {
-        let mirror = Mirror(reflecting: node)
-        if let path = mirror.descendant("value", "some", "path") as? RouterPath,
-            let methods = mirror.descendant("value", "some", "methods")
-                as? [HTTPRequest.Method: any HTTPResponder<Context>]
-        {
-            for (method, responder) in methods {
-                let route = AppRoute(method.rawValue, "\(path)")
-                outermost[route] = Mirror(reflecting: responder).descendant("middleware")
+        let states = list.map { MiddlewareState.all(in: $0).filter { $0.limiter.isRelated(to: limiter) } }
+        var visible = Set(states.joined().map { ObjectIdentifier($0) })
+        let chains = Self.outermost(of: router)
+        for (route, middleware) in chains {
+            let own = MiddlewareState.all(in: middleware).filter { $0.limiter.isRelated(to: limiter) }
+            visible.formUnion(own.map { ObjectIdentifier($0) })
+            for state in own {
+                if let name = state.source.limitName {
+                    limiter.note(route, .behind(name), of: ObjectIdentifier(state))
+                } else {
+                    passing.insert(route)
+                }
             }
+            opaque.insert(route)
+            // A middleware of the router that was added unnoticed: whether it was there before the route isn't known.
+            let isUnnoticed = states.dropFirst().joined().contains { state in
+                !placements.contains { $0.middleware == ObjectIdentifier(state) }
+            }
+            if isUnnoticed, let first = list.first, type(of: first) == type(of: middleware) { doubtful.insert(route) }
         }
-        for child in mirror.descendant("children") as? [AnyObject] ?? [] { visit(child, context) }
+        isAllKnown = limiter.accountsForAll(besides: visible)
     }
 
-    func passesLimiter(_ route: AppRoute) -> Bool {
-        guard let middleware = outermost[route] else { return false }
-        // The outermost middleware is the router's first, or a group's in a router that has none.
-        if middleware is any LimitingMiddleware { return true }
-        guard let place else { return false }
-        if place == 0 { return false }
-        // Only the first middleware is visible. A route that was added before the limiter but after the first still
-        // has the first.
-        return first.map { type(of: $0) == type(of: middleware) } ?? false
+    func passage(_ route: AppRoute) -> RoutePassage {
+        if passing.contains(route) { return .passes }
+        if doubtful.contains(route) { return .unknown }
+        return isAllKnown || !opaque.contains(route) ? .bypasses : .unknown
+    }
+
+    /// The outermost middleware of each route that has one.
+    private static func outermost<Context>(of router: Router<Context>) -> [AppRoute: Any] {
+        var found: [AppRoute: Any] = [:]
+        func visit(_ node: Any) {
+            let mirror = Mirror(reflecting: node)
+            if let path = mirror.descendant("value", "some", "path") as? RouterPath,
+                let methods = mirror.descendant("value", "some", "methods")
+                    as? [HTTPRequest.Method: any HTTPResponder<Context>]
+            {
+                for (method, responder) in methods {
+                    found[AppRoute(method.rawValue, "\(path)")] = Mirror(reflecting: responder).descendant("middleware")
+                }
+            }
+            for child in mirror.descendant("children") as? [AnyObject] ?? [] { visit(child) }
+        }
+        if let root = Mirror(reflecting: router).descendant("trie", "root") { visit(root) }
+        return found
     }
 }

@@ -64,6 +64,7 @@ extension InApp {
                     try limiter(
                         """
                         gateway: {body_memory: 100}
+                        paths: strict
                         access: [{match: {path: /closed}, deny: true}]
                         limits: [{name: a, rate: 99/minute, match: {method: POST}, cost: {json: /n, max: 5}}]
                         """),

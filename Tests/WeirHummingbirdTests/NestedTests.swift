@@ -4,6 +4,7 @@ import Hummingbird
 import Synchronization
 import TestSupport
 import Testing
+import WeirHTTP
 import WeirHummingbird
 import WeirTesting
 

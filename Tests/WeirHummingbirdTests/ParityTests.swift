@@ -302,7 +302,7 @@ extension InApp {
                 ]),
             Case(
                 description: "spellings of a path, and those that are refused",
-                policy: "limits: [{name: a, match: {path: /users/7}, rate: 3/minute}]",
+                policy: "paths: strict\nlimits: [{name: a, match: {path: /users/7}, rate: 3/minute}]",
                 calls: [
                     get("/users/7"), get("//users///7"), get("/users/7/"), get("/users/7?x=1"), get("/users%2F7"),
                     get("/users/%00"),

@@ -241,7 +241,7 @@ extension InApp {
             _ = try router.rateLimited("b", to: .perMinute(1), using: limiter)
             for name in ["a", "b", "no good"] {
                 let error = #expect(throws: PolicyError.self) {
-                    try router.rateLimited(name, to: .perMinute(1), using: limiter)
+                    try router.rateLimited(name, to: .perMinute(2), using: limiter)
                 }
                 #expect(error?.description.contains("'\(name)'") == true)
             }

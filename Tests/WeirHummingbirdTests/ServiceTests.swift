@@ -67,7 +67,7 @@ extension InApp {
             let group = ServiceGroup(services: [service], logger: quiet)
             try await withThrowingTaskGroup(of: Void.self) { tasks in
                 tasks.addTask { try await group.run() }
-                try await until("it waits") { clock.waiting == 1 }
+                try await clock.waitUntilWaiting(count: 2)
                 #expect(limiter.readinessChecks.allSatisfy { !$0.warmUp.isFinished })
                 ready.set()
                 clock.advance(by: .milliseconds(250))

@@ -58,8 +58,8 @@ public struct KeyHasher: Sendable, Equatable {
         return key(dimensions, seed: seed)
     }
 
-    /// The seed of one limit's keys: a hash of `identity`, which is the limit's name, algorithm and period, and the names
-    /// of the key's dimensions.
+    /// The seed of one limit's keys: a hash of `identity`, which is the limit's name, algorithm and period, and the
+    /// names of the key's dimensions.
     public func seed(for identity: String) -> UInt64 {
         hash(identity, seed: 0)
     }

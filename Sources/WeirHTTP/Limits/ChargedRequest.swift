@@ -233,12 +233,14 @@ struct ChargedRequest {
         for (index, charge) in charges.enumerated() where !decisions[index].isUnasked {
             if var same = current, same.rule == parts[index].rule {
                 same.allowed = same.allowed && decisions[index].isAllowed
+                same.isDelayed = same.isDelayed || decisions[index].delayTicks > 0
                 current = same
                 continue
             }
             if let current { body(current) }
             current = LimitedRequest.Outcome(
-                rule: parts[index].rule, allowed: decisions[index].isAllowed, isShadow: charge.isShadow)
+                rule: parts[index].rule, allowed: decisions[index].isAllowed, isShadow: charge.isShadow,
+                isDelayed: decisions[index].delayTicks > 0)
         }
         if let current { body(current) }
     }
@@ -314,31 +316,29 @@ struct ChargedRequest {
         for index in meters.indices { meters[index].meter?.body(bytes) }
     }
 
-    /// Charges units that the app itself says the request costs.
+    /// Charges units that the app itself says the request costs: at its end for limits whose cost is in the response,
+    /// at once for others. Permits aren't charged.
     ///
     /// - Parameters:
     ///   - units: 0 to 10^9.
-    ///   - name: the limit to charge. If nil, those whose cost is in the response; if there are none, all but permits.
-    /// - Returns: whether any limit is charged.
-    mutating func charge(_ units: Int64, to name: String?, on limiter: RequestLimiter) -> Bool {
-        var isCharged = false
+    ///   - name: the limit to charge; nil for all.
+    ///   - isMetered: whether only limits whose cost is in the response are charged.
+    mutating func charge(_ units: Int64, to name: String?, isMetered: Bool, on limiter: RequestLimiter) {
+        func isMeant(_ part: Int) -> Bool { name == nil || limiter.plans[parts[part].rule].rule.name == name }
+        var metered: Set<Int> = []
         for index in meters.indices where meters[index].meter != nil {
-            if let name, limiter.plans[parts[meters[index].part].rule].rule.name != name { continue }
-            meters[index].meter?.state(units)
-            isCharged = true
+            metered.insert(meters[index].part)
+            if isMeant(meters[index].part) { meters[index].meter?.state(units) }
         }
-        if isCharged { return true }
+        guard !isMetered, decisions.count == charges.count else { return }
         let store = chargedStore(of: limiter)
-        for index in charges.indices where decisions.count == charges.count && !decisions[index].isUnasked {
+        for index in charges.indices where !metered.contains(index) && !decisions[index].isUnasked && isMeant(index) {
             var charge = charges[index]
             if charge.numbers.algorithm == .concurrency { continue }
-            if let name, limiter.plans[parts[index].rule].rule.name != name { continue }
-            isCharged = true
             charge.cost = units
             _ = store.apply(.debit(charge))
             decisions[index].remaining = max(0, decisions[index].remaining - units)
         }
-        return isCharged
     }
 
     /// The limits that take part and are enforced, each with its standing.

@@ -49,6 +49,8 @@ struct PlannedRequest {
     private(set) var origin: String?
     /// Whether the request carries the bypass secret.
     private(set) var isBypassed = false
+    /// Whether it passed without a limit, because it is exempt or carries the bypass secret.
+    private(set) var passedUnlimited = false
     private(set) var costOverride: Int64?
     /// The limits that apply, each with its cost.
     private var matched: [MatchedRule] = []
@@ -69,6 +71,7 @@ struct PlannedRequest {
         path = nil
         origin = nil
         isBypassed = false
+        passedUnlimited = false
         if pause != nil { pause = nil }
         // They are mostly empty already, since the request before was cleared.
         if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
@@ -93,7 +96,9 @@ struct PlannedRequest {
     ) -> Step {
         costOverride = cost
         do {
-            path = try RequestPath(request.target, lenient: limiter.policy.allowsLenientPaths)
+            // An app's router has accepted the path already; the policy may still be stricter.
+            let isLenient = limiter.policy.allowsLenientPaths ?? (route != nil)
+            path = try RequestPath(request.target, lenient: isLenient, isRouted: isLenient && route != nil)
         } catch {
             return .answered(
                 ProblemDetails(status: 400, title: "Bad Request", detail: error.message))
@@ -167,7 +172,10 @@ struct PlannedRequest {
             return .answered(forbidden)
         }
         isBypassed = bypasses(request, on: limiter) || enclosing?.isBypassed == true
-        if isPreflight || isExempt(request, facts, on: limiter) || isBypassed { return .passes }
+        if isPreflight || facts.route?.isFree == true || isExempt(request, facts, on: limiter) || isBypassed {
+            passedUnlimited = true
+            return .passes
+        }
         limiter.limits.find(request, facts, into: &matched)
         if let enclosing { matched.removeAll { enclosing.hasDecided(limiter.plans[$0.rule].rule.name) } }
         if matched.isEmpty { return .passes }

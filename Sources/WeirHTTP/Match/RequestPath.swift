@@ -31,6 +31,12 @@ public struct RequestPath: Sendable, Hashable {
     ///     and double encodings. By default doubled slashes are resolved and the others are refused.
     /// - Throws: ``RequestPathError`` if the target is malformed, or if two servers could read it differently.
     public init(_ target: String, lenient: Bool = false) throws(RequestPathError) {
+        try self.init(target, lenient: lenient, isRouted: false)
+    }
+
+    /// - Parameter isRouted: whether an app's own router reads the path, and has accepted it. Then nothing in a path or
+    ///   a query is refused, not even what is malformed.
+    package init(_ target: String, lenient: Bool, isRouted: Bool) throws(RequestPathError) {
         if target == "*" {
             path = "*"
             self.target = "*"
@@ -56,20 +62,31 @@ public struct RequestPath: Sendable, Hashable {
             return
         }
         let mark = text.utf8.firstIndex(of: UInt8(ascii: "?")) ?? text.endIndex
+        let sent = String(text[..<mark])
         var matched: [UInt8] = []
         var encoded = ""
-        for segment in try Self.segments(Array(text.utf8[..<mark]), lenient: lenient) {
+        let segments: [Segment]
+        do {
+            segments = try Self.segments(Array(sent.utf8), lenient: lenient)
+        } catch {
+            guard isRouted else { throw error }
+            path = sent
+            self.target = text
+            readLeniently(text, sent)
+            return
+        }
+        for segment in segments {
             matched.append(UInt8(ascii: "/"))
             matched += segment.matched
             encoded += "/" + segment.encoded
         }
         path = String(decoding: matched, as: UTF8.self)
         let query = text[mark...]
-        guard !query.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "#") }) else {
+        guard isRouted || !query.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F || $0 == UInt8(ascii: "#") }) else {
             throw RequestPathError(.character, "a character in the query that must be encoded")
         }
         self.target = encoded + query
-        if lenient { readLeniently(text, String(text[..<mark])) }
+        if lenient { readLeniently(text, sent) }
     }
 
     /// Keeps the target as it came, and finds the readings of its path.

@@ -3,29 +3,61 @@ public struct RouteCoverage: Sendable, Hashable {
     /// Routes without a limit that applies to every request: no limit matches them, or only for some clients, tiers or
     /// hosts. Limits in shadow mode don't count.
     public var unlimited: [AppRoute] = []
-    /// Routes that the policy exempts from all limits.
+    /// Routes that the policy, or the app, exempts from all limits.
     public var exempt: [AppRoute] = []
+    /// Routes that may be limited, but Hummingbird hides whether they are.
+    public var unknown: [AppRoute] = []
 
     /// Creates a coverage without routes.
     public init() {}
 }
 
+/// Whether a route's requests pass a policy's middleware.
+package enum RoutePassage: Sendable, Hashable {
+    case passes, bypasses, unknown
+}
+
 extension RequestLimiter {
     /// Checks the policy against the routes of an app, for a router that doesn't expose its routes.
     ///
-    /// - Parameter routes: all routes of the app.
+    /// - Parameter routes: all routes of the app. All of them must be behind the limiter.
     /// - Returns: the routes that the policy doesn't limit.
     /// - Throws: ``PolicyError`` with an error for each path in a rule that matches none of the routes.
     public func verify(_ routes: [AppRoute]) throws(PolicyError) -> RouteCoverage {
-        try verify(routes, passes: { _ in true })
+        try verify(routes) { _ in .passes }
     }
 
     /// Checks the policy against routes of which some may bypass the policy's limits.
     ///
-    /// - Parameter passes: whether a route's requests pass through this limiter.
+    /// - Parameter passage: whether a route's requests pass a middleware of the policy.
     package func verify(
-        _ routes: [AppRoute], passes: (AppRoute) -> Bool
+        _ routes: [AppRoute], passage: (AppRoute) -> RoutePassage
     ) throws(PolicyError) -> RouteCoverage {
+        let policy = current.policy
+        let inCode = rulesInCode
+        try check(routes, policy, inCode.map(\.rule))
+        var coverage = RouteCoverage()
+        for route in routes {
+            let passage = passage(route)
+            let isLimitedInCode = inCode.contains { $1.contains(route) && !$0.isShadow && $0.match.covers(route) }
+            let hasLimit = policy.limits.contains { !$0.isShadow && $0.match.covers(route) }
+            if freeRoutes.contains(route)
+                || passage == .passes && policy.exemptions.contains(where: { $0.covers(route) })
+            {
+                coverage.exempt.append(route)
+            } else if isLimitedInCode || hasLimit && passage == .passes {
+                continue
+            } else if passage == .unknown {
+                coverage.unknown.append(route)
+            } else {
+                coverage.unlimited.append(route)
+            }
+        }
+        return coverage
+    }
+
+    /// Checks that each path of a rule matches a route.
+    private func check(_ routes: [AppRoute], _ policy: Policy, _ inCode: [LimitRule]) throws(PolicyError) {
         var errors: [PolicyDiagnostic] = []
         func check(_ match: RequestMatch, _ what: String) {
             for pattern in match.paths where !routes.contains(where: { pattern.fits($0.template) }) {
@@ -36,22 +68,10 @@ extension RequestLimiter {
                         message: "\(what): no route of the app matches '\(pattern)'\(hint)"))
             }
         }
-        let inCode = rulesInCode
-        for rule in policy.limits + inCode.map(\.rule) { check(rule.match, "limit '\(rule.name)'") }
+        for rule in policy.limits + inCode { check(rule.match, "limit '\(rule.name)'") }
         for rule in policy.accessRules { check(rule.match, "an access rule") }
         for match in policy.exemptions { check(match, "an exemption") }
         guard errors.isEmpty else { throw PolicyError(errors) }
-        var coverage = RouteCoverage()
-        for route in routes {
-            if passes(route), policy.exemptions.contains(where: { $0.covers(route) }) {
-                coverage.exempt.append(route)
-            } else if !inCode.contains(where: { $1.contains(route) && !$0.isShadow && $0.match.covers(route) }),
-                !passes(route) || !policy.limits.contains(where: { !$0.isShadow && $0.match.covers(route) })
-            {
-                coverage.unlimited.append(route)
-            }
-        }
-        return coverage
     }
 }
 

@@ -23,8 +23,8 @@ public struct Policy: Sendable, Hashable {
     /// The header that trusted proxies put the client's address in.
     public var addressHeader = AddressHeader.xForwardedFor
     /// Whether paths with encoded slashes, backslashes, NULs and double encodings pass unchanged instead of getting
-    /// 400.
-    public var allowsLenientPaths = false
+    /// 400. If nil, they pass in an app, whose own router reads the path, and get 400 elsewhere.
+    public var allowsLenientPaths: Bool?
     /// The longest request or response body that a cost is read from, in bytes; 1 MiB by default.
     public var maximumBodySize = 1 << 20
     /// The client sources in order: the first one that is present and known wins. The address comes last.
@@ -39,9 +39,20 @@ public struct Policy: Sendable, Hashable {
     public var bypass: Bypass?
     /// The limits, in the order that headers and messages use.
     public var limits: [LimitRule] = []
+    /// The keys in the policy's file that mean nothing in an app.
+    package var gatewayKeys: [String] = []
     /// The files that the policy was read from. They are watched for changes.
     public var files: [String] = []
 
     /// Creates a policy without limits.
     public init() {}
+
+    /// A line for each part of the policy that means nothing in an app.
+    package var unusedInApps: [String] {
+        gatewayKeys.isEmpty
+            ? []
+            : [
+                "the policy's \(gatewayKeys.map { "'\($0)'" }.joined(separator: ", ")) mean nothing in an app, only to weir serve"
+            ]
+    }
 }

@@ -4,11 +4,14 @@ import Yams
 extension PolicyReader {
     func readGateway(_ top: PolicyMapping, _ policy: inout Policy) {
         readAddresses(top, &policy.gateway)
+        policy.gatewayKeys = ["listen", "tls", "admin", "upstream", "threads"].filter { top.values[$0] != nil }
         if let node = top["store"] { policy.store = store(node) ?? policy.store }
         policy.onStoreFailure = top.choice("on_store_failure", PolicyReader.failureModes) ?? policy.onStoreFailure
         policy.instances = top.integer("instances", in: 1...100_000).map(Int.init)
         guard let gateway = top.mapping("gateway", .gateway) else { return }
         readTimesAndSizes(gateway, &policy.gateway)
+        policy.gatewayKeys += gateway.values.keys.sorted().filter { !["body_memory", "max_delayed"].contains($0) }
+            .map { "gateway: \($0)" }
         if let size = gateway.size("body_memory", in: 1...(1 << 40)) { policy.bodyMemory = Int(size) }
         if let number = gateway.integer("max_delayed", in: Self.counts) { policy.maxDelayed = Int(number) }
     }

@@ -42,7 +42,7 @@ final class PolicyReader {
         {
             policy.addressHeader = header
         }
-        policy.allowsLenientPaths = top.choice("paths", ["strict": false, "lenient": true]) ?? false
+        policy.allowsLenientPaths = top.choice("paths", ["strict": false, "lenient": true])
         policy.maximumBodySize = top.size("body_limit", in: 1...(1 << 30)).map(Int.init) ?? policy.maximumBodySize
         readIdentity(top, &policy)
         policy.accessRules = readList(top["access"], "'access'").compactMap { accessRule($0) }

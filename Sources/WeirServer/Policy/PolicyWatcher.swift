@@ -1,7 +1,6 @@
 package import Logging
 import ServiceLifecycle
 
-import Foundation
 import UnixSignals
 import Weir
 import WeirHTTP
@@ -36,33 +35,20 @@ package struct PolicyWatcher: Service {
 
     /// Polls every second. That works on every file system, and for files that are replaced by renaming.
     private func reloadOnChange() async {
-        var seen = marks(server.limiter.policy.files)
+        var seen = FileMarks(of: server.limiter.policy.files)
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(1))
-            guard marks(server.limiter.policy.files) != seen else { continue }
+            guard FileMarks(of: server.limiter.policy.files) != seen else { continue }
             // The file may still be being written; wait until it has stopped changing.
             try? await Task.sleep(for: .milliseconds(100))
             let files = server.limiter.policy.files
             // The marks are taken before the files are read, so that a change meanwhile is noticed the next time. Files
             // that only the new policy names have none yet.
-            let before = marks(files)
+            let before = FileMarks(of: files)
             await reload("a change of the file")
-            seen = marks(server.limiter.policy.files)
-            for file in seen.keys { seen[file] = before[file] ?? seen[file] }
+            seen = FileMarks(of: server.limiter.policy.files)
+            seen.prefer(before)
         }
-    }
-
-    /// Each file's modification time and length. Links are followed, because certificates are often replaced by
-    /// changing a link.
-    private func marks(_ files: [String]) -> [String: String] {
-        var marks: [String: String] = [:]
-        for file in files {
-            let target = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
-            let attributes = try? FileManager.default.attributesOfItem(atPath: target)
-            let date = (attributes?[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
-            marks[file] = "\(date) \(attributes?[.size] ?? 0) \(attributes?[.systemFileNumber] ?? 0)"
-        }
-        return marks
     }
 
     private func reload(_ cause: String) async {
@@ -72,12 +58,7 @@ package struct PolicyWatcher: Service {
             for warning in loaded.warnings { logger.warning("\(warning)") }
             let new = try RequestLimiter(
                 policy: loaded.policy, store: old.store, verifier: loaded.verifier, replacing: old)
-            for name in new.limitsStartingAfresh(since: old) {
-                logger.notice("the limit '\(name)' starts afresh: its algorithm, key or period has changed")
-            }
-            for name in new.limitsAdded(since: old) {
-                logger.notice("the limit '\(name)' is new, so its counters start at zero; a renamed limit is a new one")
-            }
+            for line in new.reloadNotices(since: old) { logger.notice("\(line)") }
             if loaded.policy.needsRestart(after: old.policy) {
                 logger.notice("server settings such as 'listen' and 'upstream' take effect at the next start")
             }

@@ -2,9 +2,9 @@ import Synchronization
 
 /// Decides which denials are logged. A limit has a number of lines per second, so that a flood costs neither disk nor
 /// time. One client has at most ten of them, so that it doesn't hide the others.
-final class DenialSampler: Sendable {
+package final class DenialSampler: Sendable {
     /// The most lines per second about one client.
-    static let mostOfOneClient = 10
+    package static let mostOfOneClient = 10
 
     private struct Counter {
         var second: Int64 = .min
@@ -15,6 +15,8 @@ final class DenialSampler: Sendable {
 
     private let counters = Mutex<[Counter]>([])
 
+    package init() {}
+
     /// Counts a denial.
     ///
     /// - Parameters:
@@ -24,7 +26,9 @@ final class DenialSampler: Sendable {
     ///   - most: the most lines per second for the limit; 0 for none.
     /// - Returns: nil when the denial is not logged, else the number of the limit's denials left out since its last
     ///   line.
-    func admit(limit slot: Int, client: @autoclosure () -> UInt64, at second: Int64, most: Int) -> UInt64? {
+    package func admit(
+        limit slot: Int, client: @autoclosure () -> UInt64, at second: Int64, most: Int
+    ) -> UInt64? {
         counters.withLock { counters in
             if slot >= counters.count {
                 counters += Array(repeating: Counter(), count: slot + 1 - counters.count)

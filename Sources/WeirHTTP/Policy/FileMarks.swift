@@ -1,0 +1,33 @@
+import Foundation
+
+/// When each of some files last changed, as far as the file system tells.
+package struct FileMarks: Equatable {
+    private var marks: [String: String] = [:]
+
+    /// Looks at files. Links are followed, because certificates are often replaced by changing a link.
+    package init(of files: [String]) {
+        for file in files {
+            let target = URL(fileURLWithPath: file).resolvingSymlinksInPath().path
+            let attributes = try? FileManager.default.attributesOfItem(atPath: target)
+            let date = (attributes?[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
+            marks[file] = "\(date) \(attributes?[.size] ?? 0) \(attributes?[.systemFileNumber] ?? 0)"
+        }
+    }
+
+    /// Takes earlier marks for files that have some, so that a change in between is noticed the next time.
+    package mutating func prefer(_ earlier: FileMarks) {
+        marks.merge(earlier.marks.filter { marks[$0.key] != nil }) { $1 }
+    }
+}
+
+extension RequestLimiter {
+    /// What a reload of the policy means for the counters, in a line for each limit.
+    package func reloadNotices(since old: RequestLimiter) -> [String] {
+        limitsStartingAfresh(since: old).map {
+            "the limit '\($0)' starts afresh: its algorithm, key or period has changed"
+        }
+            + limitsAdded(since: old).map {
+                "the limit '\($0)' is new, so its counters start at zero; a renamed limit is a new one"
+            }
+    }
+}

@@ -1,0 +1,51 @@
+import Foundation
+import Logging
+import WeirHTTP
+
+/// A policy's file, which is read again when it changes.
+struct PolicyFile: Sendable {
+    private let path: String
+    private let environment: [String: String]?
+    private let logger: Logger
+
+    init(_ path: String, environment: [String: String]?, logger: Logger) {
+        self.path = path
+        self.environment = environment
+        self.logger = logger
+    }
+
+    /// Looks at the files every second until the task is cancelled. That works on every file system, and for files that
+    /// are replaced by renaming.
+    func watch(for limiter: RequestLimiter) async {
+        var seen = marks(of: limiter)
+        while (try? await Task.sleep(for: .seconds(1))) != nil {
+            guard marks(of: limiter) != seen else { continue }
+            // The file may still be being written; wait until it has stopped changing.
+            guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { return }
+            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time.
+            let before = marks(of: limiter)
+            reload(limiter)
+            seen = marks(of: limiter)
+            seen.prefer(before)
+        }
+    }
+
+    /// Reads the file and puts its policy in force. With a faulty file, the policy in force stays.
+    func reload(_ limiter: RequestLimiter) {
+        do {
+            let environment = environment ?? ProcessInfo.processInfo.environment
+            let reading = Policy.read(contentsOf: path, environment: environment)
+            for warning in reading.diagnostics where warning.severity == .warning { logger.warning("\(warning)") }
+            let old = limiter.current
+            try limiter.reload(try reading.get())
+            let new = limiter.current
+            for line in new.reloadNotices(since: old) { logger.notice("\(line)") }
+            logger.notice("policy reloaded", metadata: ["limits": "\(new.policy.limits.count)"])
+        } catch {
+            for diagnostic in error.diagnostics { logger.error("\(diagnostic)") }
+            logger.error("the policy was not reloaded; the one before stays in force")
+        }
+    }
+
+    private func marks(of limiter: RequestLimiter) -> FileMarks { FileMarks(of: limiter.current.policy.files + [path]) }
+}
