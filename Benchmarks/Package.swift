@@ -3,7 +3,7 @@ import PackageDescription
 
 let package = Package(
     name: "benchmarks",
-    platforms: [.macOS(.v26)],
+    platforms: [.macOS(.v15)],
     dependencies: [
         .package(name: "weir", path: ".."),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),

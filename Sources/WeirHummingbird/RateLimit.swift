@@ -44,7 +44,7 @@ public struct RateLimit: Sendable {
     ///   - key: the key that pays, such as an account or an address.
     ///   - cost: 1 to 10^9. Smaller numbers count as 1.
     /// - Throws: ``RateLimitDeniedError`` when the limit denies it; throw it on, and it becomes a 429 with the right
-    ///   headers. `PolicyError` when the policy has no such limit, or when the request passed no ``RateLimitMiddleware``.
+    ///   headers. `PolicyError` when the policy has no such limit, or when no ``RateLimitMiddleware`` is in front.
     public func check(_ name: String, key: String, cost: Int64 = 1) async throws {
         guard let request else { throw PolicyError.noMiddleware(name) }
         if let error = try await request.check(name, key: key, cost: cost) { throw error }

@@ -2,7 +2,7 @@ public import Hummingbird
 public import HummingbirdCore
 import WeirHTTP
 
-// Hummingbird doesn't tell which of a router's routes pass a middleware. For `verify`, these note it when the middleware
+// Hummingbird does not tell which of the routes pass a middleware. For `verify`, these note it when the middleware
 // is added.
 
 extension Router {
