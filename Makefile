@@ -19,7 +19,7 @@ release:
 tools:
 	@scripts/install-tools $(VENV)
 
-## Check the formatting, build with warnings as errors, and run every test that takes less than 10 s.
+## Check the formatting and the comments, build with warnings as errors, and run every test that takes less than 10 s.
 test: tools lint bench-check
 	swift build --build-tests
 	swift build --product weir
@@ -33,6 +33,7 @@ test-slow: tools
 lint:
 	swift format lint --strict --recursive Sources Tests Examples/App Snippets Benchmarks/Sources Package.swift
 	scripts/lint-comments Sources Tests Examples/App Snippets Benchmarks/Sources
+	scripts/lint-docs Sources/Weir Sources/WeirHTTP Sources/WeirHummingbird Sources/WeirRedis Sources/WeirJWT Sources/WeirTesting
 
 ## Build the documentation of the libraries with docc, under .build/docs.
 docs:

@@ -190,6 +190,8 @@ let package = Package(
                 "TestSupport", "StoreProbe", "WeirRedis", "WeirHTTP", "WeirTesting",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: strict),
         .testTarget(
             name: "WeirHummingbirdTests",

@@ -1,7 +1,7 @@
 """Writes the documentation's snippets as a symbol graph, the form in which docc takes them.
 
 SwiftPM's docc plugin does this too, but it would become a dependency of every app that uses Weir.
-Usage: snippets.py FOLDER OUTPUT
+Usage: snippets.py FOLDER-OR-FILE... OUTPUT
 """
 
 import json
@@ -35,8 +35,13 @@ def snippet(path):
     }
 
 
-folder, output = sys.argv[1:]
-files = sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".swift"))
+*sources, output = sys.argv[1:]
+files = []
+for source in sources:
+    if os.path.isdir(source):
+        files += sorted(os.path.join(source, name) for name in os.listdir(source) if name.endswith(".swift"))
+    else:
+        files.append(source)
 graph = {
     "metadata": {"formatVersion": {"major": 0, "minor": 6, "patch": 0}, "generator": "scripts/snippets.py"},
     "module": {"name": "weir", "platform": {}, "isVirtual": True},

@@ -34,7 +34,8 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     private var limited: LimitedRequest { pooled.value }
 
-    /// What a handler did with the limits of its request. It is Sendable because it is touched only under the request's lock.
+    /// What a handler did with the limits of its request. It is Sendable because it is touched only under the request's
+    /// lock.
     private final class HandlerCalls: @unchecked Sendable {
         /// Whether Weir itself works on the request, so that charges must wait.
         var isBusy = false

@@ -18,6 +18,7 @@ import Synchronization
 /// An error that makes no response (one that isn't an `HTTPResponseError`) is rethrown, and Hummingbird answers it with
 /// a bare 500.
 public struct RateLimitHeaders<Context: RequestContext>: RouterMiddleware {
+    /// Creates the middleware.
     public init() {}
 
     /// Passes the request on, and adds the headers to the response, or to the one that an error makes.

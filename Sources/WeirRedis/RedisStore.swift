@@ -8,7 +8,7 @@ public import Weir
 ///
 /// The server may be a single one, behind Sentinel, or a cluster. One script call decides all charges of a request, on
 /// the server's clock, and concurrent requests share a call. A decision has a deadline. When it passes, the request
-/// fails with a ``StoreError`` (the policy's `on_store_failure` then decides), and a charge that shows up later is
+/// fails with a `StoreError` (the policy's `on_store_failure` then decides), and a charge that shows up later is
 /// given back. An operation is only sent again if the server proved that it did not execute it. Nothing is queued for a
 /// server that is not connected.
 public final class RedisStore: Store, Service {
@@ -37,7 +37,7 @@ public final class RedisStore: Store, Service {
     ///   - configuration: where the servers are, and how the store behaves.
     ///   - eventLoopGroup: the event loops to use; by default the one that the process shares.
     ///   - logger: gets a message when the store becomes unavailable, and when it answers again.
-    /// - Throws: ``StoreError`` when TLS can't be set up.
+    /// - Throws: `StoreError` when TLS can't be set up.
     public init(
         _ configuration: RedisConfiguration,
         eventLoopGroup: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
@@ -98,7 +98,7 @@ public final class RedisStore: Store, Service {
     ///   - charges: one for each limit, or for each of its windows.
     ///   - decisions: gets the decisions if they are made at once.
     /// - Returns: nil if the decisions are made already. Otherwise they follow within the deadline, or a
-    ///   ``StoreError`` does.
+    ///   `StoreError` does.
     public func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? {
         client.decide(charges, into: &decisions)
     }

@@ -184,7 +184,7 @@ struct PolicyTests {
         #expect(try policy("body_limit: 10MB").maximumBodySize == 10_000_000)
         #expect(try policy("body_limit: 64 KiB").maximumBodySize == 65_536)
         #expect(try policy("gateway: {max_header_size: 16kB}").gateway.maxHeaderSize == 16_000)
-        let pattern = try PathPattern("/files/{p:path}")
+        let pattern = PathPattern("/files/{p:path}")
         #expect(pattern.value(of: "p", in: "/files/a/b") == "a/b")
         #expect(pattern.parameters == ["p"])
         var index = PathIndex()

@@ -348,6 +348,9 @@ struct PipelineTests {
             ("rediss://:secret@[::1]:7/", "rediss://[::1]:7"),
             ("redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
             ("redis+sentinel://a,b:2/mymaster", "redis+sentinel://a:26379,b:2/mymaster"),
+            ("redis+sentinel://a/m?sentinel_password=secret", "redis+sentinel://a:26379/m"),
+            ("valkey://:secret@h", "redis://h:6379"), ("valkeys+cluster://h", "rediss+cluster://h:6379"),
+            ("rediss://h?ca=/a.pem&cert=/c.pem&key=/k.pem", "rediss://h:6379"),
         ])
     func addresses(_ url: String, _ text: String) throws {
         #expect(try RedisConfiguration(url: url).description == text)
@@ -359,7 +362,7 @@ struct PipelineTests {
             "redis", "http://a", "redis://", "redis://a:0", "redis://a:x", "redis://a/b", "redis://a,b",
             "redis://a/99999",
             "redis+cluster://a/1", "redis://u:sec/ret@h", "redis://1:2/sec@h", "redis+sentinel://a",
-            "redis://:sec%zzret@h", "redis://h?x=1",
+            "redis://:sec%zzret@h", "redis://h?x=1", "rediss://h?cert=/c.pem", "redis://h?sentinel_password=",
         ])
     func wrongAddresses(_ url: String) {
         do {

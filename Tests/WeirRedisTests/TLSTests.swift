@@ -1,4 +1,5 @@
 import Foundation
+import NIOSSL
 import TestSupport
 import Testing
 import Weir
@@ -53,6 +54,29 @@ extension Redis {
                 }
                 store.close()
             }
+            // A server that wants a certificate of its clients.
+            let strict = try freePort()
+            let wary = try await RedisServer(
+                folder, .redis, "--tls-port", "\(strict)", "--tls-cert-file", "\(path)/server.pem", "--tls-key-file",
+                "\(path)/server.key", "--tls-ca-cert-file", "\(path)/ca.pem", "--tls-auth-clients", "yes")
+            let url = "rediss://127.0.0.1:\(strict)?ca=\(path)/ca.pem"
+            try await makeStore("\(url)&cert=\(path)/server.pem&key=\(path)/server.key").close()
+            let unknown = try RedisStore(RedisConfiguration(url: url))
+            unknown.start()
+            await #expect(throws: StoreError.self) { try await unknown.waitUntilReady(timeout: .milliseconds(700)) }
+            unknown.close()
+            #expect(try wary.ask("PING") == "PONG")
+            // The same by settings of the app's own.
+            var own = try RedisConfiguration(url: "redis://127.0.0.1:\(strict)")
+            var settings = TLSConfiguration.makeClientConfiguration()
+            settings.trustRoots = .file("\(path)/ca.pem")
+            settings.certificateChain = try NIOSSLCertificate.fromPEMFile("\(path)/server.pem").map { .certificate($0) }
+            settings.privateKey = .privateKey(try NIOSSLPrivateKey(file: "\(path)/server.key", format: .pem))
+            own.tls = settings
+            let configured = try RedisStore(own)
+            configured.start()
+            try await configured.waitUntilReady(timeout: .seconds(10))
+            configured.close()
             // Who signed it isn't known.
             var options = try RedisConfiguration(url: "rediss://127.0.0.1:\(secure)")
             options.decisionTimeout = .milliseconds(50)

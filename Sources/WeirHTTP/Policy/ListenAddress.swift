@@ -3,7 +3,7 @@
 /// It is written as `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` (every address of that name), `*:8080` (all
 /// interfaces) or `unix:/run/weir.sock`. `http://` or `https://` in front says whether clients speak TLS there; without
 /// either they do if the policy has certificates. A Unix socket never speaks TLS.
-public struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
+package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
     package enum Place: Sendable, Hashable {
         case host(SocketText)
         case allInterfaces(port: Int)
@@ -13,13 +13,13 @@ public struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
     package let place: Place
     private let isSecure: Bool?
     /// The address as it was written.
-    public let description: String
+    package let description: String
 
     /// The longest path of a Unix socket, in bytes; the system's limit.
     static let longestPath = 107
 
     /// Reads an address. Nil if it is malformed.
-    public init?(_ text: String) {
+    package init?(_ text: String) {
         description = text
         var rest = Substring(text)
         var isSecure: Bool?

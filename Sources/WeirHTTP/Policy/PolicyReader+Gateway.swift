@@ -149,11 +149,18 @@ extension PolicyReader {
         }
         guard let text = document.text(node, "'store'") else { return nil }
         if text == "memory" { return .memory(capacity: nil) }
-        let schemes = [
-            "redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "redis+sentinel://", "rediss+sentinel://",
-        ]
+        let kinds = ["", "+cluster", "+sentinel"]
+        let schemes = ["redis", "rediss", "valkey", "valkeys"].flatMap { name in kinds.map { "\(name)\($0)://" } }
         guard let scheme = schemes.first(where: { text.hasPrefix($0) }) else {
             document.error("'store' must be memory or a URL such as redis://127.0.0.1:6379", at: node.place)
+            return nil
+        }
+        if let written = node.scalar?.string, let secret = written.firstRange(of: "sentinel_password="),
+            !written[secret.upperBound...].hasPrefix("${")
+        {
+            document.error(
+                "a password must not stand in the policy; write sentinel_password=${SENTINEL_PASSWORD} and set that variable",
+                at: node.place)
             return nil
         }
         // Refuse a password only when the file itself contains it; one from the environment is fine.

@@ -1,12 +1,12 @@
 /// An address and a port, as in `127.0.0.1:8080` or `[::1]:8080`.
-public struct SocketText: Sendable, Hashable {
+package struct SocketText: Sendable, Hashable {
     /// The address or host name, without brackets.
-    public let host: String
+    package let host: String
     /// The port, 0 to 65535.
-    public let port: Int
+    package let port: Int
 
     /// Reads an address and a port. Nil when the text is malformed, or has no port and there is no default.
-    public init?(_ text: String, defaultPort: Int? = nil) {
+    package init?(_ text: String, defaultPort: Int? = nil) {
         if text.hasPrefix("[") {
             guard let close = text.firstIndex(of: "]") else { return nil }
             host = String(text[text.index(after: text.startIndex)..<close])

@@ -1,16 +1,16 @@
 /// The server that requests are forwarded to: `http://host:port`, optionally with a base path.
-public struct Upstream: Sendable, Hashable {
+package struct Upstream: Sendable, Hashable {
     /// The host's name or address.
-    public let host: String
+    package let host: String
     /// The port; 80 by default.
-    public let port: Int
+    package let port: Int
     /// The base path, such as `/base`, without a slash at its end; empty when there is none.
-    public let basePath: String
+    package let basePath: String
     /// The authority as written, for the Host header.
-    public let authority: String
+    package let authority: String
 
     /// Reads a URL. Nil unless it is `http://` with a host and, optionally, a port and a path.
-    public init?(_ url: String) {
+    package init?(_ url: String) {
         guard url.hasPrefix("http://") else { return nil }
         let rest = url.dropFirst("http://".count)
         let authority = rest.prefix { $0 != "/" }
