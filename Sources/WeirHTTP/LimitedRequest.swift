@@ -89,12 +89,14 @@ public final class LimitedRequest {
     ///   - rule: the limit's index in the policy.
     ///   - key: the key that pays, of the app's choice.
     ///   - cost: 1 to 10^9. Smaller numbers count as 1.
-    ///   - request: the request in which the limit is checked. Its client's tier and address apply.
-    package func beginCheck(rule: Int, key: String, cost: Int64, for request: LimitedRequest) -> Step {
-        reset(request.limiter)
-        return go(
-            on: planned.beginCheck(rule: rule, key: key, cost: cost, for: request.planned, on: limiter, into: &charged))
+    ///   - asker: the request in which the limit is checked. Its client's tier and address apply.
+    package func beginCheck(rule: Int, key: String, cost: Int64, for asker: CheckAsker) -> Step {
+        reset(limiter)
+        return go(on: planned.beginCheck(rule: rule, key: key, cost: cost, for: asker, on: limiter, into: &charged))
     }
+
+    /// This request, as one in which limits are checked by their name.
+    package var asker: CheckAsker { planned.asker }
 
     /// Continues with a request whose client was looked up.
     ///
@@ -206,18 +208,16 @@ extension LimitedRequest {
     /// The denial of a limit in shadow mode; nil when it allowed.
     func shadowDecision(rule: Int) -> Decision? { charged.shadowDecision(rule: rule) }
 
-    /// The limits that took part here and are enforced.
-    package var ownStandings: [LimitStanding] { charged.standings(on: limiter) }
+    /// The limits that took part here and are enforced, as an app's handler may charge them.
+    package var chargeableLimits: [ChargeableLimit] { charged.chargeableLimits(on: limiter) }
 
-    /// Charges units that the app itself says the request costs: at its end for limits whose cost is in the response,
-    /// at once for others. Permits aren't charged.
+    /// Says what the request costs a limit whose cost is in its response. Nothing is then read from the response.
     ///
     /// - Parameters:
     ///   - units: 0 to 10^9.
-    ///   - name: the limit to charge; nil for all.
-    ///   - isMetered: whether only limits whose cost is in the response are charged.
-    package func charge(_ units: Int64, to name: String?, isMetered: Bool) {
-        charged.charge(min(max(0, units), Rate.maximumCount), to: name, isMetered: isMetered, on: limiter)
+    ///   - name: the limit.
+    package func state(_ units: Int64, for name: String) {
+        charged.state(min(max(0, units), Rate.maximumCount), for: name, on: limiter)
     }
 
     /// The reported limit's index in the policy.

@@ -31,6 +31,24 @@ public final class RequestLimiter: Sendable {
     /// Whether any rule or key looks at the host.
     let readsHost: Bool
     private let routes: RouteRegistry
+    /// The policy that was put in force in place of this one. Only the limiter that an app made is asked.
+    private let inForce = PolicyInForce()
+
+    /// Holds the limiter in force. It is the first limiter's alone: one that later limiters held would hold them.
+    private final class PolicyInForce: Sendable {
+        private let replacement = Mutex<RequestLimiter?>(nil)
+
+        var limiter: RequestLimiter? { replacement.withLock { $0 } }
+
+        /// Replaces a limiter, unless another one has replaced it meanwhile.
+        func replace(_ old: RequestLimiter, by new: RequestLimiter, of first: RequestLimiter) -> Bool {
+            replacement.withLock { replacement in
+                guard (replacement ?? first) === old else { return false }
+                replacement = new
+                return true
+            }
+        }
+    }
 
     /// Prepares a policy.
     ///
@@ -113,7 +131,7 @@ public final class RequestLimiter: Sendable {
     // MARK: The policy in force
 
     /// The limiter whose policy is in force: this one, or that of the last ``reload(_:)``.
-    package var current: RequestLimiter { routes.current ?? self }
+    package var current: RequestLimiter { inForce.limiter ?? self }
 
     /// Changes whenever a different limiter comes into force.
     package var generation: Int { routes.generation }
@@ -121,31 +139,38 @@ public final class RequestLimiter: Sendable {
     /// Puts a policy in force for all middlewares that were made of this limiter. Counters and warm-ups continue, and
     /// so do the limits that routes have in code. Requests under way keep the policy that they began with.
     ///
-    /// - Parameter policy: the new policy. It can't change the store.
+    /// - Parameters:
+    ///   - policy: the new policy. It can't change the store.
+    ///   - verifier: verifies tokens from now on; nil to keep the one before.
     /// - Throws: ``PolicyError`` when it can't be used; the policy before then stays in force.
-    public func reload(_ policy: Policy) throws(PolicyError) {
-        let old = current
-        let new = try old.with(policy)
-        for name in routes.attached where !new.limitNames.contains(name) {
-            throw PolicyError("a route has the limit '\(name)', which the policy doesn't have")
-        }
-        for rule in routes.rules {
-            if let clash = rule.windowNames.first(where: new.windowNames.contains) {
-                throw PolicyError("the limit '\(clash)' is a route's in code already; each needs a name of its own")
+    public func reload(_ policy: Policy, verifier: (any TokenVerifier)? = nil) throws(PolicyError) {
+        while true {
+            let old = current
+            let new = try old.with(policy, verifier: verifier)
+            for name in routes.attached where !new.limitNames.contains(name) {
+                throw PolicyError("a route has the limit '\(name)', which the policy doesn't have")
             }
-            _ = try new.routeLimiter(rule)
+            for rule in routes.rules {
+                if let clash = rule.windowNames.first(where: new.windowNames.contains) {
+                    throw PolicyError("the limit '\(clash)' is a route's in code already; each needs a name of its own")
+                }
+                _ = try new.routeLimiter(rule)
+            }
+            // If another one came into force meanwhile, this one must follow it.
+            if inForce.replace(old, by: new, of: self) { break }
         }
-        routes.replace(new)
+        routes.policyChanged()
         store.limitsDidChange()
     }
 
     /// The same limiter with a different policy.
     private func with(
-        _ policy: Policy, ignoresCase: Bool? = nil, routes: RouteRegistry? = nil
+        _ policy: Policy, verifier: (any TokenVerifier)? = nil, ignoresCase: Bool? = nil
     ) throws(PolicyError) -> RequestLimiter {
         try RequestLimiter(
-            policy: policy, store: store, verifier: verifier, lookup: lookup, clock: clock, replacing: self,
-            clientHasher: givenClientHasher, ignoresCase: ignoresCase ?? self.ignoresCase, routes: self.routes)
+            policy: policy, store: store, verifier: verifier ?? self.verifier, lookup: lookup, clock: clock,
+            replacing: self, clientHasher: givenClientHasher, ignoresCase: ignoresCase ?? self.ignoresCase,
+            routes: routes)
     }
 
     /// The same limiter with new keys, for a store whose key secret has changed.
@@ -155,8 +180,11 @@ public final class RequestLimiter: Sendable {
 
     /// Puts the same policy in force with new keys, for all middlewares.
     package func renewKeys() {
+        // If a policy came into force meanwhile, it has the new keys.
+        let old = current
         // This can't throw: the policy passed its checks before.
-        if let renewed = try? current.withNewKeys() { routes.replace(renewed) }
+        guard let renewed = try? old.withNewKeys(), inForce.replace(old, by: renewed, of: self) else { return }
+        routes.policyChanged()
     }
 
     /// The same limiter for a router that ignores the case of paths.
@@ -239,9 +267,7 @@ public final class RequestLimiter: Sendable {
     package func isFree(_ method: String, _ template: String?) -> Bool {
         guard routes.hasFreeRoutes, let template else { return false }
         let freed = routes.freed
-        func isFree(_ method: String) -> Bool {
-            freed.contains(AppRoute(method, template)) || routes.isFreedInCollection(method, template)
-        }
+        func isFree(_ method: String) -> Bool { freed.contains(AppRoute(method, template)) }
         return isFree(method) || method == "HEAD" && isFree("GET")
     }
 
@@ -290,7 +316,7 @@ public final class RequestLimiter: Sendable {
 
     /// Ends the warm-ups that wait for a service to be ready. Call it in an app, which knows when it is ready.
     public func endWarmUp() {
-        for warmUp in routes.readinessWarmUps { warmUp.finish() }
+        routes.endWarmUps()
     }
 
     /// The request headers that must not reach the upstream or a log.

@@ -5,12 +5,12 @@ import Weir
 /// of the routers that they limit.
 final class RouteRegistry: Sendable {
     private struct State {
-        /// The limiter with the policy in force; nil while that is the first one's.
-        var current: RequestLimiter?
         /// The limits in code, by name.
         var rules: [String: LimitRule] = [:]
-        /// The warm-ups of all limits, by name. They outlive the limiters.
-        var warmUps: [String: (until: WarmUpRule.Until, warmUp: WarmUp)] = [:]
+        /// The warm-ups of all limits. They outlive the limiters.
+        var warmUps: [WarmUpKey: WarmUp] = [:]
+        /// Whether the app was said to be ready.
+        var isReady = false
         /// The names of the policy's limits that routes have in code.
         var attached: Set<String> = []
         /// The routes that each limit in code covers.
@@ -27,6 +27,11 @@ final class RouteRegistry: Sendable {
         var placements: [MiddlewarePlacement] = []
     }
 
+    private struct WarmUpKey: Hashable {
+        let limit: String
+        let until: WarmUpRule.Until
+    }
+
     private let state = Mutex(State())
     private let nests = Atomic<Bool>(false)
     private let frees = Atomic<Bool>(false)
@@ -37,13 +42,7 @@ final class RouteRegistry: Sendable {
     /// Counts how often another limiter came into force.
     var generation: Int { changes.load(ordering: .acquiring) }
 
-    var current: RequestLimiter? { state.withLock { $0.current } }
-
-    /// Puts a limiter in force.
-    func replace(_ limiter: RequestLimiter) {
-        state.withLock { $0.current = limiter }
-        changes.wrappingAdd(1, ordering: .releasing)
-    }
+    func policyChanged() { changes.wrappingAdd(1, ordering: .releasing) }
 
     // MARK: Limits in code
 
@@ -125,15 +124,6 @@ final class RouteRegistry: Sendable {
         state.withLock { $0.middlewares.subtracting($0.accounted).isSubset(of: others) }
     }
 
-    /// Whether a route is freed in a collection.
-    func isFreedInCollection(_ method: String, _ template: String) -> Bool {
-        state.withLock { state in
-            state.collected.contains {
-                $0.fact == .free && $0.route.method == method && template.hasSuffix($0.route.template)
-            }
-        }
-    }
-
     func routes(behind name: String) -> Set<AppRoute> { state.withLock { $0.routes[name] ?? [] } }
 
     /// The limits in code, without those of the policy.
@@ -151,23 +141,27 @@ final class RouteRegistry: Sendable {
         of rule: LimitRule, continuing previous: RouteRegistry?, startedAt start: Timestamp
     ) -> WarmUp? {
         guard let until = rule.warmUp?.until else { return nil }
-        let earlier = previous === self ? nil : previous?.state.withLock { $0.warmUps[rule.name] }
+        let key = WarmUpKey(limit: rule.name, until: until)
+        let earlier = previous === self ? nil : previous?.state.withLock { $0.warmUps[key] }
         return state.withLock { state in
-            if let own = state.warmUps[rule.name] ?? earlier, own.until == until {
-                state.warmUps[rule.name] = own
-                return own.warmUp
+            if let own = state.warmUps[key] ?? earlier {
+                state.warmUps[key] = own
+                return own
             }
             let warmUp = WarmUp(until, startedAt: start)
-            state.warmUps[rule.name] = (until, warmUp)
+            if state.isReady, case .ready = until.kind { warmUp.finish() }
+            state.warmUps[key] = warmUp
             return warmUp
         }
     }
 
-    /// The warm-ups that end when the app, or its upstream, is ready.
-    var readinessWarmUps: [WarmUp] {
-        state.withLock { state in
-            state.warmUps.values.compactMap { if case .ready = $0.until.kind { $0.warmUp } else { nil } }
+    /// Ends the warm-ups that wait for the app, or its upstream, to be ready, and those that come later.
+    func endWarmUps() {
+        let ending = state.withLock { state in
+            state.isReady = true
+            return state.warmUps.compactMap { key, warmUp in if case .ready = key.until.kind { warmUp } else { nil } }
         }
+        for warmUp in ending { warmUp.finish() }
     }
 
     // MARK: Routes
@@ -201,14 +195,24 @@ package enum RouteFact: Sendable, Hashable {
 package struct MiddlewarePlacement: Sendable {
     /// The middleware.
     package let middleware: ObjectIdentifier
-    /// The router.
-    package let router: ObjectIdentifier
+    /// The router, as long as it lives.
+    private let router: WeakReference
     /// The routes that the router had before. Those that it gets later pass the middleware.
     package let before: Set<AppRoute>
 
-    package init(_ middleware: ObjectIdentifier, in router: ObjectIdentifier, before: Set<AppRoute>) {
+    package init(_ middleware: ObjectIdentifier, in router: AnyObject, before: Set<AppRoute>) {
         self.middleware = middleware
-        self.router = router
+        self.router = WeakReference(router)
         self.before = before
+    }
+
+    /// Whether the middleware was added to a router.
+    package func isIn(_ router: AnyObject) -> Bool { self.router.object === router }
+
+    /// Sendable, because the object is only compared.
+    private final class WeakReference: @unchecked Sendable {
+        weak var object: AnyObject?
+
+        init(_ object: AnyObject) { self.object = object }
     }
 }

@@ -26,26 +26,14 @@ final class MiddlewareRequest: @unchecked Sendable {
         var isOver = false
         /// Whether the request went on to its handler.
         var reachedHandler = false
-        /// What the handler did with the limits; nil if nothing.
-        var calls: HandlerCalls?
         /// Whether the body exceeded the policy's limit. Nested middlewares must not read it again.
         var bodyIsUnreadable = false
     }
 
     private var limited: LimitedRequest { pooled.value }
 
-    /// What a handler did with the limits of its request. It is Sendable because it is touched only under the request's
-    /// lock.
-    private final class HandlerCalls: @unchecked Sendable {
-        /// Whether Weir itself works on the request, so that charges must wait.
-        var isBusy = false
-        var waiting: [(units: Int64, limit: String?, isMetered: Bool)] = []
-        /// The limits that the handler checked by name. Their permits are held until the request ends.
-        var checks: [PooledRequest] = []
-    }
-
-    /// Whether the handler sees the limits, and may charge them until its response has ended.
-    private let isShown: Bool
+    /// What the handler may see and charge. Set it before the handler starts; nil if it sees nothing.
+    private(set) var handlerLimits: HandlerLimits?
 
     /// Whether it may be nested in, or may enclose, another middleware of the policy.
     let mayNest: Bool
@@ -53,8 +41,8 @@ final class MiddlewareRequest: @unchecked Sendable {
     /// The request of the enclosing middleware, of any policy.
     private let enclosingOfAnyPolicy: MiddlewareRequest?
 
-    /// The method as sent.
-    private var method = ""
+    /// The request's head; nil unless it may be nested.
+    private var head: HTTPRequest?
 
     /// The client that the app identified, for nested requests too. Set it before any are nested.
     var client: AppClient?
@@ -63,9 +51,8 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     init(
         _ middleware: MiddlewareState, _ view: MiddlewareView, _ pooled: PooledRequest, limiter: RequestLimiter,
-        route: MatchedRoute?, enclosing: MiddlewareRequest?, mayNest: Bool, isShown: Bool
+        route: MatchedRoute?, enclosing: MiddlewareRequest?, mayNest: Bool
     ) {
-        self.isShown = isShown
         self.middleware = middleware
         self.view = view
         self.pooled = pooled
@@ -82,7 +69,7 @@ final class MiddlewareRequest: @unchecked Sendable {
     /// Starts the request. Returns a verdict, or the step to wait for first.
     func begin(_ request: Request, peer: IPAddress, client: AppClient?) -> LimitedRequest.Step {
         if enclosingOfAnyPolicy != nil { limited.enclosing = enclosing?.limited }
-        if isShown { method = request.method.rawValue }
+        if mayNest { head = request.head }
         return limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
     }
 
@@ -136,10 +123,16 @@ final class MiddlewareRequest: @unchecked Sendable {
     }
 
     /// Whether the middleware encloses itself. Each request would then be charged twice.
-    var nestsInItself: Bool {
+    func nestsInItself(_ head: HTTPRequest) -> Bool {
         var next = enclosingOfAnyPolicy
         while let request = next {
-            if request.middleware === middleware { return true }
+            // An app may pass a request of its own making through its router once more; that isn't nesting.
+            if request.middleware === middleware, request.head?.path == head.path,
+                request.head?.method == head.method
+            {
+                middleware.noteNested()
+                return true
+            }
             next = request.enclosingOfAnyPolicy
         }
         return false
@@ -217,20 +210,15 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// Adds headers to the handler's response, and watches for its end if a cost or a permit depends on it.
     func answer(_ response: inout Response, to request: Request) {
-        if isShown { holdCharges() }
-        defer { if isShown { chargeWaiting() } }
         addHeaders(to: &response.headers)
-        guard limited.mustFinish || isShown else { return end(isComplete: true) }
+        guard limited.mustFinish || handlerLimits != nil else { return end(isComplete: true) }
         if limited.metersResponse {
             limited.responseHead(status: response.status.code) { name in
                 HTTPField.Name(name).map { response.headers[values: $0] } ?? []
             }
         }
         // The server never writes the body of a response to HEAD.
-        if request.method == .head {
-            chargeWaiting()
-            return end(isComplete: true)
-        }
+        if request.method == .head { return end(isComplete: true) }
         response.body = watched(response.body)
     }
 
@@ -308,61 +296,10 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     // MARK: The handler's calls
 
-    /// The limits that apply to the request, those of enclosing middlewares first.
-    var standings: [LimitStanding] {
-        let outer = enclosing?.standings ?? []
-        return outer + state.withLock { $0.isOver ? [] : limited.ownStandings }
-    }
-
-    /// The number of requests of cost 1 that the reported limit still lets pass; nil when no limit applies.
-    var remaining: Int64? {
-        let own = state.withLock { $0.isOver ? nil : limited.reportedDecision }
-        guard let outer = enclosing?.remaining else { return own?.remaining }
-        return own.map { min($0.remaining, outer) } ?? outer
-    }
-
-    /// Charges units that the handler says the request costs.
-    func charge(_ units: Int64, to limit: String?) {
-        var chain: [MiddlewareRequest] = []
-        var next: MiddlewareRequest? = self
-        while let request = next {
-            chain.append(request)
-            next = request.enclosing
-        }
-        let isMetered = limit == nil && chain.contains { $0.metersResponse }
-        for request in chain { request.charge(units, to: limit, isMetered: isMetered) }
-    }
-
-    private var metersResponse: Bool { state.withLock { !$0.isOver && limited.metersResponse } }
-
-    private func charge(_ units: Int64, to limit: String?, isMetered: Bool) {
-        state.withLock { state in
-            if state.isOver { return }
-            if let calls = state.calls, calls.isBusy {
-                calls.waiting.append((units, limit, isMetered))
-            } else {
-                limited.charge(units, to: limit, isMetered: isMetered)
-            }
-        }
-    }
-
-    /// Lets charges wait while Weir itself works on the request.
-    private func holdCharges() {
-        state.withLock { state in
-            let calls = state.calls ?? HandlerCalls()
-            calls.isBusy = true
-            state.calls = calls
-        }
-    }
-
-    /// Makes the charges that waited.
-    private func chargeWaiting() {
-        state.withLock { state in
-            guard !state.isOver, let calls = state.calls, calls.isBusy else { return }
-            calls.isBusy = false
-            for charge in calls.waiting { limited.charge(charge.units, to: charge.limit, isMetered: charge.isMetered) }
-            calls.waiting = []
-        }
+    /// Lets the handler see the limits.
+    func show() {
+        handlerLimits = HandlerLimits(
+            limited.chargeableLimits, asker: limited.asker, enclosing: enclosing?.handlerLimits)
     }
 
     /// Checks a limit of the policy by its name.
@@ -371,16 +308,14 @@ final class MiddlewareRequest: @unchecked Sendable {
     func check(_ name: String, key: String, cost: Int64) async throws -> RateLimitDeniedError? {
         let root = view.root
         guard let rule = root.limitNames.firstIndex(of: name) else { throw PolicyError.unknownLimit(name, root) }
+        guard let handlerLimits else { return nil }
         let pooled = PooledRequest(LimitedRequest(root))
         let check = pooled.value
-        let first = state.withLock { state in
-            state.isOver ? nil : pooled.value.beginCheck(rule: rule, key: key, cost: cost, for: limited)
-        }
         let verdict: LimitedRequest.Verdict
-        switch first {
+        switch check.beginCheck(rule: rule, key: key, cost: cost, for: handlerLimits.asker) {
         case .verdict(let reached): verdict = reached
         case .pending(let answer): verdict = check.resume(decisions: await decisions(of: answer))
-        case .needsBody, .needsLookup, nil: return nil
+        case .needsBody, .needsLookup: return nil
         }
         if let metrics = view.metrics { check.forEachOutcome { metrics.count(rootOutcome: $0, of: name) } }
         switch check.carryOut(verdict, places: middleware.places) {
@@ -388,20 +323,13 @@ final class MiddlewareRequest: @unchecked Sendable {
         case .hold(let delay): try await hold(delay)
         case .answer(let answer): return try await denied(answer, check)
         }
-        let isKept = state.withLock { state in
-            if state.isOver { return false }
-            let calls = state.calls ?? HandlerCalls()
-            calls.checks.append(pooled)
-            state.calls = calls
-            return true
-        }
-        if !isKept { check.finish(isComplete: true) }
+        handlerLimits.keep(pooled)
         return nil
     }
 
     /// The error of a check that was denied.
     private func denied(_ answer: Answer, _ check: LimitedRequest) async throws -> RateLimitDeniedError {
-        let denial = check.denial(answer.problem, method: method, route: route?.template)
+        let denial = check.denial(answer.problem, method: head?.method.rawValue ?? "", route: route?.template)
         check.finish(isComplete: false)
         var headers = HTTPFields()
         for (name, value) in answer.fields { HTTPField.Name(name).map { headers[$0] = value } }
@@ -418,7 +346,7 @@ final class MiddlewareRequest: @unchecked Sendable {
     func failed(_ error: any Error) {
         if let denied = error as? RateLimitDeniedError {
             // It has the headers of the limit that was checked.
-            CarriedHeaders.ofRequest?.set(denied.limitHeaders)
+            CarriedHeaders.ofRequest?.set(denied.headers.filter { view.isOwn($0.name) || $0.name == .retryAfter })
             limited.enclosing = nil
         } else if let carried = CarriedHeaders.ofRequest {
             var headers = HTTPFields()
@@ -476,11 +404,10 @@ final class MiddlewareRequest: @unchecked Sendable {
             if state.isOver { return false }
             state.isOver = true
             let metrics = view.metrics
+            for (name, units) in handlerLimits?.end() ?? [:] { limited.state(units, for: name) }
             limited.finish(isComplete: isComplete, reachedUpstream: state.reachedHandler) { rule, reason in
                 metrics?.countUnknownCost(rule: rule, reason: reason)
             }
-            for check in state.calls?.checks ?? [] { check.value.finish(isComplete: isComplete) }
-            state.calls = nil
             return true
         }
         if isLast { middleware.takeBack(pooled) }

@@ -102,7 +102,8 @@ final class MiddlewareState: Sendable {
 
     func begin(_ request: Request, in context: some RequestContext, isShown: Bool) -> MiddlewareRequest {
         let template = context.endpointPath
-        let mayNest = limiter.hasRouteLimits || isWatched
+        // A handler in a context made of this one finds its limits as those of the enclosing request.
+        let mayNest = isShown || limiter.hasRouteLimits || isWatched
         let enclosing = mayNest ? Self.enclosing?.request : nil
         let view = currentView(within: enclosing)
         var limiter = view.exact
@@ -111,8 +112,7 @@ final class MiddlewareState: Sendable {
         var route = route(request, template)
         route.isFree = limiter.isFree(request.method.rawValue, template)
         return MiddlewareRequest(
-            self, view, pooled, limiter: limiter, route: route, enclosing: enclosing, mayNest: mayNest,
-            isShown: isShown)
+            self, view, pooled, limiter: limiter, route: route, enclosing: enclosing, mayNest: mayNest)
     }
 
     /// Whether this is one of the first requests.
@@ -121,6 +121,9 @@ final class MiddlewareState: Sendable {
         watched.wrappingSubtract(1, ordering: .relaxed)
         return true
     }
+
+    /// Goes on watching: the middleware was found to enclose itself.
+    func noteNested() { watched.store(.max, ordering: .relaxed) }
 
     func takeBack(_ request: PooledRequest) {
         request.value.clear()

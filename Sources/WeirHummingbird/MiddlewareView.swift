@@ -78,6 +78,9 @@ final class MiddlewareView: Sendable {
         }
     }
 
+    /// Whether a name is one of Weir's.
+    func isOwn(_ name: HTTPField.Name) -> Bool { ownNames.contains(name) }
+
     /// Whether any of the headers has one of Weir's names.
     func hasOwn(_ headers: HTTPFields) -> Bool { ownNames.isEmpty || ownNames.contains { headers.contains($0) } }
 

@@ -1,21 +1,27 @@
+import Weir
 public import WeirHTTP
 
 /// The rate limits of one request, as its handler sees them.
 ///
-/// A response's body may still use them while it is written. After that, charges have no effect.
+/// A response's body may still use them while it is written. After that, charges have no effect, and a check frees its
+/// permit at once.
 public struct RateLimit: Sendable {
-    private let request: MiddlewareRequest?
+    private let own: MiddlewareRequest?
 
-    /// Creates the value of a request that has passed no middleware yet.
-    public init() { request = nil }
+    /// Creates the value of a request that has passed no middleware yet. In a context that is made of one that has, it
+    /// finds the limits all the same.
+    public init() { own = nil }
 
-    init(_ request: MiddlewareRequest) { self.request = request }
+    init(_ request: MiddlewareRequest) { own = request }
+
+    private var request: MiddlewareRequest? { own ?? MiddlewareState.enclosing?.request }
+    private var handlerLimits: HandlerLimits? { request?.handlerLimits }
 
     /// The limits that apply to the request, each with what is left of it. Limits in shadow mode aren't among them.
-    public var limits: [LimitStanding] { request?.standings ?? [] }
+    public var limits: [LimitStanding] { handlerLimits?.standings ?? [] }
 
     /// The number of requests of cost 1 that would still pass: the smallest of all limits. Nil when no limit applies.
-    public var remaining: Int64? { request?.remaining }
+    public var remaining: Int64? { limits.map(\.remaining).min() }
 
     /// Charges a cost that is known only here, in addition to what the request has cost already. It may put the client
     /// into debt.
@@ -27,7 +33,9 @@ public struct RateLimit: Sendable {
     ///   - cost: 0 to 10^9. Numbers out of this range are brought into it.
     ///   - limit: the name of the limit to charge. If nil, limits whose cost is in the response are charged; if there
     ///     are none, all limits of the request but those on concurrency.
-    public func charge(_ cost: Int64, to limit: String? = nil) { request?.charge(cost, to: limit) }
+    public func charge(_ cost: Int64, to limit: String? = nil) {
+        handlerLimits?.charge(min(max(0, cost), Rate.maximumCount), to: limit)
+    }
 
     /// Checks a limit of the policy by its name, with a key of the app's choice, and charges it.
     ///
@@ -46,7 +54,7 @@ public struct RateLimit: Sendable {
     /// - Throws: ``RateLimitDeniedError`` when the limit denies it; throw it on, and it becomes a 429 with the right
     ///   headers. `PolicyError` when the policy has no such limit, or when no ``RateLimitMiddleware`` is in front.
     public func check(_ name: String, key: String, cost: Int64 = 1) async throws {
-        guard let request else { throw PolicyError.noMiddleware(name) }
+        guard let request, request.handlerLimits != nil else { throw PolicyError.noMiddleware(name) }
         if let error = try await request.check(name, key: key, cost: cost) { throw error }
     }
 }

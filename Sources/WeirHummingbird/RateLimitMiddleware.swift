@@ -94,7 +94,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         let client = identifyClient?(request, context) ?? limited.enclosingClient
         if limited.mayNest {
             limited.client = client
-            if limited.nestsInItself { throw NestedMiddlewareError.log(context.logger) }
+            if limited.nestsInItself(request.head) { throw NestedMiddlewareError.log(context.logger) }
         }
         let start = view.metrics == nil ? nil : ContinuousClock.now
         let verdict: LimitedRequest.Verdict
@@ -150,7 +150,10 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
             shown = Request(head: head, body: request.body)
         }
         var context = context
-        show?(&context, RateLimit(limited))
+        if let show {
+            limited.show()
+            show(&context, RateLimit(limited))
+        }
         limited.reachedHandler()
         var response: Response
         do {

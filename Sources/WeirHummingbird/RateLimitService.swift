@@ -10,6 +10,10 @@ public import WeirHTTP
 /// app.addServices(RateLimitService(limiter, reloading: "weir.yaml", isReady: { await model.isLoaded }))
 /// ```
 public struct RateLimitService: Service {
+    /// Completes a policy that was read from a file.
+    public typealias PolicyRevision =
+        @Sendable (Policy) async throws -> (policy: Policy, verifier: (any TokenVerifier)?)
+
     private let limiter: RequestLimiter
     private let file: PolicyFile?
     private let isReady: (@Sendable () async -> Bool)?
@@ -26,17 +30,20 @@ public struct RateLimitService: Service {
     ///   - path: the policy's file. When it changes, or a file that it names, the policy is read again and put in
     ///     force. With a faulty file, the policy in force stays, and the faults are logged. Nil to leave it.
     ///   - environment: the variables for `${NAME}` in the file; the process's environment if nil.
+    ///   - revise: completes a policy that was read again: adds what the app adds in code, and makes the verifier for
+    ///     its tokens; nil if the app does neither. Without it, the token verifier stays as it is.
     ///   - isReady: called four times a second until it returns true, which ends the limiter's readiness warm-ups
     ///     (`until: {path: …}`); nil when the app calls `limiter.endWarmUp()` itself.
     ///   - onShutdown: called when the app shuts down.
     ///   - logger: gets a line for each reload.
     public init(
         _ limiter: RequestLimiter, reloading path: String? = nil, environment: [String: String]? = nil,
-        isReady: (@Sendable () async -> Bool)? = nil, onShutdown: (@Sendable () -> Void)? = nil,
+        revise: PolicyRevision? = nil, isReady: (@Sendable () async -> Bool)? = nil,
+        onShutdown: (@Sendable () -> Void)? = nil,
         logger: Logger = Logger(label: "weir")
     ) {
         self.limiter = limiter
-        file = path.map { PolicyFile($0, environment: environment, logger: logger) }
+        file = path.map { PolicyFile($0, environment: environment, revise: revise, logger: logger) }
         self.isReady = isReady
         self.onShutdown = onShutdown
         self.logger = logger

@@ -12,9 +12,9 @@ public struct RateLimitedRoutes<Context: RequestContext>: RouterMethods {
     /// Nil for routes that are free of all limits.
     private let middleware: ObjectIdentifier?
     /// The path in front of its routes.
-    private let prefix: RouterPath
+    fileprivate let prefix: RouterPath
     /// Whether they are a collection's, so that the router's part of the path isn't known.
-    private let isCollected: Bool
+    fileprivate let isCollected: Bool
 
     /// Routes behind a middleware.
     init(_ parent: any RouterMethods<Context>, _ middleware: RateLimitMiddleware<Context>) {
@@ -39,12 +39,19 @@ public struct RateLimitedRoutes<Context: RequestContext>: RouterMethods {
     }
 
     /// Routes that are free of all limits.
-    init(freeing parent: any RouterMethods<Context>, of limiter: RequestLimiter) {
+    ///
+    /// - Parameter mount: the path that the collection of the routes is added at; nil if they are in none.
+    init(freeing parent: any RouterMethods<Context>, of limiter: RequestLimiter, mountedAt mount: RouterPath?) {
         group = parent.group()
         self.limiter = limiter
         fact = .free
         middleware = nil
-        (prefix, isCollected) = Self.place(of: parent)
+        let (path, isCollected) = Self.place(of: parent)
+        precondition(
+            !isCollected || mount != nil,
+            "a collection doesn't know the path that it is added at: say it with rateLimitExempt(from:mountedAt:)")
+        prefix = mount.map { $0.appendingPath(path) } ?? path
+        self.isCollected = false
     }
 
     /// Adds a route.
@@ -71,15 +78,28 @@ public struct RateLimitedRoutes<Context: RequestContext>: RouterMethods {
     /// The path in front of a group's routes, and whether they are a collection's. The group doesn't expose its path,
     /// so it is read by reflection.
     private static func place(of parent: Any) -> (path: RouterPath, isCollected: Bool) {
-        if let limited = parent as? RateLimitedRoutes<Context> { return (limited.prefix, limited.isCollected) }
+        if let placed = parent as? any PlacedRoutes { return (placed.prefix, placed.isCollected) }
         let mirror = Mirror(reflecting: parent)
-        guard let path = mirror.descendant("path") as? RouterPath, let outer = mirror.descendant("parent") else {
-            return ("", parent is RouteCollection<Context>)
-        }
+        guard let outer = mirror.descendant("parent") else { return ("", parent is any CollectedRoutes) }
         let (prefix, isCollected) = place(of: outer)
+        // A group that only changes the context has no path.
+        guard let path = mirror.descendant("path") as? RouterPath else { return (prefix, isCollected) }
         return (prefix.appendingPath(path), isCollected)
     }
 }
+
+/// Routes that know where they are, whatever their context.
+private protocol PlacedRoutes {
+    var prefix: RouterPath { get }
+    var isCollected: Bool { get }
+}
+
+extension RateLimitedRoutes: PlacedRoutes {}
+
+/// A collection of routes, whatever their context.
+private protocol CollectedRoutes {}
+
+extension RouteCollection: CollectedRoutes {}
 
 extension RouterMethods where Context: RemoteAddressRequestContext {
     /// Adds routes with a limit of their own.
@@ -165,8 +185,17 @@ extension RouterMethods {
     /// router.rateLimitExempt(from: limiter).get("health") { … }
     /// ```
     ///
-    /// `RouterBuilder` finds the route only behind the limits; exempt its routes in the policy (`exempt`).
-    public func rateLimitExempt(from limiter: RequestLimiter) -> RateLimitedRoutes<Context> {
-        RateLimitedRoutes(freeing: self, of: limiter)
+    /// The routes are freed in every router that the limiter limits. `RouterBuilder` finds the route only behind the
+    /// limits; exempt its routes in the policy (`exempt`).
+    ///
+    /// - Parameters:
+    ///   - limiter: the limiter of the app's middlewares.
+    ///   - mount: the path that a `RouteCollection` is added at, which it doesn't know itself. Nil for routes of a
+    ///     router or a group.
+    /// - Precondition: for routes of a collection, `mount` isn't nil.
+    public func rateLimitExempt(
+        from limiter: RequestLimiter, mountedAt mount: RouterPath? = nil
+    ) -> RateLimitedRoutes<Context> {
+        RateLimitedRoutes(freeing: self, of: limiter, mountedAt: mount)
     }
 }

@@ -39,8 +39,7 @@ private struct RouterChains {
         passing = limiter.passingRoutes
         doubtful = ambiguous
         let routes = router.appRoutes
-        let id = ObjectIdentifier(router)
-        let placements = limiter.placements.filter { $0.router == id }
+        let placements = limiter.placements.filter { $0.isIn(router) }
         for placement in placements { passing.formUnion(Set(routes).subtracting(placement.before)) }
 
         let list = Mirror(reflecting: router.middlewares).descendant("middlewares") as? [Any] ?? []

@@ -30,7 +30,7 @@ extension Router {
         let before = Set(appRoutes)
         for state in states {
             state.limiter.notePlacement(
-                MiddlewarePlacement(ObjectIdentifier(state), in: ObjectIdentifier(self), before: before))
+                MiddlewarePlacement(ObjectIdentifier(state), in: self, before: before))
         }
     }
 

@@ -69,6 +69,7 @@ extension StoreClient {
     }
 
     func countInstances() {
+        guard !hasLeft.load(ordering: .relaxed) else { return }
         let key = "\(options.keyPrefix)instances"
         let script = """
             local t = redis.call('TIME')

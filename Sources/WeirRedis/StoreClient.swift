@@ -23,6 +23,8 @@ final class StoreClient: Sendable {
     /// Identifies this instance among those that share the store.
     let identityText = String(UInt64.random(in: 0 ... .max), radix: 16)
     private let isStarted = Atomic<Bool>(false)
+    /// Whether this instance is no longer one of those that share the store.
+    let hasLeft = Atomic<Bool>(false)
     private let sequence = Atomic<UInt64>(UInt64.random(in: 0 ... .max))
     let instanceCount = Mutex(InstanceCount())
     private let lateCharges = Atomic<UInt64>(0)
@@ -86,6 +88,9 @@ final class StoreClient: Sendable {
 
     /// Removes this instance from those that share the store, and closes all connections.
     func leave() async {
+        // No heartbeat may put it back.
+        hasLeft.store(true, ordering: .relaxed)
+        for timer in timers.withLock({ $0 }) { timer.cancel() }
         let answer = PendingAnswer<Void>()
         loop.execute { [self] in
             // A server that is gone must not hold up the shutdown.

@@ -25,6 +25,33 @@ struct TableStoreTests {
         #expect(store.rowCount == 0)
     }
 
+    @Test("a permit of a process that has ended is free again once its lease has ended")
+    func leases() async throws {
+        let clock = ManualClock()
+        let limiter = SharedLimiter(
+            try Limit("jobs", concurrency: 1), store: TableStore(clock: clock), clock: clock)
+        let lost = try await limiter.attempt("a")
+        #expect(lost.isAllowed)
+        #expect(try await !limiter.attempt("a").isAllowed)
+        clock.advance(by: .seconds(3600))
+        #expect(try await limiter.attempt("a").isAllowed)
+        if let receipt = lost.receipt { #expect(try await !limiter.refund(receipt), "it isn't the holder's any more") }
+        #expect(try await !limiter.attempt("a").isAllowed)
+    }
+
+    @Test("a store that answers nothing fails the request instead of the process")
+    func nothing() async throws {
+        struct Empty: Store {
+            let keyHasher = KeyHasher()
+
+            func decide(_ charges: [Charge], into decisions: inout [Decision]) -> PendingAnswer<DecisionResult>? { nil }
+
+            func apply(_ adjustment: Adjustment) -> StoreAnswer<Bool> { .decided(false) }
+        }
+        let limiter = SharedLimiter(try Limit("jobs", .perMinute(1)), store: Empty())
+        await #expect(throws: StoreError.self) { try await limiter.attempt("a") }
+    }
+
     @Test(
         "rows of wild numbers are brought into range, and never trap",
         arguments: [
@@ -37,7 +64,7 @@ struct TableStoreTests {
         ])
     func wildRows(_ state: String) async throws {
         let row =
-            #"{"state":\#(state),"sequence":18446744073709551615,"holds":[7,9223372036854775807],"#
+            #"{"state":\#(state),"sequence":18446744073709551615,"holds":[7,9223372036854775807],"leases":[7,-1,9,9223372036854775807],"#
             + #""spent":[3,1,2,2],"refused":0}"#
         for algorithm in Algorithm.allCases {
             let limit =

@@ -155,6 +155,120 @@ extension InApp {
             }
         }
 
+        @Test("a check behind a route's own limit is of the limit that it names")
+        func checkBehindARouteLimit() async throws {
+            let limiter = try makeLimiter(
+                """
+                limits:
+                  - {name: app, rate: 100/hour}
+                  - {name: reset, rate: 1/hour, match: none}
+                  - {name: other, rate: 50/hour, match: none}
+                """)
+            let router = Router(context: AppContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            for (path, routes) in [
+                ("own", try router.rateLimited("own", to: .perHour(9), using: limiter)),
+                ("named", try router.rateLimited("other", using: limiter)),
+            ] as [(RouterPath, RateLimitedRoutes<AppContext>)] {
+                routes.post(path) { _, context in
+                    try await context.rateLimit.check("reset", key: context.endpointPath ?? "")
+                    return "sent"
+                }
+            }
+            try await test(router) { (client: any TestClientProtocol) async throws -> Void in
+                for path in ["/own", "/named"] {
+                    #expect(try await client.execute(uri: path, method: .post).status == .ok)
+                    #expect(try await client.execute(uri: path, method: .post).status == .tooManyRequests)
+                }
+            }
+        }
+
+        private struct ChildContext: ChildRequestContext, RateLimitRequestContext {
+            var coreContext: CoreRequestContextStorage
+            var rateLimit = RateLimit()
+
+            init(context: AppContext) { coreContext = context.coreContext }
+        }
+
+        @Test("a context that is made of the app's finds the limits, and its path is known")
+        func childContext() async throws {
+            let limiter = try makeLimiter("limits: [{name: app, rate: 10/hour}]")
+            let router = Router(context: AppContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            let child = router.group("child").group(context: ChildContext.self)
+            child.get("a") { _, context in
+                context.rateLimit.charge(3)
+                return "\(context.rateLimit.limits.map(\.remaining))"
+            }
+            child.rateLimitExempt(from: limiter).get("health") { _, _ in "ok" }
+            #expect(try limiter.verify(router).exempt.map(\.description) == ["GET /child/health"])
+            try await test(router) { (client: any TestClientProtocol) async throws -> Void in
+                #expect(try await String(buffer: client.execute(uri: "/child/a", method: .get).body) == "[6]")
+                let health = try await client.execute(uri: "/child/health", method: .get)
+                #expect(health.status == .ok && health.headers[HTTPField.Name("RateLimit")!] == nil)
+                #expect(try await String(buffer: client.execute(uri: "/child/a", method: .get).body) == "[2]")
+            }
+        }
+
+        @Test("tasks of the handler charge while its response is made and written, and nothing is lost")
+        func concurrentCharges() async throws {
+            let limiter = try makeLimiter(
+                """
+                limits:
+                  - {name: plain, rate: 1000000/hour}
+                  - {name: tokens, rate: 1000000/hour, cost: {response: {json: /n}, default: 1}}
+                """)
+            let router = Router(context: AppContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            try router.rateLimited("own", to: .perHour(1_000_000), using: limiter).get("a") { _, context in
+                let (parts, feed) = AsyncStream.makeStream(of: ByteBuffer.self)
+                Task {
+                    await withTaskGroup(of: Void.self) { group in
+                        for _ in 0..<50 {
+                            group.addTask {
+                                context.rateLimit.charge(1)
+                                context.rateLimit.charge(2, to: "plain")
+                                _ = context.rateLimit.limits
+                                feed.yield(ByteBuffer(string: "x"))
+                            }
+                        }
+                    }
+                    feed.finish()
+                }
+                return Response(status: .ok, body: ResponseBody(asyncSequence: parts))
+            }
+            router.get("look") { _, context in
+                defer { context.rateLimit.charge(0) }
+                return context.rateLimit.limits.map { "\($0.quota - $0.remaining)" }.joined(separator: " ")
+            }
+            try await test(router) { (client: any TestClientProtocol) async throws -> Void in
+                for _ in 0..<20 { _ = try await client.execute(uri: "/a", method: .get) }
+                // 20 requests, 100 units of each and this request; 50 tokens of each.
+                let look = try await client.execute(uri: "/look", method: .get)
+                #expect(String(buffer: look.body) == "2021 1000")
+            }
+        }
+
+        @Test("a check after the response has ended is still decided, and its permit is freed at once")
+        func lateCheck() async throws {
+            let limiter = try makeLimiter(
+                "limits: [{name: mail, rate: 1/hour, match: none}, {name: job, algorithm: concurrency, limit: 1, match: none}]")
+            let kept = Mutex<RateLimit?>(nil)
+            let router = Router(context: AppContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            router.get("a") { _, context in
+                kept.withLock { $0 = context.rateLimit }
+                return "ok"
+            }
+            try await test(router) { (client: any TestClientProtocol) async throws -> Void in
+                _ = try await client.execute(uri: "/a", method: .get)
+            }
+            let late = try #require(kept.withLock { $0 })
+            try await late.check("mail", key: "k")
+            await #expect(throws: RateLimitDeniedError.self) { try await late.check("mail", key: "k") }
+            for _ in 0..<2 { try await late.check("job", key: "k") }
+        }
+
         @Test("an app's own answer serves for checks too, and the limit headers are added", arguments: [false, true])
         func checkWithOwnAnswer(hasHeadersFirst: Bool) async throws {
             let limiter = try makeLimiter("limits: [{name: mail, rate: 1/hour, match: none}]")

@@ -60,6 +60,27 @@ extension InApp {
             }
         }
 
+        @Test("a warm-up that comes after the app is ready is over, and one of a refused policy changes nothing")
+        func warmUps() async throws {
+            @Sendable func warming(_ name: String, _ until: String) -> String {
+                "limits: [{name: \(name), rate: 10/hour, warm_up: {factor: 0.1, until: {path: \(until)}}}, {name: kept, rate: 99/hour}]"
+            }
+            let limiter = try RequestLimiter(policy: policy(warming("a", "/one")), clock: ManualClock())
+            let router = Router(context: RemoteAddressContext.self)
+            router.add(middleware: RateLimitMiddleware(limiter))
+            try router.rateLimited("kept", using: limiter).get("k") { _, _ in "k" }
+            router.get("a") { _, _ in "a" }
+            #expect(throws: PolicyError.self) {
+                try limiter.reload(policy("limits: [{name: a, rate: 10/hour, warm_up: {factor: 0.1, until: {path: /two}}}]"))
+            }
+            limiter.endWarmUp()
+            try await Application(router: router).test(.router) { (client: any TestClientProtocol) async throws -> Void in
+                for _ in 0..<3 { #expect(try await client.execute(uri: "/a", method: .get).status == .ok) }
+                try limiter.reload(policy(warming("late", "/three")))
+                for _ in 0..<3 { #expect(try await client.execute(uri: "/a", method: .get).status == .ok) }
+            }
+        }
+
         @Test("is refused if a route's own limit couldn't be kept, and the one before stays")
         func refused() async throws {
             let limiter = try RequestLimiter(policy: policy("limits: [{name: a, rate: 1/hour, match: none}]"))

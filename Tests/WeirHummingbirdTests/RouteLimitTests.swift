@@ -407,6 +407,8 @@ extension InApp {
                 ("/files/*", "/files/**", true, true), ("/files/a/b", "/files/**", true, false),
                 ("/a*", "/{x}", true, false), ("/a/b", "/a", false, false), ("/", "/", true, true),
                 ("/*", "/a/b", true, true), ("/a/{x}/c", "/a/b/c", true, true), ("/a", "/a/**", true, false),
+                ("/files/{rest:path}", "/files/**", true, true), ("/files/{rest:path}", "/files/a", true, true),
+                ("/files/{rest:path}", "/other", false, false),
             ])
         func fits(_ rule: String, _ template: String, _ fits: Bool, _ covers: Bool) throws {
             let reading = Policy.read("limits: [{name: a, match: {path: '\(rule)'}, rate: 1/minute}]", file: "p")

@@ -142,7 +142,7 @@ extension InApp {
             router.add(middleware: RateLimitMiddleware(limiter))
             router.rateLimitExempt(from: limiter).get("health") { _, _ in "" }
             let collection = RouteCollection(context: RemoteAddressContext.self)
-            collection.rateLimitExempt(from: limiter).get("ready") { _, _ in "" }
+            collection.rateLimitExempt(from: limiter, mountedAt: "probe").get("ready") { _, _ in "" }
             router.addRoutes(collection, atPath: "probe")
             #expect(
                 try limiter.verify(router).exempt.map(\.description).sorted() == ["GET /health", "GET /probe/ready"])

@@ -142,6 +142,10 @@ struct ChargedRequest {
     }
 
     mutating func conclude(on limiter: RequestLimiter, costOverride: Int64?) -> LimitedRequest.Verdict {
+        // A store of somebody else's may answer anything.
+        guard decisions.count == charges.count else {
+            return concludeWithoutStore(on: limiter, costOverride: costOverride)
+        }
         var delay: Timestamp = 0
         for (index, charge) in charges.enumerated() {
             revise(index, on: limiter)
@@ -316,38 +320,25 @@ struct ChargedRequest {
         for index in meters.indices { meters[index].meter?.body(bytes) }
     }
 
-    /// Charges units that the app itself says the request costs: at its end for limits whose cost is in the response,
-    /// at once for others. Permits aren't charged.
-    ///
-    /// - Parameters:
-    ///   - units: 0 to 10^9.
-    ///   - name: the limit to charge; nil for all.
-    ///   - isMetered: whether only limits whose cost is in the response are charged.
-    mutating func charge(_ units: Int64, to name: String?, isMetered: Bool, on limiter: RequestLimiter) {
-        func isMeant(_ part: Int) -> Bool { name == nil || limiter.plans[parts[part].rule].rule.name == name }
-        var metered: Set<Int> = []
-        for index in meters.indices where meters[index].meter != nil {
-            metered.insert(meters[index].part)
-            if isMeant(meters[index].part) { meters[index].meter?.state(units) }
-        }
-        guard !isMetered, decisions.count == charges.count else { return }
-        let store = chargedStore(of: limiter)
-        for index in charges.indices where !metered.contains(index) && !decisions[index].isUnasked && isMeant(index) {
-            var charge = charges[index]
-            if charge.numbers.algorithm == .concurrency { continue }
-            charge.cost = units
-            _ = store.apply(.debit(charge))
-            decisions[index].remaining = max(0, decisions[index].remaining - units)
+    /// Says what the request costs a limit whose cost is in its response.
+    mutating func state(_ units: Int64, for name: String, on limiter: RequestLimiter) {
+        for index in meters.indices where limiter.plans[parts[meters[index].part].rule].rule.name == name {
+            meters[index].meter?.state(units)
         }
     }
 
-    /// The limits that take part and are enforced, each with its standing.
-    func standings(on limiter: RequestLimiter) -> [LimitStanding] {
+    /// The limits that take part and are enforced, as an app's handler may charge them.
+    func chargeableLimits(on limiter: RequestLimiter) -> [ChargeableLimit] {
         guard decisions.count == charges.count else { return [] }
+        let store = chargedStore(of: limiter)
+        let metered = Set(meters.filter { $0.meter != nil }.map(\.part))
         return charges.indices.filter { !charges[$0].isShadow && !decisions[$0].isUnasked }.map { index in
-            LimitStanding(
-                name: parts[index].window.limit.name, quota: decisions[index].quota,
-                remaining: decisions[index].remaining, resetAfter: decisions[index].resetAfter)
+            ChargeableLimit(
+                standing: LimitStanding(
+                    name: parts[index].window.limit.name, quota: decisions[index].quota,
+                    remaining: decisions[index].remaining, resetAfter: decisions[index].resetAfter),
+                name: limiter.plans[parts[index].rule].rule.name, isMetered: metered.contains(index),
+                charge: charges[index], store: store)
         }
     }
 

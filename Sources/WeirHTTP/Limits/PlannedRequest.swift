@@ -109,16 +109,19 @@ struct PlannedRequest {
         return match(request, identity, route: route, on: limiter, enclosing: enclosing, into: &charged)
     }
 
+    /// This request, as one in which limits are checked by their name.
+    var asker: CheckAsker { CheckAsker(identity: identity, path: path, origin: origin, isBypassed: isBypassed) }
+
     /// Begins a check of one limit, with a key of the app's choice.
     mutating func beginCheck(
-        rule: Int, key: String, cost: Int64, for request: PlannedRequest, on limiter: RequestLimiter,
+        rule: Int, key: String, cost: Int64, for asker: CheckAsker, on limiter: RequestLimiter,
         into charged: inout ChargedRequest
     ) -> Step {
-        identity = request.identity
-        path = request.path
-        origin = request.origin
+        identity = asker.identity
+        path = asker.path
+        origin = asker.origin
         costOverride = min(max(1, cost), Rate.maximumCount)
-        guard !request.isBypassed, let costOverride, limiter.plans.indices.contains(rule) else { return .passes }
+        guard !asker.isBypassed, let costOverride, limiter.plans.indices.contains(rule) else { return .passes }
         let plan = limiter.plans[rule]
         let isWarm = plan.warmUp?.isWarm(at: limiter.clock.timestamp) ?? true
         var dimensions: [UInt64] = []
@@ -348,6 +351,14 @@ struct PlannedRequest {
         }
         return .ready
     }
+}
+
+/// What a check of a limit by its name takes from the request in which it is made.
+package struct CheckAsker: Sendable {
+    let identity: Identity?
+    let path: RequestPath?
+    let origin: String?
+    let isBypassed: Bool
 }
 
 extension CostRule {

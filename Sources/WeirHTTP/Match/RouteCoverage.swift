@@ -78,7 +78,9 @@ extension RequestLimiter {
 extension RequestMatch {
     /// Whether every request to a route meets these conditions.
     fileprivate func covers(_ route: AppRoute) -> Bool {
-        guard !isNone, hosts.isEmpty, headers.isEmpty, tiers.isEmpty, addresses.isEmpty else { return false }
+        guard !isNone, json.isEmpty, hosts.isEmpty, headers.isEmpty, tiers.isEmpty, addresses.isEmpty else {
+            return false
+        }
         let method = route.method == "HEAD" ? "GET" : route.method
         guard methods.isEmpty || methods.contains(method) else { return false }
         return paths.isEmpty || paths.contains { $0.covers(route.template) }
@@ -101,9 +103,12 @@ extension PathPattern {
             (ignoresCase ? text.caseless : text).split(separator: "/", omittingEmptySubsequences: true)
         }
         let routes = segments(template)
-        var own = segments(isPrefix ? String(description.dropLast()) : description)
+        // The rest of a path is everything that follows, like a `*`.
+        let end = restName == nil ? nil : description.lastIndex(of: "{")
+        let text = end.map { description[..<$0] } ?? description.dropLast(isPrefix ? 1 : 0)
+        var own = segments(String(text))
         // Unless a slash precedes the `*`, the text in front of it is the beginning of a segment.
-        let beginning = isPrefix && !description.dropLast().hasSuffix("/") ? own.popLast() : nil
+        let beginning = isPrefix && !text.hasSuffix("/") ? own.popLast() : nil
         for (index, segment) in own.enumerated() {
             guard index < routes.count else { return false }
             let route = routes[index]

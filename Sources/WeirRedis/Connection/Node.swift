@@ -282,10 +282,13 @@ final class Node: @unchecked Sendable {
 
     private func connect() {
         guard !isClosed, channel == nil else { return }
-        configuration.credentials.command(on: loop).and(resolve(loop)).flatMap {
-            [self] (command, endpoint) -> EventLoopFuture<any Channel> in
-            self.endpoint = endpoint
+        // One after the other, so that a password that doesn't come is asked for only once at a time.
+        configuration.credentials.command(on: loop).flatMap { [self] command -> EventLoopFuture<Endpoint> in
             authentication = command
+            return resolve(loop)
+        }.flatMap { [self] endpoint -> EventLoopFuture<any Channel> in
+            if isClosed { return loop.makeFailedFuture(StoreError(.unavailable, "the store is closed")) }
+            self.endpoint = endpoint
             let node = NIOLoopBound(self, eventLoop: loop)
             let tls = configuration.tls
             return ClientBootstrap(group: loop)

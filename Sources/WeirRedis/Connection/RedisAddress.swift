@@ -61,7 +61,9 @@ struct RedisAddress: Sendable, CustomStringConvertible {
         var endpoints: [Endpoint] = []
         for part in authority.split(separator: ",", omittingEmptySubsequences: false) {
             guard let endpoint = Self.endpoint(part, defaultPort: sentinelPort) else {
-                throw RedisConfigurationError(.host, "'\(part)' in the store's URL is not a host with an optional port")
+                // What follows a colon may be a password whose host was forgotten.
+                throw RedisConfigurationError(
+                    .host, "'\(part.prefix { $0 != ":" })' in the store's URL is not a host with an optional port")
             }
             endpoints.append(endpoint)
         }
