@@ -13,7 +13,8 @@ public struct LimitStanding: Sendable, Hashable {
     public let resetAfter: Duration?
 }
 
-/// A limit of a request, as an app's handler may charge it. It is a value apart from the request, which goes on meanwhile.
+/// A limit of a request, as an app's handler may charge it. It is a value apart from the request, which goes on
+/// meanwhile.
 package struct ChargeableLimit: Sendable {
     /// How the limit stands.
     package var standing: LimitStanding

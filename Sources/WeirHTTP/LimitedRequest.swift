@@ -43,7 +43,7 @@ public final class LimitedRequest {
         public var isDelayed = false
     }
 
-    private(set) var limiter: RequestLimiter
+    package private(set) var limiter: RequestLimiter
     private var planned = PlannedRequest()
     private var charged = ChargedRequest()
     /// The request of an enclosing middleware, which was decided and passed. Limits that it decided are skipped here.
@@ -76,7 +76,19 @@ public final class LimitedRequest {
         tier: String? = nil,
         cost: Int64? = nil
     ) -> Step {
+        begin(request, on: limiter, peer: peer, client: client, route: route, tier: tier, cost: cost, isFree: false)
+    }
+
+    /// Does the same.
+    ///
+    /// - Parameter isFree: whether the app frees the route of all limits.
+    @inline(__always)
+    package func begin(
+        _ request: some LimitableRequest, on limiter: RequestLimiter, peer: IPAddress, client: AppClient?,
+        route: MatchedRoute?, tier: String? = nil, cost: Int64? = nil, isFree: Bool
+    ) -> Step {
         reset(limiter)
+        planned.isFree = isFree
         return go(
             on: planned.begin(
                 request, on: limiter, peer: peer, client: client, route: route, tier: tier, cost: cost,

@@ -5,9 +5,6 @@ public struct MatchedRoute: Sendable, Hashable {
     public var template: String?
     /// The path that the router read from the request, if it differs from the policy's reading.
     public var path: String?
-    /// Whether the app frees the route of all limits.
-    package var isFree = false
-
     /// Creates a route from its template, and the router's path if it differs from the policy's reading.
     public init(template: String?, path: String? = nil) {
         self.template = template

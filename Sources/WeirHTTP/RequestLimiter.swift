@@ -263,9 +263,12 @@ public final class RequestLimiter: Sendable {
         routes.accountsForAll(besides: others)
     }
 
+    /// Whether any route is free of all limits.
+    package var hasFreeRoutes: Bool { routes.hasFreeRoutes }
+
     /// Whether a route is free of all limits.
     package func isFree(_ method: String, _ template: String?) -> Bool {
-        guard routes.hasFreeRoutes, let template else { return false }
+        guard let template else { return false }
         let freed = routes.freed
         func isFree(_ method: String) -> Bool { freed.contains(AppRoute(method, template)) }
         return isFree(method) || method == "HEAD" && isFree("GET")

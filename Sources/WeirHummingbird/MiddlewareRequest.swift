@@ -34,12 +34,16 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// What the handler may see and charge. Set it before the handler starts; nil if it sees nothing.
     private(set) var handlerLimits: HandlerLimits?
+    private var logger: Logger?
 
     /// Whether it may be nested in, or may enclose, another middleware of the policy.
     let mayNest: Bool
 
     /// The request of the enclosing middleware, of any policy.
     private let enclosingOfAnyPolicy: MiddlewareRequest?
+
+    /// Whether the app frees the route of all limits. Set it before the request begins.
+    var isFree = false
 
     /// The request's head; nil unless it may be nested.
     private var head: HTTPRequest?
@@ -70,7 +74,8 @@ final class MiddlewareRequest: @unchecked Sendable {
     func begin(_ request: Request, peer: IPAddress, client: AppClient?) -> LimitedRequest.Step {
         if enclosingOfAnyPolicy != nil { limited.enclosing = enclosing?.limited }
         if mayNest { head = request.head }
-        return limited.begin(HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route)
+        return limited.begin(
+            HTTPTypesRequest(request.head), on: limiter, peer: peer, client: client, route: route, isFree: isFree)
     }
 
     /// Continues from the first step to the verdict.
@@ -199,11 +204,12 @@ final class MiddlewareRequest: @unchecked Sendable {
     }
 
     /// Whether a denial is logged; then the number of the limit's denials left out since its last line.
-    private func admit(_ rule: Int) -> UInt64? {
+    private func admit(_ rule: Int) -> UInt64? { admit(rule, of: limiter, client: limited.clientHashValue) }
+
+    private func admit(_ rule: Int, of limiter: RequestLimiter, client: UInt64) -> UInt64? {
         let most = limiter.policy.log.denialsPerSecond
         guard most > 0 else { return nil }
-        return middleware.sampler.admit(
-            limit: rule, client: limited.clientHashValue, at: limiter.now / 1_000_000, most: most)
+        return middleware.sampler.admit(limit: rule, client: client, at: limiter.now / 1_000_000, most: most)
     }
 
     // MARK: answer
@@ -297,7 +303,10 @@ final class MiddlewareRequest: @unchecked Sendable {
     // MARK: The handler's calls
 
     /// Lets the handler see the limits.
-    func show() {
+    ///
+    /// - Parameter logger: tells of denials of limits that the handler checks.
+    func show(_ logger: Logger) {
+        self.logger = logger
         handlerLimits = HandlerLimits(
             limited.chargeableLimits, asker: limited.asker, enclosing: enclosing?.handlerLimits)
     }
@@ -330,6 +339,11 @@ final class MiddlewareRequest: @unchecked Sendable {
     /// The error of a check that was denied.
     private func denied(_ answer: Answer, _ check: LimitedRequest) async throws -> RateLimitDeniedError {
         let denial = check.denial(answer.problem, method: head?.method.rawValue ?? "", route: route?.template)
+        if let rule = check.reportedRule, denial.status == 429,
+            let suppressed = admit(rule, of: check.limiter, client: check.clientHashValue)
+        {
+            logger?.info("request denied", metadata: denial.metadata(suppressed: suppressed))
+        }
         check.finish(isComplete: false)
         var headers = HTTPFields()
         for (name, value) in answer.fields { HTTPField.Name(name).map { headers[$0] = value } }
@@ -403,10 +417,11 @@ final class MiddlewareRequest: @unchecked Sendable {
         let isLast = state.withLock { state in
             if state.isOver { return false }
             state.isOver = true
-            let metrics = view.metrics
-            for (name, units) in handlerLimits?.end() ?? [:] { limited.state(units, for: name) }
-            limited.finish(isComplete: isComplete, reachedUpstream: state.reachedHandler) { rule, reason in
-                metrics?.countUnknownCost(rule: rule, reason: reason)
+            if let handlerLimits {
+                for (name, units) in handlerLimits.end() { limited.state(units, for: name) }
+            }
+            limited.finish(isComplete: isComplete, reachedUpstream: state.reachedHandler) {
+                view.metrics?.countUnknownCost(rule: $0, reason: $1)
             }
             return true
         }

@@ -109,10 +109,11 @@ final class MiddlewareState: Sendable {
         var limiter = view.exact
         if let caseless = view.caseless, ignoresCase(template, context) { limiter = caseless }
         let pooled = pool.withLock { $0.popLast() } ?? PooledRequest(LimitedRequest(limiter))
-        var route = route(request, template)
-        route.isFree = limiter.isFree(request.method.rawValue, template)
-        return MiddlewareRequest(
-            self, view, pooled, limiter: limiter, route: route, enclosing: enclosing, mayNest: mayNest)
+        let limited = MiddlewareRequest(
+            self, view, pooled, limiter: limiter, route: route(request, template), enclosing: enclosing,
+            mayNest: mayNest)
+        if limiter.hasFreeRoutes { limited.isFree = limiter.isFree(request.method.rawValue, template) }
+        return limited
     }
 
     /// Whether this is one of the first requests.

@@ -30,6 +30,8 @@ final class MiddlewareView: Sendable {
 
     /// Whether the outcome of each limit is looked at, even if the request passes.
     var looksAtOutcomes: Bool { metrics != nil || hasShadow }
+    /// Whether a request that passes needs more than its headers.
+    let needsMore: Bool
 
     /// - Parameters:
     ///   - root: the limiter of the whole policy.
@@ -50,6 +52,7 @@ final class MiddlewareView: Sendable {
         metrics = RequestMetrics(limits: limiter.limitNames)
         isTraced = !(InstrumentationSystem.tracer is NoOpTracer)
         hasShadow = limiter.policy.limits.contains { $0.mode == .shadow }
+        needsMore = metrics != nil || hasShadow || !secretNames.isEmpty || !trustedNames.isEmpty
     }
 
     /// Whether ``withoutSecrets(_:peer:)`` may have to change a request.
@@ -119,6 +122,7 @@ final class PooledRequest: @unchecked Sendable {
     init(_ value: LimitedRequest) { self.value = value }
 
     /// The field that was kept for a header under a version of the policy.
+    @inline(__always)
     func kept(_ header: LimitHeader, of view: MiddlewareView) -> HTTPField? {
         if generation != view.generation {
             generation = view.generation

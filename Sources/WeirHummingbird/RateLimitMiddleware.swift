@@ -89,35 +89,20 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
         let limited = state.begin(request, in: context, isShown: show != nil)
-        let view = limited.view
         let peer = state.address(peer(context))
-        let client = identifyClient?(request, context) ?? limited.enclosingClient
-        if limited.mayNest {
-            limited.client = client
-            if limited.nestsInItself(request.head) { throw NestedMiddlewareError.log(context.logger) }
+        if limited.mayNest || limited.view.needsMore {
+            return try await handleFully(request, limited, peer: peer, context: context, next: next)
         }
-        let start = view.metrics == nil ? nil : ContinuousClock.now
-        let verdict: LimitedRequest.Verdict
-        var readable = request
-        var isReread = false
-        switch limited.begin(request, peer: peer, client: client) {
-        case .verdict(let first): verdict = limited.conclude(first)
-        case .pending(let answer): verdict = limited.conclude(decisions: await limited.decisions(of: answer))
+        // Most requests take this path, in which nothing needs a second look.
+        switch limited.begin(request, peer: peer, client: identifyClient?(request, context)) {
+        case .verdict(.pass(delay: .zero)): break
         case let step:
-            let (reached, reread) = try await limited.decide(step, request)
-            verdict = reached
-            if let reread {
-                readable = reread
-                isReread = true
+            let (verdict, reread) = try await limited.decide(step, request)
+            guard case .pass(delay: .zero) = verdict, reread == nil else {
+                return try await carryOut(
+                    verdict, limited, reread ?? request, peer: peer, context: context, next: next)
             }
         }
-        if let start { view.metrics?.count(decision: ContinuousClock.now - start) }
-        guard case .pass(delay: .zero) = verdict, !isReread, !limited.mayNest, !view.hidesHeaders,
-            !view.looksAtOutcomes, show == nil
-        else {
-            return try await carryOut(verdict, limited, readable, peer: peer, context: context, next: next)
-        }
-        // Most requests take this path, which needs no second request.
         if limited.mustFinish { limited.reachedHandler() }
         var response: Response
         do {
@@ -128,6 +113,22 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         }
         limited.answer(&response, to: request)
         return response
+    }
+
+    /// Handles a request that is counted, logged, nested, shown to its handler, or has headers to hide from it.
+    private func handleFully(
+        _ request: Request, _ limited: MiddlewareRequest, peer: IPAddress, context: Context,
+        next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let client = identifyClient?(request, context) ?? limited.enclosingClient
+        if limited.mayNest {
+            limited.client = client
+            if limited.nestsInItself(request.head) { throw NestedMiddlewareError.log(context.logger) }
+        }
+        let start = limited.view.metrics?.start()
+        let (verdict, reread) = try await limited.decide(limited.begin(request, peer: peer, client: client), request)
+        limited.view.metrics?.countDecision(since: start)
+        return try await carryOut(verdict, limited, reread ?? request, peer: peer, context: context, next: next)
     }
 
     /// Carries out any verdict.
@@ -151,7 +152,7 @@ public struct RateLimitMiddleware<Context: RequestContext>: RouterMiddleware {
         }
         var context = context
         if let show {
-            limited.show()
+            limited.show(context.logger)
             show(&context, RateLimit(limited))
         }
         limited.reachedHandler()

@@ -4,7 +4,7 @@ import WeirHTTP
 
 /// The counters of one middleware, under the gateway's names. Their dimensions are limits, outcomes, statuses and
 /// reasons, never clients, so the series are bounded.
-struct RequestMetrics: Sendable {
+final class RequestMetrics: Sendable {
     private struct Outcomes: Sendable {
         let allowed, delayed, denied, shadowDenied: Counter
 
@@ -53,8 +53,12 @@ struct RequestMetrics: Sendable {
     /// Counts a request that no limit applies to, because it is exempt or carries the bypass secret.
     func countExempt() { exempt.increment() }
 
-    func count(decision time: Duration) {
-        let (seconds, attoseconds) = time.components
+    /// The time at which a decision starts.
+    func start() -> ContinuousClock.Instant { ContinuousClock.now }
+
+    func countDecision(since start: ContinuousClock.Instant?) {
+        guard let start else { return }
+        let (seconds, attoseconds) = (ContinuousClock.now - start).components
         decisions.recordNanoseconds(seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000)
     }
 

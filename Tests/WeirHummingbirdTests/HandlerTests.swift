@@ -252,7 +252,8 @@ extension InApp {
         @Test("a check after the response has ended is still decided, and its permit is freed at once")
         func lateCheck() async throws {
             let limiter = try makeLimiter(
-                "limits: [{name: mail, rate: 1/hour, match: none}, {name: job, algorithm: concurrency, limit: 1, match: none}]")
+                "limits: [{name: mail, rate: 1/hour, match: none}, {name: job, algorithm: concurrency, limit: 1, match: none}]"
+            )
             let kept = Mutex<RateLimit?>(nil)
             let router = Router(context: AppContext.self)
             router.add(middleware: RateLimitMiddleware(limiter))

@@ -71,10 +71,12 @@ extension InApp {
             try router.rateLimited("kept", using: limiter).get("k") { _, _ in "k" }
             router.get("a") { _, _ in "a" }
             #expect(throws: PolicyError.self) {
-                try limiter.reload(policy("limits: [{name: a, rate: 10/hour, warm_up: {factor: 0.1, until: {path: /two}}}]"))
+                try limiter.reload(
+                    policy("limits: [{name: a, rate: 10/hour, warm_up: {factor: 0.1, until: {path: /two}}}]"))
             }
             limiter.endWarmUp()
-            try await Application(router: router).test(.router) { (client: any TestClientProtocol) async throws -> Void in
+            try await Application(router: router).test(.router) {
+                (client: any TestClientProtocol) async throws -> Void in
                 for _ in 0..<3 { #expect(try await client.execute(uri: "/a", method: .get).status == .ok) }
                 try limiter.reload(policy(warming("late", "/three")))
                 for _ in 0..<3 { #expect(try await client.execute(uri: "/a", method: .get).status == .ok) }

@@ -183,6 +183,21 @@ extension InApp {
             #expect(denial["weir.retry_after"] == .string("1800.0 seconds"))
             #expect(denial["hb.request.id"] == nil, "the context's own metadata is the logger's affair")
 
+            // A limit that a handler checks is told of, too.
+            let checked = Lines()
+            let limiter = try RequestLimiter(policy: Policy(yaml: "limits: [{name: mail, rate: 1/hour, match: none}]"))
+            let handlers = Router(context: AppContext.self)
+            handlers.add(middleware: RateLimitMiddleware(limiter))
+            handlers.get("a") { _, context in
+                try await context.rateLimit.check("mail", key: "k")
+                return "ok"
+            }
+            let app = Application(router: handlers, logger: Logger(label: "test") { _ in checked })
+            try await app.test(.router) { (client: any TestClientProtocol) async throws -> Void in
+                for _ in 0..<2 { _ = try await client.execute(uri: "/a", method: .get) }
+            }
+            #expect(checked.all.compactMap { $0.metadata["weir.limits"] } == [.array([.string("mail")])])
+
             let quiet = Lines()
             _ = try await ask(
                 try router(nil, "log: {denials_per_second: 0}\n" + Self.policy), ["/a", "/a", "/a"],

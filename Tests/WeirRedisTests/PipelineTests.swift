@@ -362,7 +362,8 @@ struct PipelineTests {
             "redis", "http://a", "redis://", "redis://a:0", "redis://a:x", "redis://a/b", "redis://a,b",
             "redis://a/99999",
             "redis+cluster://a/1", "redis://u:sec/ret@h", "redis://1:2/sec@h", "redis+sentinel://a",
-            "redis://:sec%zzret@h", "redis://h?x=1", "rediss://h?cert=/c.pem", "redis://h?sentinel_password=", "redis://weir:secret",
+            "redis://:sec%zzret@h", "redis://h?x=1", "rediss://h?cert=/c.pem", "redis://h?sentinel_password=",
+            "redis://weir:secret",
         ])
     func wrongAddresses(_ url: String) {
         do {

@@ -14,11 +14,12 @@ import WeirRedis
 let usage = """
     usage: InApp serve PORT [REDIS-URL]   routes: /plain, /limited, /hop; with a Redis /shared, /leased
            InApp allocations COUNT        allocations that the middleware adds to a request
+           InApp requests PATH COUNT      takes requests of one route, for counting their instructions with callgrind
     """
 
 func policy(isLeased: Bool = false) throws -> Policy {
     var rule = try LimitRule("per-client", Rate(1_000_000_000, per: .seconds(1)))
-    rule.isLeased = isLeased
+    rule.sync = isLeased ? .leased : .exact
     return try Policy(limits: [rule])
 }
 
@@ -59,6 +60,18 @@ case ("serve", 3...4):
     let app = Application(
         router: router, configuration: .init(address: .hostname("127.0.0.1", port: port)), logger: logger)
     try await app.runService()
+case ("requests", 4):
+    guard let count = Int(arguments[3]) else { exit(64) }
+    try addRoutes(router, nil)
+    let responder = router.buildResponder()
+    let channel = NIOAsyncTestingChannel()
+    try await channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1))
+    let head = HTTPRequest(method: .get, scheme: "http", authority: "localhost", path: arguments[2])
+    for _ in 0..<count {
+        let context = RemoteAddressContext(source: .init(channel: channel, logger: logger))
+        let request = Request(head: head, body: .init(buffer: ByteBuffer()))
+        guard try await responder.respond(to: request, context: context).status == .ok else { exit(70) }
+    }
 case ("allocations", 3):
     guard let count = Int(arguments[2]) else { exit(64) }
     try addRoutes(router, nil)

@@ -200,7 +200,7 @@ case ("rate", 6...7):
     let store = try await makeStore(arguments[2], on: loop)
     let limiter = try RequestLimiter(policy: policy, store: store)
     // Prefetching starts only when all instances have known each other for a while.
-    while policy.limits.contains(where: \.isLeased), !store.statistics.canBorrow {
+    while policy.limits.contains(where: { $0.sync == .leased }), !store.statistics.canBorrow {
         try await Task.sleep(for: .milliseconds(100))
     }
     let done = loop.makePromise(of: Void.self)
@@ -222,9 +222,7 @@ case ("hot", 7):
     let isLeased = arguments[6] == "leased"
     while isLeased, !store.statistics.canBorrow { try await Task.sleep(for: .milliseconds(100)) }
     let limit = try Limit("hot", .perSecond(count))
-    let hasher = store.keyHasher
-    let charge = Charge(
-        limit.numbers, key: hasher.key("everybody's", seed: hasher.seed(for: limit.identity)), isLeased: isLeased)
+    let charge = SharedLimiter(limit, store: store, prefetches: isLeased).question("everybody's")
     let done = loop.makePromise(of: Void.self)
     let start = nanoseconds()
     let load = HotKey(store, charge, seconds: seconds, done: done)

@@ -12,6 +12,7 @@ public struct SharedLimiter: Sendable {
     public let limit: Limit
     /// The store that counts.
     public let store: any Store
+    private let prefetches: Bool
     private let line: AcquiringLine
     /// Makes the keys of the line of those that wait here. The store's own change when it learns its secret.
     private let places = KeyHasher()
@@ -22,10 +23,13 @@ public struct SharedLimiter: Sendable {
     ///   - limit: the limit that each key is held to. Processes share a count if the name, algorithm and period are the
     ///     same.
     ///   - store: the store that counts.
+    ///   - prefetches: whether this process may prefetch units and spend them without asking the store, as with `sync:
+    ///     leased` in a policy. For token buckets, fixed and sliding windows; ignored for other algorithms.
     ///   - clock: measures waits; the system's clock by default. The store decides by its own clock.
-    public init(_ limit: Limit, store: any Store, clock: any TickClock = SystemClock()) {
+    public init(_ limit: Limit, store: any Store, prefetches: Bool = false, clock: any TickClock = SystemClock()) {
         self.limit = limit
         self.store = store
+        self.prefetches = prefetches
         line = AcquiringLine(limit, clock: clock)
     }
 
@@ -50,6 +54,14 @@ public struct SharedLimiter: Sendable {
     public func peek(_ key: String, cost: Int64 = 1) async throws(StoreError) -> Decision {
         try await decide(charge(key, cost: 0, required: max(1, cost)))
     }
+
+    /// The question that ``attempt(_:cost:)`` asks. To decide several limits together, all or nothing, ask the store
+    /// all their questions at once, with ``Store/decide(_:)``.
+    ///
+    /// - Parameters:
+    ///   - key: the key whose budget is spent.
+    ///   - cost: 1 to 10^9. Smaller numbers count as 1.
+    public func question(_ key: String, cost: Int64 = 1) -> Charge { charge(key, cost: max(1, cost)) }
 
     /// Gives back what an attempt spent: once, within an hour, never above the capacity, and not after a reset or the
     /// window's end. For a concurrency limit it frees the permit.
@@ -159,6 +171,6 @@ public struct SharedLimiter: Sendable {
         let hasher = store.keyHasher
         return Charge(
             limit.numbers, key: hasher.key(key, seed: hasher.seed(for: limit.identity)), cost: cost,
-            required: required)
+            required: required, isLeased: prefetches)
     }
 }

@@ -51,6 +51,8 @@ struct PlannedRequest {
     private(set) var isBypassed = false
     /// Whether it passed without a limit, because it is exempt or carries the bypass secret.
     private(set) var passedUnlimited = false
+    /// Whether the app frees the route of all limits.
+    var isFree = false
     private(set) var costOverride: Int64?
     /// The limits that apply, each with its cost.
     private var matched: [MatchedRule] = []
@@ -72,6 +74,7 @@ struct PlannedRequest {
         origin = nil
         isBypassed = false
         passedUnlimited = false
+        isFree = false
         if pause != nil { pause = nil }
         // They are mostly empty already, since the request before was cleared.
         if !matched.isEmpty { matched.removeAll(keepingCapacity: true) }
@@ -175,7 +178,7 @@ struct PlannedRequest {
             return .answered(forbidden)
         }
         isBypassed = bypasses(request, on: limiter) || enclosing?.isBypassed == true
-        if isPreflight || facts.route?.isFree == true || isExempt(request, facts, on: limiter) || isBypassed {
+        if isPreflight || isFree || isExempt(request, facts, on: limiter) || isBypassed {
             passedUnlimited = true
             return .passes
         }
