@@ -184,8 +184,8 @@ extension LimitedRequest {
     /// Whether the request carries the bypass secret.
     package var isBypassed: Bool { planned.isBypassed }
 
-    /// The origin of the requesting page, if it is cross-origin.
-    var origin: String? { planned.origin }
+    /// The origin of the requesting page, if it is cross-origin and Weir itself says who may read its answers.
+    var origin: String? { planned.isRouted && limiter.policy.crossOrigin == nil ? nil : planned.origin }
 
     /// A hash that identifies the client in logs, 16 hexadecimal digits. It stays the same for one client within a
     /// process, and across processes with the same `WEIR_KEY_SECRET`.

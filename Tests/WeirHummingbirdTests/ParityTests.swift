@@ -309,7 +309,7 @@ extension InApp {
                 ]),
             Case(
                 description: "a page of another origin, and its preflight",
-                policy: "limits: [{name: a, rate: 1/minute}]",
+                policy: "cors: {origins: [https://a.example]}\nlimits: [{name: a, rate: 1/minute}]",
                 calls: [
                     Call(
                         method: "OPTIONS", path: "/",

@@ -219,6 +219,26 @@ extension InApp {
             }
         }
 
+        @Test("which pages may read a denial is the app's affair", arguments: [false, true])
+        func crossOrigin(isBehind: Bool) async throws {
+            let limiter = try RequestLimiter(policy: Policy(limits: [LimitRule("a", .perHour(1))]))
+            let router = Router(context: RemoteAddressContext.self)
+            let cors = CORSMiddleware<RemoteAddressContext>(allowOrigin: .oneOf("https://good.example"))
+            if !isBehind { router.add(middleware: cors) }
+            router.add(middleware: RateLimitMiddleware(limiter))
+            if isBehind { router.add(middleware: cors) }
+            router.get("/") { _, _ in "ok" }
+            try await Application(router: router).test(.router) {
+                (client: any TestClientProtocol) async throws -> Void in
+                for origin in ["https://good.example", "https://good.example", "https://evil.example"] {
+                    let answer = try await client.execute(uri: "/", method: .get, headers: [.origin: origin])
+                    let allowed = answer.headers[.accessControlAllowOrigin]
+                    #expect(allowed != "https://evil.example")
+                    if !isBehind, origin == "https://good.example" { #expect(allowed == origin) }
+                }
+            }
+        }
+
         @Test("keys of the policy that mean nothing in an app are named")
         func gatewayKeys() throws {
             let policy = try Policy(

@@ -1,7 +1,7 @@
 /// One key's state, for a store that keeps it elsewhere: in a row of a database, or an item of a key-value service.
 ///
-/// A store reads the states of a request's keys, lets ``decide(_:on:at:)`` change them, and writes them back, all in
-/// one transaction. `Codable` turns a state into whatever the store keeps.
+/// A store reads the states of a request's keys, lets ``decide(_:on:at:lease:)`` change them, and writes them back, all
+/// in one transaction. `Codable` turns a state into whatever the store keeps.
 public struct KeyState: Sendable, Codable {
     /// An algorithm's state; nil for an unused key.
     enum Kept: Sendable, Codable {

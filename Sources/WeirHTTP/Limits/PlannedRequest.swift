@@ -47,6 +47,8 @@ struct PlannedRequest {
     private(set) var path: RequestPath?
     /// The origin of the requesting page, if it is cross-origin.
     private(set) var origin: String?
+    /// Whether an app's own router has the request. Which pages may read the app's answers is then the app's affair.
+    private(set) var isRouted = false
     /// Whether the request carries the bypass secret.
     private(set) var isBypassed = false
     /// Whether it passed without a limit, because it is exempt or carries the bypass secret.
@@ -98,6 +100,7 @@ struct PlannedRequest {
         into charged: inout ChargedRequest
     ) -> Step {
         costOverride = cost
+        isRouted = route != nil
         do {
             // An app's router has accepted the path already; the policy may still be stricter.
             let isLenient = limiter.policy.allowsLenientPaths ?? (route != nil)
@@ -123,6 +126,7 @@ struct PlannedRequest {
         identity = asker.identity
         path = asker.path
         origin = asker.origin
+        isRouted = true
         costOverride = min(max(1, cost), Rate.maximumCount)
         guard !asker.isBypassed, let costOverride, limiter.plans.indices.contains(rule) else { return .passes }
         let plan = limiter.plans[rule]

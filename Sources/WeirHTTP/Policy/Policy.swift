@@ -16,7 +16,8 @@ public struct Policy: Sendable, Hashable {
     public var log = LogSettings()
     /// The headers and bodies that clients get.
     public var headers = HeaderSettings()
-    /// Which pages of other origins may read Weir's own answers; nil for all, without credentials.
+    /// Which pages of other origins may read Weir's own answers. If nil, all may, without credentials; in an app, the
+    /// app's own rules decide.
     public var crossOrigin: CrossOriginSettings?
     /// Proxies whose forwarding headers are trusted.
     public var trustedProxies: [IPAddressRange] = []
