@@ -3,30 +3,41 @@ public import Weir
 
 /// A clock that stands still until a test moves it, in either direction.
 public final class ManualClock: TickClock {
-    private struct Waiter {
-        var id: UInt64
-        var end: Timestamp
-        var continuation: CheckedContinuation<Void, any Error>
+    private enum Condition {
+        /// The clock shows this time.
+        case time(Timestamp)
+        /// This many tasks sleep by the clock.
+        case sleepers(Int)
     }
 
-    /// A caller that waits until enough tasks sleep.
-    private struct Watcher {
+    private struct Waiter {
         var id: UInt64
-        var count: Int
+        var condition: Condition
         var continuation: CheckedContinuation<Void, any Error>
+
+        /// When it ends; nil if it doesn't wait for a time.
+        var end: Timestamp? { if case .time(let end) = condition { end } else { nil } }
     }
 
     private struct State {
         var waiters: [Waiter] = []
-        var watchers: [Watcher] = []
         var nextID: UInt64 = 0
         var cancelled: Set<UInt64> = []
 
-        /// Removes the watchers whose number of sleeping tasks is reached.
-        mutating func takeWatchers() -> [Watcher] {
-            let sleeping = waiters.count
-            defer { watchers.removeAll { $0.count <= sleeping } }
-            return watchers.filter { $0.count <= sleeping }
+        /// The number of tasks that sleep by the clock.
+        var sleepers: Int { waiters.count { $0.end != nil } }
+
+        /// Removes the waiters whose condition is met.
+        mutating func takeDue(at now: Timestamp) -> [Waiter] {
+            let sleepers = sleepers
+            func isDue(_ waiter: Waiter) -> Bool {
+                switch waiter.condition {
+                case .time(let end): end <= now
+                case .sleepers(let count): count <= sleepers
+                }
+            }
+            defer { waiters.removeAll(where: isDue) }
+            return waiters.filter(isDue)
         }
     }
 
@@ -59,55 +70,36 @@ public final class ManualClock: TickClock {
     }
 
     /// The number of tasks that sleep by the clock.
-    public var waiting: Int { state.withLock { $0.waiters.count } }
+    public var waiting: Int { state.withLock { $0.sleepers } }
 
     /// Waits until at least `count` tasks sleep by the clock. A test calls it before it moves the clock, so that the
     /// code under test has come as far as its wait.
     ///
     /// - Throws: `CancellationError` when the task is cancelled.
     public func waitUntilWaiting(count: Int = 1) async throws {
-        let id = makeID()
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                let outcome = state.withLock { state -> Result<Void, any Error>? in
-                    if state.cancelled.remove(id) != nil { return .failure(CancellationError()) }
-                    if state.waiters.count >= count { return .success(()) }
-                    state.watchers.append(Watcher(id: id, count: count, continuation: continuation))
-                    return nil
-                }
-                if let outcome { continuation.resume(with: outcome) }
-            }
-        } onCancel: {
-            let watcher = state.withLock { state -> Watcher? in
-                guard let index = state.watchers.firstIndex(where: { $0.id == id }) else {
-                    state.cancelled.insert(id)
-                    return nil
-                }
-                return state.watchers.remove(at: index)
-            }
-            watcher?.continuation.resume(throwing: CancellationError())
-        }
+        try await wait(for: .sleepers(count))
     }
 
     /// Sleeps until the clock has been moved `time` ahead.
     ///
     /// - Throws: `CancellationError` when the task is cancelled.
     public func sleep(for time: Duration) async throws {
-        let end = timestamp + max(0, Timestamp(clamping: time.ticks))
-        let id = makeID()
+        try await wait(for: .time(timestamp + max(0, Timestamp(clamping: time.ticks))))
+    }
+
+    private func wait(for condition: Condition) async throws {
+        let id = state.withLock { state in
+            state.nextID += 1
+            return state.nextID
+        }
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                let (isCancelled, watchers) = state.withLock { state -> (Bool, [Watcher]) in
-                    if state.cancelled.remove(id) != nil { return (true, []) }
-                    state.waiters.append(Waiter(id: id, end: end, continuation: continuation))
-                    return (false, state.takeWatchers())
+                let isCancelled = state.withLock { state in
+                    if state.cancelled.remove(id) != nil { return true }
+                    state.waiters.append(Waiter(id: id, condition: condition, continuation: continuation))
+                    return false
                 }
-                if isCancelled {
-                    continuation.resume(throwing: CancellationError())
-                } else {
-                    for watcher in watchers { watcher.continuation.resume() }
-                    wake()
-                }
+                if isCancelled { continuation.resume(throwing: CancellationError()) } else { wake() }
             }
         } onCancel: {
             let waiter = state.withLock { state -> Waiter? in
@@ -121,20 +113,9 @@ public final class ManualClock: TickClock {
         }
     }
 
-    private func makeID() -> UInt64 {
-        state.withLock { state in
-            state.nextID += 1
-            return state.nextID
-        }
-    }
-
     private func wake() {
         let now = timestamp
-        let due = state.withLock { state in
-            let due = state.waiters.filter { $0.end <= now }
-            state.waiters.removeAll { $0.end <= now }
-            return due
-        }
-        for waiter in due.sorted(by: { $0.end < $1.end }) { waiter.continuation.resume() }
+        let due = state.withLock { $0.takeDue(at: now) }
+        for waiter in due.sorted(by: { ($0.end ?? .min) < ($1.end ?? .min) }) { waiter.continuation.resume() }
     }
 }
