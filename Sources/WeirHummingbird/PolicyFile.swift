@@ -18,19 +18,12 @@ struct PolicyFile: Sendable {
         self.logger = logger
     }
 
-    /// Looks at the files every second until the task is cancelled. That works on every file system, and for files that
-    /// are replaced by renaming.
+    /// Reads the policy again whenever its files change, until the task is cancelled.
     func watch(for limiter: RequestLimiter) async {
-        var seen = marks(of: limiter)
-        while (try? await Task.sleep(for: .seconds(1))) != nil {
-            guard marks(of: limiter) != seen else { continue }
-            // The file may still be being written; wait until it has stopped changing.
-            guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { return }
-            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time.
-            let before = marks(of: limiter)
+        await FileMarks.watch {
+            limiter.current.policy.files + [path]
+        } changed: {
             await reload(limiter)
-            seen = marks(of: limiter)
-            seen.prefer(before)
         }
     }
 
@@ -58,6 +51,4 @@ struct PolicyFile: Sendable {
             logger.error("the policy was not reloaded; the one before stays in force")
         }
     }
-
-    private func marks(of limiter: RequestLimiter) -> FileMarks { FileMarks(of: limiter.current.policy.files + [path]) }
 }

@@ -14,8 +14,29 @@ package struct FileMarks: Equatable {
         }
     }
 
+    /// Looks at files every second until the task is cancelled. That works on every file system, and for files that are
+    /// replaced by renaming.
+    ///
+    /// - Parameters:
+    ///   - files: the files to look at. They may differ after a change.
+    ///   - changed: called when one of them has changed.
+    package static func watch(_ files: () -> [String], changed: () async -> Void) async {
+        var seen = FileMarks(of: files())
+        while (try? await Task.sleep(for: .seconds(1))) != nil {
+            guard FileMarks(of: files()) != seen else { continue }
+            // The file may still be being written; wait until it has stopped changing.
+            guard (try? await Task.sleep(for: .milliseconds(100))) != nil else { return }
+            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time. Files
+            // that are named only now have none yet.
+            let before = FileMarks(of: files())
+            await changed()
+            seen = FileMarks(of: files())
+            seen.prefer(before)
+        }
+    }
+
     /// Takes earlier marks for files that have some, so that a change in between is noticed the next time.
-    package mutating func prefer(_ earlier: FileMarks) {
+    private mutating func prefer(_ earlier: FileMarks) {
         marks.merge(earlier.marks.filter { marks[$0.key] != nil }) { $1 }
     }
 }

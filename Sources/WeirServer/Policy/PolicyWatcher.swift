@@ -33,21 +33,11 @@ package struct PolicyWatcher: Service {
         for await _ in await UnixSignalsSequence(trapping: .sighup) { await reload("SIGHUP") }
     }
 
-    /// Polls every second. That works on every file system, and for files that are replaced by renaming.
     private func reloadOnChange() async {
-        var seen = FileMarks(of: server.limiter.policy.files)
-        while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(1))
-            guard FileMarks(of: server.limiter.policy.files) != seen else { continue }
-            // The file may still be being written; wait until it has stopped changing.
-            try? await Task.sleep(for: .milliseconds(100))
-            let files = server.limiter.policy.files
-            // The marks are taken before the files are read, so that a change meanwhile is noticed the next time. Files
-            // that only the new policy names have none yet.
-            let before = FileMarks(of: files)
+        await FileMarks.watch {
+            server.limiter.policy.files
+        } changed: {
             await reload("a change of the file")
-            seen = FileMarks(of: server.limiter.policy.files)
-            seen.prefer(before)
         }
     }
 
