@@ -67,12 +67,12 @@ extension LimitedRequest {
     /// The record of a denial that didn't happen, because its limit is in shadow mode; nil when the limit allowed.
     ///
     /// - Parameter rule: the limit's index in the policy.
-    package func shadowDenial(rule: Int, method: String) -> Denial? {
+    package func shadowDenial(rule: Int, method: String, route: String? = nil) -> Denial? {
         guard let decision = shadowDecision(rule: rule) else { return nil }
         let limits = [limiter.limitNames[rule]]
         return denial(
             .quotaExceeded(limits, retryAfter: LimitHeaders.seconds(decision)), limits: limits, decision,
-            method: method, route: nil)
+            method: method, route: route)
     }
 
     private func denial(

@@ -185,7 +185,7 @@ extension LimitedRequest {
     package var isBypassed: Bool { planned.isBypassed }
 
     /// The origin of the requesting page, if it is cross-origin and Weir itself says who may read its answers.
-    var origin: String? { planned.isRouted && limiter.policy.crossOrigin == nil ? nil : planned.origin }
+    var origin: String? { planned.origin }
 
     /// A hash that identifies the client in logs, 16 hexadecimal digits. It stays the same for one client within a
     /// process, and across processes with the same `WEIR_KEY_SECRET`.

@@ -183,9 +183,10 @@ final class MiddlewareRequest: @unchecked Sendable {
             if let metrics = view.metrics, limited.passedUnlimited { metrics.countExempt() }
         case .answer(let problem):
             if problem.status != 429 { view.metrics?.countRejected(problem.status) }
-            if let rule = limited.reportedRule, problem.status == 429, let suppressed = admit(rule) {
-                let denial = limited.denial(problem, method: request.method.rawValue, route: route?.template)
-                logger.info("request denied", metadata: denial.metadata(suppressed: suppressed))
+            if problem.status == 429, let rule = limited.reportedRule {
+                log("request denied", by: rule, of: limited, to: logger) {
+                    limited.denial(problem, method: request.method.rawValue, route: route?.template)
+                }
             }
         }
     }
@@ -193,23 +194,25 @@ final class MiddlewareRequest: @unchecked Sendable {
     private func observeOutcomes(_ request: Request, _ logger: Logger) {
         limited.forEachOutcome { outcome in
             view.metrics?.count(outcome)
-            guard outcome.isShadow, !outcome.allowed, let suppressed = admit(outcome.rule),
-                var denial = limited.shadowDenial(rule: outcome.rule, method: request.method.rawValue)
-            else { return }
-            denial.route = route?.template
-            logger.info(
-                "request would be denied: the limit is in shadow mode",
-                metadata: denial.metadata(suppressed: suppressed))
+            guard outcome.isShadow, !outcome.allowed else { return }
+            log("request would be denied: the limit is in shadow mode", by: outcome.rule, of: limited, to: logger) {
+                limited.shadowDenial(
+                    rule: outcome.rule, method: request.method.rawValue, route: route?.template)
+            }
         }
     }
 
-    /// Whether a denial is logged; then the number of the limit's denials left out since its last line.
-    private func admit(_ rule: Int) -> UInt64? { admit(rule, of: limiter, client: limited.clientHashValue) }
-
-    private func admit(_ rule: Int, of limiter: RequestLimiter, client: UInt64) -> UInt64? {
-        let most = limiter.policy.log.denialsPerSecond
-        guard most > 0 else { return nil }
-        return middleware.sampler.admit(limit: rule, client: client, at: limiter.now / 1_000_000, most: most)
+    /// Logs a denial, unless its limit or client has used up this second's lines.
+    private func log(
+        _ message: Logger.Message, by rule: Int, of limited: LimitedRequest, to logger: Logger,
+        _ denial: () -> Denial?
+    ) {
+        let most = limited.limiter.policy.log.denialsPerSecond
+        guard most > 0,
+            let suppressed = middleware.sampler.admit(
+                limit: rule, client: limited.clientHashValue, at: limited.limiter.now / 1_000_000, most: most)
+        else { return }
+        if let denial = denial() { logger.info(message, metadata: denial.metadata(suppressed: suppressed)) }
     }
 
     // MARK: answer
@@ -255,7 +258,15 @@ final class MiddlewareRequest: @unchecked Sendable {
 
     /// Sends an answer of the app's or of Weir's own, and ends the request.
     func send(_ answer: Answer, to request: Request) async throws -> Response {
-        let own = try await appResponse(to: request, answer.problem)
+        let own: Response?
+        do {
+            own = try await appResponse {
+                limited.denial(answer.problem, method: request.method.rawValue, route: route?.template)
+            }
+        } catch {
+            failed(error)
+            throw error
+        }
         var response = own ?? Self.response(answer, to: request)
         if own != nil, limited.isLimited { writeHeaders(to: &response.headers) }
         noteReported()
@@ -264,19 +275,16 @@ final class MiddlewareRequest: @unchecked Sendable {
     }
 
     /// Asks the app for its own response, here and then in the enclosing middlewares.
-    private func appResponse(to request: Request, _ problem: ProblemDetails) async throws -> Response? {
-        var denial: Denial?
+    ///
+    /// - Parameter denial: makes the denial; called once, or not at all if the app makes no answers.
+    private func appResponse(to denial: () -> Denial) async throws -> Response? {
+        var made: Denial?
         var next: MiddlewareRequest? = self
         while let place = next {
             if let onDenied = place.onDenied {
-                let record = denial ?? limited.denial(problem, method: request.method.rawValue, route: route?.template)
-                denial = record
-                do {
-                    if let response = try await onDenied(record) { return response }
-                } catch {
-                    failed(error)
-                    throw error
-                }
+                let denial = made ?? denial()
+                made = denial
+                if let response = try await onDenied(denial) { return response }
             }
             next = place.enclosing
         }
@@ -284,11 +292,7 @@ final class MiddlewareRequest: @unchecked Sendable {
     }
 
     private static func response(_ answer: Answer, to request: Request) -> Response {
-        var headers = HTTPFields()
-        headers.reserveCapacity(answer.fields.count + 1)
-        for (name, value) in answer.fields {
-            HTTPField.Name(name).map { headers.append(HTTPField(name: $0, value: value)) }
-        }
+        let headers = answer.headers
         let body = answer.body
         if request.method == .head || body.isEmpty {
             return Response(
@@ -326,7 +330,7 @@ final class MiddlewareRequest: @unchecked Sendable {
         case .pending(let answer): verdict = check.resume(decisions: await decisions(of: answer))
         case .needsBody, .needsLookup: return nil
         }
-        if let metrics = view.metrics { check.forEachOutcome { metrics.count(rootOutcome: $0, of: name) } }
+        if let metrics = view.metrics { check.forEachOutcome { metrics.countCheck($0) } }
         switch check.carryOut(verdict, places: middleware.places) {
         case .forward: break
         case .hold(let delay): try await hold(delay)
@@ -339,21 +343,13 @@ final class MiddlewareRequest: @unchecked Sendable {
     /// The error of a check that was denied.
     private func denied(_ answer: Answer, _ check: LimitedRequest) async throws -> RateLimitDeniedError {
         let denial = check.denial(answer.problem, method: head?.method.rawValue ?? "", route: route?.template)
-        if let rule = check.reportedRule, denial.status == 429,
-            let suppressed = admit(rule, of: check.limiter, client: check.clientHashValue)
-        {
-            logger?.info("request denied", metadata: denial.metadata(suppressed: suppressed))
+        if denial.status == 429, let rule = check.reportedRule, let logger {
+            log("request denied", by: rule, of: check, to: logger) { denial }
         }
         check.finish(isComplete: false)
-        var headers = HTTPFields()
-        for (name, value) in answer.fields { HTTPField.Name(name).map { headers[$0] = value } }
-        var own: Response?
-        var next: MiddlewareRequest? = self
-        while let place = next, own == nil {
-            own = try await place.onDenied?(denial)
-            next = place.enclosing
-        }
-        return RateLimitDeniedError(denial: denial, headers: headers, body: answer.body, response: own)
+        return RateLimitDeniedError(
+            denial: denial, headers: answer.headers, body: answer.body,
+            response: try await appResponse { denial })
     }
 
     /// Ends a request whose handler threw. The error's response is made later; ``RateLimitHeaders`` adds the headers.
@@ -426,6 +422,17 @@ final class MiddlewareRequest: @unchecked Sendable {
             return true
         }
         if isLast { middleware.takeBack(pooled) }
+    }
+}
+
+extension Answer {
+    fileprivate var headers: HTTPFields {
+        var headers = HTTPFields()
+        headers.reserveCapacity(fields.count + 1)
+        for (name, value) in fields {
+            HTTPField.Name(name).map { headers.append(HTTPField(name: $0, value: value)) }
+        }
+        return headers
     }
 }
 

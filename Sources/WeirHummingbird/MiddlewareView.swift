@@ -31,7 +31,7 @@ final class MiddlewareView: Sendable {
     /// Whether the outcome of each limit is looked at, even if the request passes.
     var looksAtOutcomes: Bool { metrics != nil || hasShadow }
     /// Whether a request that passes needs more than its headers.
-    let needsMore: Bool
+    var needsMore: Bool { looksAtOutcomes || hidesHeaders }
 
     /// - Parameters:
     ///   - root: the limiter of the whole policy.
@@ -49,10 +49,9 @@ final class MiddlewareView: Sendable {
         ownLengths = ownNames.reduce(0) { $0 | 1 << ($1.canonicalName.utf8.count & 63) }
         secretNames = limiter.strippedHeaders.compactMap { HTTPField.Name($0) }
         trustedNames = limiter.trustedHeaders.compactMap { HTTPField.Name($0) }
-        metrics = RequestMetrics(limits: limiter.limitNames)
+        metrics = RequestMetrics(limits: limiter.limitNames, of: root.limitNames)
         isTraced = !(InstrumentationSystem.tracer is NoOpTracer)
         hasShadow = limiter.policy.limits.contains { $0.mode == .shadow }
-        needsMore = metrics != nil || hasShadow || !secretNames.isEmpty || !trustedNames.isEmpty
     }
 
     /// Whether ``withoutSecrets(_:peer:)`` may have to change a request.

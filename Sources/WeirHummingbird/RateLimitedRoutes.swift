@@ -124,9 +124,7 @@ extension RouterMethods where Context: RemoteAddressRequestContext {
         onDenied: RateLimitMiddleware<Context>.DenialHandler? = nil
     ) throws(PolicyError) -> RateLimitedRoutes<Context> {
         if rates.isEmpty {
-            let middleware = try RateLimitMiddleware<Context>(
-                limit: name, using: limiter, identifyClient: identifyClient, onDenied: onDenied)
-            return RateLimitedRoutes(self, middleware)
+            return try rateLimited(name, using: limiter, identifyClient: identifyClient, onDenied: onDenied)
         }
         return try rateLimited(
             LimitRule(name, rates, by: key.isEmpty ? [.client] : key), using: limiter, identifyClient: identifyClient,

@@ -20,7 +20,7 @@ extension RequestLimiter {
     public func verify<Context>(_ router: Router<Context>) throws(PolicyError) -> RouteCoverage {
         let routes = router.appRoutes
         let ambiguous = resolveCollected(among: routes)
-        let chains = RouterChains(router, self, ambiguous: ambiguous)
+        let chains = RouterChains(router, routes: Set(routes), self, ambiguous: ambiguous)
         return try verify(routes, passage: chains.passage)
     }
 }
@@ -35,12 +35,13 @@ private struct RouterChains {
     private var opaque: Set<AppRoute> = []
     private let isAllKnown: Bool
 
-    init<Context>(_ router: Router<Context>, _ limiter: RequestLimiter, ambiguous: Set<AppRoute>) {
+    init<Context>(
+        _ router: Router<Context>, routes: Set<AppRoute>, _ limiter: RequestLimiter, ambiguous: Set<AppRoute>
+    ) {
         passing = limiter.passingRoutes
         doubtful = ambiguous
-        let routes = router.appRoutes
         let placements = limiter.placements.filter { $0.isIn(router) }
-        for placement in placements { passing.formUnion(Set(routes).subtracting(placement.before)) }
+        for placement in placements { passing.formUnion(routes.subtracting(placement.before)) }
 
         let list = Mirror(reflecting: router.middlewares).descendant("middlewares") as? [Any] ?? []
         let states = list.map { MiddlewareState.all(in: $0).filter { $0.limiter.isRelated(to: limiter) } }

@@ -18,36 +18,44 @@ final class RequestMetrics: Sendable {
             denied = counter("denied")
             shadowDenied = counter("shadow_denied")
         }
+
+        func count(_ outcome: LimitedRequest.Outcome) {
+            if !outcome.allowed {
+                (outcome.isShadow ? shadowDenied : denied).increment()
+            } else {
+                (outcome.isDelayed ? delayed : allowed).increment()
+            }
+        }
     }
 
     /// By the limits' order in the policy.
     private let limits: [Outcomes]
+    /// By the limits' order in the whole policy, of which handlers may check any.
+    private let checks: [Outcomes]
     private let names: [String]
     private let decisions = Timer(label: "weir_decision_seconds")
     private let exempt = Counter(label: "weir_exempt_requests_total")
     private let delayed = Meter(label: "weir_delayed_requests")
 
     /// Nil when nobody collects metrics, so that counting costs nothing.
-    init?(limits names: [String]) {
+    ///
+    /// - Parameters:
+    ///   - names: the limits that the middleware applies.
+    ///   - policy: the limits of the whole policy.
+    init?(limits names: [String], of policy: [String]) {
         guard !(MetricsSystem.factory is NOOPMetricsHandler) else { return nil }
         self.names = names
         limits = names.map(Outcomes.init)
+        checks = policy.map(Outcomes.init)
     }
 
     func count(_ outcome: LimitedRequest.Outcome) {
-        guard limits.indices.contains(outcome.rule) else { return }
-        let counters = limits[outcome.rule]
-        if !outcome.allowed {
-            (outcome.isShadow ? counters.shadowDenied : counters.denied).increment()
-        } else {
-            (outcome.isDelayed ? counters.delayed : counters.allowed).increment()
-        }
+        if limits.indices.contains(outcome.rule) { limits[outcome.rule].count(outcome) }
     }
 
     /// Counts a check of a limit by its name, which may be a limit that this middleware doesn't apply itself.
-    func count(rootOutcome outcome: LimitedRequest.Outcome, of name: String) {
-        let label = outcome.allowed ? "allowed" : outcome.isShadow ? "shadow_denied" : "denied"
-        Counter(label: "weir_limit_requests_total", dimensions: [("limit", name), ("outcome", label)]).increment()
+    func countCheck(_ outcome: LimitedRequest.Outcome) {
+        if checks.indices.contains(outcome.rule) { checks[outcome.rule].count(outcome) }
     }
 
     /// Counts a request that no limit applies to, because it is exempt or carries the bypass secret.

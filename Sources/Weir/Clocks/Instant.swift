@@ -36,7 +36,7 @@ package typealias Timestamp = Int64
 
 /// A span of time as the algorithms and stores calculate with it, in ticks of one microsecond.
 ///
-/// It is wider than 64 bits because a bucket of 10^9 tokens that gains one a year takes 3 × 10^22 microseconds to fill.
+/// A bucket of 10^9 tokens that gains one a year takes 3 × 10^22 microseconds to fill, so 64 bits would be too few.
 package typealias Ticks = Int128
 
 extension Duration {

@@ -45,10 +45,8 @@ struct PlannedRequest {
     private(set) var identity: Identity?
     /// The path that was matched, which is the path to forward; nil when the request was rejected for it.
     private(set) var path: RequestPath?
-    /// The origin of the requesting page, if it is cross-origin.
+    /// The origin of the requesting page, if it is cross-origin and Weir itself says who may read its answers.
     private(set) var origin: String?
-    /// Whether an app's own router has the request. Which pages may read the app's answers is then the app's affair.
-    private(set) var isRouted = false
     /// Whether the request carries the bypass secret.
     private(set) var isBypassed = false
     /// Whether it passed without a limit, because it is exempt or carries the bypass secret.
@@ -100,7 +98,6 @@ struct PlannedRequest {
         into charged: inout ChargedRequest
     ) -> Step {
         costOverride = cost
-        isRouted = route != nil
         do {
             // An app's router has accepted the path already; the policy may still be stricter.
             let isLenient = limiter.policy.allowsLenientPaths ?? (route != nil)
@@ -126,7 +123,6 @@ struct PlannedRequest {
         identity = asker.identity
         path = asker.path
         origin = asker.origin
-        isRouted = true
         costOverride = min(max(1, cost), Rate.maximumCount)
         guard !asker.isBypassed, let costOverride, limiter.plans.indices.contains(rule) else { return .passes }
         let plan = limiter.plans[rule]
@@ -176,7 +172,9 @@ struct PlannedRequest {
             tier: identity.tier,
             address: identity.address, route: route)
         self.identity = consume identity
-        origin = request.onlyValue(of: "Origin")
+        let origin = request.onlyValue(of: "Origin")
+        // Which pages may read an app's answers is the app's affair, unless the policy says it.
+        if route == nil || limiter.policy.crossOrigin != nil { self.origin = origin }
         let isPreflight = origin != nil && request.method == "OPTIONS" && request.has("Access-Control-Request-Method")
         if let forbidden = checkAccess(request, facts, isPreflight: isPreflight, on: limiter) {
             return .answered(forbidden)

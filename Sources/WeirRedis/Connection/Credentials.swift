@@ -1,7 +1,7 @@
 import NIOCore
 import Weir
 
-/// Who connects to a server.
+/// The user and the password for a server.
 struct Credentials: Sendable {
     var user: String?
     /// Nil for a server that needs no password.
