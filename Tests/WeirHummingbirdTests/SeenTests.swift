@@ -122,6 +122,45 @@ extension InApp {
             #expect(try metrics.expectTimer("weir_decision_seconds").values.count == 6)
         }
 
+        @Test("a check that is delayed is counted as such")
+        func delayedCheck() async throws {
+            let metrics = TestMetrics()
+            let clock = ManualClock()
+            try await withMetricsFactory(metrics) {
+                let limiter = try RequestLimiter(
+                    policy: Policy(
+                        yaml:
+                            "limits: [{name: mail, rate: 1/second, algorithm: leaky-bucket, max_wait: 5s, match: none}]",
+                        environment: [:]),
+                    clock: clock)
+                let router = Router(context: AppContext.self)
+                router.add(middleware: RateLimitMiddleware(limiter))
+                router.get("a") { _, context in
+                    try await context.rateLimit.check("mail", key: "k")
+                    try await context.rateLimit.check("mail", key: "k")
+                    return "ok"
+                }
+                let app = Application(router: router)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        try await app.test(.router) {
+                            (client: any TestClientProtocol) async throws -> Void in
+                            let answer = try await client.execute(uri: "/a", method: .get)
+                            #expect(answer.status == .ok)
+                        }
+                    }
+                    try await clock.waitUntilWaiting()
+                    clock.advance(by: .seconds(1))
+                    try await group.waitForAll()
+                }
+            }
+            for outcome in ["allowed", "delayed"] {
+                let counted = try metrics.expectCounter(
+                    "weir_limit_requests_total", [("limit", "mail"), ("outcome", outcome)])
+                #expect(counted.totalValue == 1, "\(outcome)")
+            }
+        }
+
         @Test("a delayed request is counted as such, and its wait is a span")
         func delayed() async throws {
             let metrics = TestMetrics()
